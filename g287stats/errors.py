@@ -1,0 +1,110 @@
+"""Errors and warnings: what was found, where, how much, and what to type next.
+
+Every error of the package is a :class:`G287Error`. A check that finds several problems raises one error
+that lists them all; use :class:`Problems` to collect them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class G287Error(Exception):
+    """Base of all errors raised on purpose by g287stats."""
+
+
+class SourceError(G287Error):
+    """A raw input file is not what it says it is (wrong columns, dates, models, layout, study, year).
+
+    Remedy: the message names file, sheet, rows and the expected layout; fetch the file again or add the
+    documented correction row.
+    """
+
+
+class IdentityError(G287Error):
+    """A printed agency or place matches nothing, or more than one candidate.
+
+    Remedy: add an evidence-bearing row to the alias table under ``data/fixes``.
+    """
+
+
+class SchemaError(G287Error):
+    """A table does not satisfy its declaration in ``datapackage.json``."""
+
+
+class DesignError(G287Error):
+    """A data set does not fit the stated design (duplicate keys, infinite values, exits under absorption …).
+
+    Remedy: the message names the rows and the line of pandas or the argument that resolves it.
+    """
+
+
+class IdentificationError(DesignError):
+    """A parameter is not identified: rank deficiency, no valid comparison, no overlap.
+
+    Remedy: the message names the columns, cohorts or covariates; drop them or change the comparison.
+    """
+
+
+class CoverageError(G287Error):
+    """Cells fall below the coverage the design asks for.
+
+    Remedy: lower ``min_coverage`` or pass ``on_low_coverage="drop"`` (drops are listed in the result).
+    """
+
+
+class UnavailableError(G287Error):
+    """Data that must be supplied by the user, or a method that needs them, are not in hand.
+
+    Remedy: the message names study, file, address and the command that adds it.
+    """
+
+
+class G287Warning(UserWarning):
+    """Base of all warnings: something was counted and listed rather than silently changed."""
+
+
+class DataWarning(G287Warning):
+    """Rows were repaired, set aside or left unmatched, with their count and where they are listed."""
+
+
+class DesignWarning(G287Warning):
+    """A design choice has a consequence the user should know (exits, overlap, gaps, small cohorts)."""
+
+
+class InferenceWarning(G287Warning):
+    """The requested uncertainty is unreliable here (few clusters, few treated, unidentified variance)."""
+
+
+class Problems:
+    """Collect every problem of one input, then raise them together.
+
+    >>> p = Problems("panel.csv")
+    >>> p.add("duplicate unit-period", ["01001 2006", "01003 2007"], "df.drop_duplicates([...])")
+    >>> bool(p)
+    True
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+        self.lines: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.lines)
+
+    def add(self, what: str, items: Iterable[object] = (), remedy: str = "", *, show: int = 8) -> None:
+        """Record one kind of problem with its count, the first ``show`` offenders and the remedy."""
+        listed = [str(i) for i in items]
+        line = what
+        if listed:
+            more = f", … {len(listed) - show} more" if len(listed) > show else ""
+            line += f" ({len(listed)}): " + ", ".join(listed[:show]) + more
+        if remedy:
+            line += f". {remedy}"
+        self.lines.append(line)
+
+    def raise_if_any(self, kind: type[G287Error] = DesignError) -> None:
+        """Raise ``kind`` with all recorded problems, or return when there are none."""
+        if self.lines:
+            head = f"{self.where}: {len(self.lines)} problem{'s' if len(self.lines) > 1 else ''}"
+            raise kind(head + "".join(f"\n  {n}. {line}" for n, line in enumerate(self.lines, 1)))
