@@ -1,0 +1,1 @@
+"""What was signed: ICE lists and historical records become agreement spells."""

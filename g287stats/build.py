@@ -1,0 +1,63 @@
+"""Turn the raw sources into the released tables: ``g287stats build --sources DIR``.
+
+Maintainers run this; users never need it. Rebuilding from the same sources writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from pathlib import Path
+
+from g287stats import catalog
+from g287stats.errors import SourceError
+
+STEPS = (  # in the order in which rooms build on one another
+    ("geography", "g287stats.geography"),
+)
+
+
+def build(sources: Path, out: Path | None = None, only: tuple[str, ...] = ()) -> list[Path]:
+    """Build the released tables from the folder ``sources`` into ``out`` (default: the source tree's ``data``).
+
+    ``only`` restricts to the named steps (see :data:`STEPS`). Returns the files written, ending with
+    ``datapackage.json``.
+    """
+    if not sources.is_dir():
+        raise SourceError(
+            f"--sources {sources}: no such folder. Name the folder that holds agreements/, crime/, …"
+        )
+    out = out or catalog.released_dir()
+    unknown = set(only) - {name for name, _ in STEPS}
+    if unknown:
+        raise SourceError(f"unknown build step {sorted(unknown)}; steps are {[n for n, _ in STEPS]}")
+    written: list[Path] = []
+    for name, module in STEPS:
+        if not only or name in only:
+            written += importlib.import_module(module).build(sources, out)
+    written.append(write_datapackage(out))
+    return written
+
+
+def write_datapackage(out: Path) -> Path:
+    """Assemble ``datapackage.json`` from ``schema/*.json`` with size, checksum and row count of each table."""
+    resources = []
+    for path in sorted((out / "schema").glob("*.json")):
+        resource = json.loads(path.read_text(encoding="utf-8"))
+        table = out / resource["path"]
+        if not table.is_file():
+            raise SourceError(
+                f"{path.name} declares {resource['path']}, which is not built. Run the full build"
+            )
+        raw = table.read_bytes()
+        resource |= {
+            "profile": "tabular-data-resource",
+            "bytes": len(raw),
+            "hash": "sha256:" + hashlib.sha256(raw).hexdigest(),
+        }
+        resources.append(resource)
+    package = json.loads((out / "package.json").read_text(encoding="utf-8")) | {"resources": resources}
+    target = out / "datapackage.json"
+    target.write_text(json.dumps(package, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return target

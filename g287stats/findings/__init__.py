@@ -1,0 +1,1 @@
+"""The registry of published claims, verdicts and replications."""

@@ -1,0 +1,1 @@
+"""Numbers without labels: exact fixed-effects projection and iterated least squares."""

@@ -1,0 +1,1 @@
+"""Who is treated, when: records lined up by county and period."""

@@ -1,0 +1,1 @@
+"""What is shown: plots, maps, tables, the replication report."""

@@ -1,0 +1,1 @@
+"""Complex samples: design, ratios, weighted regression."""

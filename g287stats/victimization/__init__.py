@@ -1,0 +1,1 @@
+"""NCVS rates, victimization designs, the reporting wedge."""
