@@ -1,0 +1,390 @@
+"""``prepare``: the one door through which data enter the mathematics.
+
+Past this door nothing checks types again. Labels become integer codes in sorted order (so results cannot depend
+on the order of rows), the calendar becomes positions 0 … T−1 with gaps kept, and every row that does not pass is
+counted with its reason in :class:`SampleFlow`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError, DesignWarning, Problems
+
+NEVER = np.iinfo(np.int64).max
+"""Cohort code of units that are never treated."""
+
+
+@dataclass(frozen=True)
+class SampleFlow:
+    """Rows from the frame offered to the sample used: ``steps`` of (reason, rows, units, listing).
+
+    ``listing`` holds the labels of the affected rows or units, all of them.
+    """
+
+    found: int
+    kept: int
+    steps: tuple[tuple[str, int, int, tuple[str, ...]], ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the flow as a table: found, each drop with its reason, kept."""
+        rows: list[tuple[str, int, int | None]] = [("found", self.found, None)]
+        rows += [(reason, -n, units) for reason, n, units, _ in self.steps]
+        return pd.DataFrame([*rows, ("kept", self.kept, None)], columns=["step", "rows", "units"])
+
+
+@dataclass(frozen=True)
+class Design:
+    """Prepared arrays, rows sorted by unit and time.
+
+    Attributes
+    ----------
+    y
+        Outcome, (n,).
+    unit, time
+        Codes, (n,): unit 0 … N−1 in label order; time 0 … T−1, positions on the calendar (gaps keep their place).
+    unit_labels, calendar
+        Labels of the codes, (N,) and (T,).
+    cohort
+        Per unit, (N,): position of the first treated period; negative or 0 when treated from the first period
+        on or earlier, ≥ T when treated after the panel ends, :data:`NEVER` when never treated.
+    treatment
+        Treatment by row, (n,), or None: for estimators on a treatment variable rather than cohorts.
+    covariates, covariate_names
+        (n, p) and their names.
+    weights
+        Observation weights, (n,), or None for equal weights.
+    clusters
+        Codes by row of every cluster level asked for, in label order; the unit level is always there under
+        the unit's column name.
+    effects
+        Codes by row of further fixed effects (``state×year``), keyed by name.
+    exposure
+        Exposure by row for count models, (n,), or None.
+    """
+
+    outcome: str
+    unit_name: str
+    time_name: str
+    y: np.ndarray
+    unit: np.ndarray
+    time: np.ndarray
+    unit_labels: pd.Index
+    calendar: pd.Index
+    cohort: np.ndarray
+    treatment: np.ndarray | None
+    covariates: np.ndarray
+    covariate_names: tuple[str, ...]
+    weights: np.ndarray | None
+    clusters: Mapping[str, np.ndarray]
+    effects: Mapping[str, np.ndarray]
+    exposure: np.ndarray | None
+    flow: SampleFlow
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of observations."""
+        return len(self.y)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return len(self.unit_labels)
+
+    @property
+    def n_periods(self) -> int:
+        """Number of periods on the calendar, gaps included."""
+        return len(self.calendar)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every unit is observed in every observed period."""
+        return self.n == self.n_units * len(np.unique(self.time))
+
+    @property
+    def treated_unit(self) -> np.ndarray:
+        """Boolean (N,): ever treated, at any date."""
+        return self.cohort != NEVER
+
+    def period_label(self, position: int) -> Any:
+        """Label of a calendar position, also outside the panel."""
+        if 0 <= position < self.n_periods:
+            return self.calendar[position]
+        return self.calendar[0] + int(position)
+
+    def unit_level(self, level: str) -> np.ndarray | None:
+        """Codes of a cluster level per unit (N,), or None when it varies within units."""
+        codes = self.clusters[level]
+        first = np.zeros(self.n_units, dtype=codes.dtype)
+        first[self.unit[::-1]] = codes[::-1]
+        return first if (first[self.unit] == codes).all() else None
+
+    def sample(self) -> dict[str, Any]:
+        """Counts for ``Estimate.sample``."""
+        inside = self.cohort < self.n_periods
+        return {
+            "n_obs": self.n,
+            "n_units": self.n_units,
+            "n_periods": len(np.unique(self.time)),
+            "n_treated": int((self.treated_unit & inside).sum()),
+            "balanced": self.balanced,
+            "flow": self.flow.to_frame(),
+        }
+
+
+def prepare(
+    data: Any,
+    outcome: str,
+    *,
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    treatment: str | None = None,
+    covariates: Sequence[str] = (),
+    weights: str | None = None,
+    cluster: str | Sequence[str] | None = None,
+    fixed_effects: Sequence[str | tuple[str, ...]] = (),
+    exposure: str | None = None,
+) -> Design:
+    """Check and code a panel; the only place where labels become integers.
+
+    Parameters
+    ----------
+    data
+        A DataFrame, or anything with ``.frame`` and the key names ``.unit`` and ``.time`` (a ``CountyPanel``).
+        Never modified.
+    outcome, unit, time, cohort, treatment, covariates, weights, cluster, fixed_effects, exposure
+        Column names. ``cohort`` holds the first treated period of the unit on the scale of ``time``; missing
+        means never treated (0 and infinity are read as never, with a counted warning). ``time`` is an integer
+        (a year), a ``Period`` or a datetime; it must count consecutive periods by ones. A tuple in
+        ``fixed_effects`` is an interaction: ``("state", "year")``.
+
+    Raises
+    ------
+    DesignError
+        One message listing every problem: absent or non-numeric columns, infinite values, duplicate
+        unit-periods, a cohort that changes within a unit, a time that is not a calendar, weights or exposure
+        that are not positive.
+    """
+    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+    unit = unit or getattr(data, "unit", None)
+    time = time or getattr(data, "time", None)
+    if cohort is None and treatment is None and not isinstance(data, pd.DataFrame):
+        cohort = "cohort"
+    if unit is None or time is None:
+        raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
+    clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
+    clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
+    numeric = [outcome, *covariates, *(c for c in (treatment, weights, exposure) if c)]
+    effect_columns = [c for e in fixed_effects for c in ((e,) if isinstance(e, str) else e)]
+    wanted = dict.fromkeys([unit, time, *numeric, *clusters, *effect_columns, *([cohort] if cohort else [])])
+    problems = Problems(f"design for {outcome!r}")
+
+    absent = [c for c in wanted if c not in frame.columns]
+    if absent:
+        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}")
+        problems.raise_if_any()
+    table = frame[list(wanted)].reset_index(drop=True)
+    if table.empty:
+        raise DesignError(f"design for {outcome!r}: the frame has no rows")
+
+    notes: list[str] = []
+    steps: list[tuple[str, int, int, tuple[str, ...]]] = []
+    values = {c: _numeric(table[c], c, problems) for c in dict.fromkeys(numeric)}
+    for key in (unit, time):
+        if table[key].isna().any():
+            where = table.index[table[key].isna()].tolist()
+            problems.add(f"key {key!r} is missing in rows", where, f"df = df.dropna(subset=[{key!r}])")
+    problems.raise_if_any()
+    positions, origin = _calendar(table[time], time, problems)
+    problems.raise_if_any()
+    where = table[unit].astype(str) + " " + table[time].astype(str)
+    for name, column in values.items():
+        infinite = np.isinf(column)
+        if infinite.any():
+            remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
+            problems.add(f"infinite values in {name!r}", where[infinite], remedy)
+    twice = table.duplicated([unit, time], keep=False)
+    if twice.any():
+        remedy = (
+            f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
+        )
+        problems.add("duplicate unit-periods", where[twice].unique(), remedy)
+    for name in (weights, exposure):
+        if name and (values[name] <= 0).any():
+            problems.add(f"{name!r} must be positive; it is not at", where[values[name] <= 0])
+    cohort_position = None
+    if cohort:
+        cohort_position = _cohorts(table[cohort], cohort, origin, problems, notes, table[unit])
+        changes = pd.Series(cohort_position).groupby(table[unit].to_numpy()).nunique()
+        moving = changes.index[changes > 1]
+        if len(moving):
+            remedy = "The cohort is the first treated period of the unit and the same in all its rows"
+            problems.add(f"cohort {cohort!r} changes within units", moving, remedy)
+    problems.raise_if_any()
+
+    keep = np.ones(len(table), dtype=bool)
+    reasons: list[tuple[str, np.ndarray]] = [(f"missing {n}", np.isnan(values[n])) for n in values]
+    reasons += [(f"missing {c}", table[c].isna().to_numpy()) for c in (*clusters, *effect_columns)]
+    for reason, gone in reasons:
+        gone = gone & keep
+        if gone.any():
+            units_lost = int(table.loc[gone, unit].nunique())
+            steps.append((reason, int(gone.sum()), units_lost, tuple(where[gone])))
+            keep &= ~gone
+    if not keep.any():
+        raise DesignError(
+            f"design for {outcome!r}: no complete rows; " + "; ".join(f"{s[0]}: {s[1]}" for s in steps)
+        )
+
+    offered_units = table[unit].nunique()
+    table = table[keep]
+    unit_codes, unit_labels = pd.factorize(table[unit], sort=True)
+    if len(unit_labels) < offered_units:
+        notes.append(f"{offered_units - len(unit_labels)} of {offered_units} units have no complete row")
+    pos = positions[keep]
+    first, last = int(pos.min()), int(pos.max())
+    observed = np.unique(pos)
+    if len(observed) < last - first + 1:
+        hole = [str(origin.label(p)) for p in range(first, last + 1) if p not in set(observed)]
+        notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {', '.join(hole[:8])}")
+    order = np.lexsort((pos, unit_codes))
+
+    def taken(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(array[keep][order])
+
+    unit_sorted = unit_codes[order].astype(np.int64)
+    cohort_units = np.full(len(unit_labels), NEVER, dtype=np.int64)
+    if cohort_position is not None:
+        shifted = np.where(cohort_position == NEVER, NEVER, cohort_position - first)
+        cohort_units[unit_sorted] = taken(shifted)
+    early = int(((cohort_units <= 0) & (cohort_units != NEVER)).sum())
+    if early:
+        notes.append(f"{early} units are treated from the first period on or earlier")
+    late = int(((cohort_units > last - first) & (cohort_units != NEVER)).sum())
+    if late:
+        notes.append(f"{late} units are first treated after the last period {origin.label(last)}")
+    levels = {unit: unit_sorted}
+    for name in clusters:
+        if name != unit:
+            levels[name] = pd.factorize(table[name], sort=True)[0][order].astype(np.int64)
+    effects = {}
+    for effect in fixed_effects:
+        parts = (effect,) if isinstance(effect, str) else tuple(effect)
+        codes = table.groupby([table[p] for p in parts], sort=True, observed=True).ngroup().to_numpy()
+        effects["×".join(parts)] = codes[order].astype(np.int64)
+    for note in notes:
+        warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
+    return Design(
+        outcome=outcome,
+        unit_name=unit,
+        time_name=time,
+        y=taken(values[outcome]),
+        unit=unit_sorted,
+        time=(pos[order] - first).astype(np.int64),
+        unit_labels=pd.Index(unit_labels, name=unit),
+        calendar=pd.Index([origin.label(p) for p in range(first, last + 1)], name=time),
+        cohort=cohort_units,
+        treatment=taken(values[treatment]) if treatment else None,
+        covariates=np.column_stack([taken(values[c]) for c in covariates])
+        if covariates
+        else np.empty((int(keep.sum()), 0)),
+        covariate_names=tuple(covariates),
+        weights=taken(values[weights]) if weights else None,
+        clusters=levels,
+        effects=effects,
+        exposure=taken(values[exposure]) if exposure else None,
+        flow=SampleFlow(len(frame), int(keep.sum()), tuple(steps)),
+        notes=tuple(notes),
+        provenance=dict(getattr(data, "provenance", {}) or {}),
+    )
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """How a time label maps to an integer: plain integers, or ordinals of a Period frequency."""
+
+    freq: str | None
+
+    def label(self, position: int) -> Any:
+        return int(position) if self.freq is None else pd.Period(ordinal=int(position), freq=self.freq)
+
+
+def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
+    """Return the column as float64 with NaN for missing; non-numeric cells are a problem."""
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=float)
+    converted = pd.to_numeric(column, errors="coerce")
+    bad = converted.isna() & column.notna()
+    if bad.any():
+        problems.add(f"{name!r} is not numeric", [repr(v) for v in column[bad].unique()])
+    return converted.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, _Origin]:
+    """Return integer positions that count periods by ones, and the way back to labels."""
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return column.array.asi8.astype(np.int64), _Origin(column.dtype.freq.freqstr)
+    if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
+        typed = column.astype(f"period[{column.iloc[0].freqstr}]")
+        return _calendar(typed, name, problems)
+    if column.dtype.kind == "M":
+        remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'
+        problems.add(f"{name!r} holds dates, which do not say their frequency", (), remedy)
+        return np.zeros(len(column), dtype=np.int64), _Origin(None)
+    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if np.isnan(number).any() or (number != np.round(number)).any():
+        remedy = "Time is an integer that counts periods (a year), or a pandas Period"
+        bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
+        problems.add(f"{name!r} is not a calendar", bad, remedy)
+        return np.zeros(len(column), dtype=np.int64), _Origin(None)
+    whole = number.astype(np.int64)
+    if (whole > 9999).all() and (whole < 999999).all() and ((whole % 100 >= 1) & (whole % 100 <= 12)).all():
+        remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
+        problems.add(
+            f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy
+        )
+    return whole, _Origin(None)
+
+
+def _cohorts(
+    column: pd.Series, name: str, origin: _Origin, problems: Problems, notes: list[str], units: pd.Series
+) -> np.ndarray:
+    """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite)."""
+    missing = column.isna().to_numpy()
+    if origin.freq is not None:
+        out = np.full(len(column), NEVER, dtype=np.int64)
+        present = column[~missing]
+        numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
+        if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
+            problems.add(
+                f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too"
+            )
+            return out
+        if len(present):
+            try:
+                out[~missing] = pd.PeriodIndex(present, freq=origin.freq).asi8
+            except (ValueError, TypeError, pd.errors.ParserError) as error:
+                problems.add(f"cohort {name!r} cannot be read at frequency {origin.freq}: {error}")
+        return out
+    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    bad = np.isnan(number) & ~missing
+    if bad.any():
+        problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
+    for label, coded in (("0", number == 0), ("infinity", np.isinf(number))):
+        if coded.any():
+            count = units[coded].nunique()
+            notes.append(f"cohort coded {label} in {count} units is read as never treated")
+            missing = missing | coded
+    fraction = ~missing & ~bad & np.isfinite(number) & (number != np.round(number))
+    if fraction.any():
+        problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
+    return np.where(missing | bad, NEVER, np.nan_to_num(number, nan=0, posinf=0, neginf=0).astype(np.int64))

@@ -1,0 +1,163 @@
+"""Influence functions and the rules that turn them into covariances.
+
+Convention: ``psi`` is scaled so that *estimate − truth ≈ the column sums of psi*. A cluster-robust covariance is
+then ``sum over clusters of s s'`` with ``s`` the cluster's sum of ``psi``, times a small-sample factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError
+
+SmallSample = Literal["nonnested", "full", "none", "did", "unadjusted"]
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Influence functions: ``psi`` (rows × parameters) and ``keys``, integer codes of each row by level.
+
+    ``keys`` maps a level ("county", "state", "year" …) to an integer array with one code per row, coded in the
+    sorted order of the level's labels so that results cannot depend on the order of input rows. The first
+    level is the unit. Rows are units unless a cluster cuts across units; then they are observations.
+    """
+
+    psi: np.ndarray
+    keys: Mapping[str, np.ndarray]
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters (columns)."""
+        return self.psi.shape[1]
+
+    @property
+    def unit(self) -> str:
+        """Name of the first level."""
+        return next(iter(self.keys))
+
+    def codes(self, level: str) -> np.ndarray:
+        """Return the codes of ``level``; an error names the levels that are available."""
+        if level not in self.keys:
+            raise DesignError(
+                f"cannot cluster by {level!r}: the estimate carries {sorted(self.keys)}. "
+                f"Pass cluster={level!r} to the estimator so that the level is kept"
+            )
+        return self.keys[level]
+
+    def sums(self, codes: np.ndarray) -> np.ndarray:
+        """Sum ``psi`` over rows with the same code: (groups × parameters), groups in code order."""
+        n_groups = int(codes.max()) + 1 if len(codes) else 0
+        if len(codes) == n_groups and (codes == np.arange(n_groups)).all():
+            return self.psi
+        out = np.empty((n_groups, self.n_params))
+        for j in range(self.n_params):
+            out[:, j] = np.bincount(codes, self.psi[:, j], n_groups)
+        return out
+
+    def combine(self, weights: np.ndarray, extra: np.ndarray | None = None) -> Influence:
+        """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
+        psi = self.psi @ weights.T
+        return Influence(psi if extra is None else psi + extra, self.keys)
+
+
+class CovarianceRule(Protocol):
+    """How influence becomes a covariance. Frozen; estimators choose one, ``Estimate.with_rule`` swaps it."""
+
+    @property
+    def label(self) -> str:
+        """Words for tables: what was clustered, which small-sample convention."""
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the reference distribution; infinite means normal."""
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance, (k,), without forming the matrix."""
+
+    def scores(self, influence: Influence) -> np.ndarray | None:
+        """Independent scores S (G × k) with S'S equal to the covariance; None when no such form exists."""
+
+
+@dataclass(frozen=True)
+class Clustered:
+    """Cluster-robust (CRV1) covariance by one level or two.
+
+    Parameters
+    ----------
+    levels
+        One level, or two for two-way clustering (Cameron, Gelbach and Miller 2011).
+    small_sample
+        ``nonnested``: G/(G−1) · (n−1)/(n−K), K counting regressors and fixed effects not nested in the cluster
+        (fixest's and reghdfe's default). ``full``: all fixed effects count. ``none``: no fixed effect counts.
+        ``did``: no factor (Callaway–Sant'Anna). ``unadjusted``: no factor, kept apart in labels.
+        Two-way clustering uses the smaller G in every term.
+    n_obs
+        Observations n.
+    k_by_level
+        K for each small-sample convention and cluster level: ``{"nonnested": {"county": 9, …}, "full": …}``.
+        For two-way, the key is ``"a&b"``.
+    n_clusters
+        Number of clusters by level.
+    normal
+        Use the normal distribution instead of t with G − 1 degrees of freedom.
+    """
+
+    levels: tuple[str, ...]
+    small_sample: SmallSample = "nonnested"
+    n_obs: int = 0
+    k_by_level: Mapping[str, int] = field(default_factory=dict)
+    n_clusters: Mapping[str, int] = field(default_factory=dict)
+    normal: bool = False
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        counts = ", ".join(f"{self.n_clusters.get(v, '?')} {v} clusters" for v in self.levels)
+        return f"cluster-robust ({counts}; small-sample: {self.small_sample})"
+
+    @property
+    def df(self) -> float:
+        """G − 1 with G the smaller number of clusters, or infinite."""
+        if self.normal or not self.n_clusters:
+            return np.inf
+        return float(min(self.n_clusters[v] for v in self.levels) - 1)
+
+    def factor(self) -> float:
+        """Small-sample factor applied to every term."""
+        if self.small_sample in ("did", "unadjusted"):
+            return 1.0
+        g = min(self.n_clusters[v] for v in self.levels)
+        k = self.k_by_level["&".join(self.levels)]
+        return g / (g - 1) * (self.n_obs - 1) / (self.n_obs - k)
+
+    def _terms(self, influence: Influence) -> list[tuple[float, np.ndarray]]:
+        """Signed cluster sums whose cross products add up to the covariance before the factor."""
+        codes = [influence.codes(v) for v in self.levels]
+        terms = [(1.0, influence.sums(c)) for c in codes]
+        if len(codes) == 2:
+            pairs = np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].reshape(-1)
+            terms.append((-1.0, influence.sums(pairs)))
+        return terms
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+        return self.factor() * sum(sign * (s.T @ s) for sign, s in self._terms(influence))
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance."""
+        total = sum(sign * np.einsum("ij,ij->j", s, s) for sign, s in self._terms(influence))
+        return self.factor() * np.asarray(total)
+
+    def scores(self, influence: Influence) -> np.ndarray | None:
+        """Cluster sums scaled by the factor; None for two-way clustering."""
+        if len(self.levels) > 1:
+            return None
+        return np.sqrt(self.factor()) * influence.sums(influence.codes(self.levels[0]))

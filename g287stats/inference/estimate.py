@@ -1,0 +1,386 @@
+"""The one result type: labelled parameters with their influence functions.
+
+Every estimator returns an :class:`Estimate`. With ``psi`` the influence functions, one row per unit (a county,
+an observation when a cluster cuts across units, a sampling unit in surveys) and one column per parameter,
+
+    estimate - truth  ≈  psi.sum(axis=0),
+
+so a covariance is a quadratic form in sums of ``psi`` over clusters, a linear combination of parameters is the
+same combination of columns, and everything downstream — bands, joint tests, aggregation, equivalence,
+sensitivity — is written once, here and in the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from g287stats.errors import DesignError
+from g287stats.inference.covariance import CovarianceRule, Influence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Aggregation = Literal["simple", "event", "cohort", "calendar"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What aggregation over cohort × time cells needs, row-aligned with the parameters of an estimate.
+
+    Attributes
+    ----------
+    frame
+        One row per parameter with ``cohort`` and ``time`` (labels), ``event_time`` (periods since the cohort's
+        first treated period) and ``mass`` (weight of the cell in an aggregate: the cohort's share of units, or
+        the weighted number of treated observations, as the estimator's paper prescribes).
+    mass_group
+        Integer group of each cell whose mass is one estimated quantity (the cohort), or None.
+    mass_influence
+        Units × groups influence of the group masses, rows aligned with the estimate's ``psi``. None when the
+        weights are treated as fixed (regression-based estimators).
+    """
+
+    frame: pd.DataFrame
+    mass_group: np.ndarray | None = None
+    mass_influence: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """Which method made an estimate: key into the methods registry, human title, references for ``cite``."""
+
+    key: str
+    title: str
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Labelled point estimates with influence functions; frozen.
+
+    Attributes
+    ----------
+    labels
+        One row per parameter: ``term`` (text, unique) and, where they apply, typed columns ``cohort``,
+        ``time``, ``event_time``, ``treatment``, ``group``.
+    point
+        Point estimates, shape (k,), in units of the outcome (log points for Poisson).
+    influence
+        Influence functions (see :class:`~g287stats.inference.covariance.Influence`).
+    rule
+        How influence becomes a covariance: clusters, small-sample convention, survey design.
+    kind
+        What the parameters are: ``static``, ``event``, ``group_time``, ``cohort``, ``calendar``, ``simple``,
+        ``other``.
+    method
+        The method and its references.
+    outcome
+        Name of the outcome.
+    sample
+        Counts and choices of the sample: ``n_obs``, ``n_units``, ``n_treated``, ``n_periods``, … and the flow of
+        rows from source to estimate under ``flow``.
+    options
+        The design choices that made the estimate (control group, base period, weights …).
+    cells
+        Present when the parameters are cohort × time cells that can be aggregated.
+    overall
+        The scalar summary that accompanies a vector of effects (the average over non-negative event times).
+    reference
+        Event times (or other labels) normalised to zero by construction, for plots and tables.
+    notes
+        Every counted warning raised on the way.
+    provenance
+        Where the data came from.
+    design
+        The prepared arrays the estimate was computed from (for diagnostics), or None.
+    """
+
+    labels: pd.DataFrame
+    point: np.ndarray
+    influence: Influence
+    rule: CovarianceRule
+    kind: str
+    method: Method
+    outcome: str
+    sample: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cells: Cells | None = None
+    overall: Estimate | None = None
+    reference: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    design: Any = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        point = np.asarray(self.point, dtype=float)
+        object.__setattr__(self, "point", point)
+        if len(self.labels) != len(point) or self.influence.n_params != len(point):
+            raise DesignError(
+                f"labels ({len(self.labels)}), points ({len(point)}) and influence columns "
+                f"({self.influence.n_params}) do not agree in number"
+            )
+
+    # ---- numbers ------------------------------------------------------------------------------------------
+    @property
+    def terms(self) -> list[str]:
+        """Names of the parameters, in order."""
+        return self.labels["term"].tolist()
+
+    @property
+    def params(self) -> pd.Series:
+        """Point estimates indexed by term."""
+        return pd.Series(self.point, index=pd.Index(self.terms, name="term"), name="estimate")
+
+    @cached_property
+    def _matrix(self) -> np.ndarray:
+        return self.rule.matrix(self.influence)
+
+    @cached_property
+    def _se(self) -> np.ndarray:
+        """Standard errors; NaN where a parameter is fixed by normalisation (influence identically zero)."""
+        variance = self.rule.variances(self.influence)
+        return np.sqrt(np.where(variance > 0, variance, np.nan))
+
+    @property
+    def se(self) -> pd.Series:
+        """Standard errors indexed by term."""
+        return pd.Series(self._se, index=self.params.index, name="std_error")
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the reference distribution (infinite: normal)."""
+        return self.rule.df
+
+    def cov(self) -> pd.DataFrame:
+        """Covariance matrix of the parameters (k × k)."""
+        return pd.DataFrame(self._matrix, index=self.params.index, columns=self.params.index)
+
+    def with_rule(self, rule: CovarianceRule) -> Estimate:
+        """Return the same estimate with another covariance rule (other clusters, other convention)."""
+        overall = None if self.overall is None else self.overall.with_rule(rule)
+        return replace(self, rule=rule, overall=overall)
+
+    def critical_value(self, level: float = 0.95) -> float:
+        """Two-sided pointwise critical value at confidence ``level``."""
+        return float(_reference_distribution(self.df).ppf(0.5 + level / 2))
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
+        half = self.critical_value(level) * self._se
+        return pd.DataFrame(
+            {"conf_low": self.point - half, "conf_high": self.point + half}, index=self.params.index
+        )
+
+    def bands(
+        self,
+        *,
+        level: float = 0.95,
+        draws: int = 999,
+        seed: int = 287,
+        weights: Literal["rademacher", "mammen", "webb", "gaussian"] = "rademacher",
+    ) -> pd.DataFrame:
+        """Simultaneous (sup-t) confidence bands by multiplier bootstrap of the influence functions.
+
+        Returns a frame with ``band_low``, ``band_high``; the critical value is in ``.attrs["critical_value"]``.
+        See :func:`g287stats.inference.bootstrap.sup_t`.
+        """
+        from g287stats.inference.bootstrap import sup_t
+
+        critical = sup_t(self, level=level, draws=draws, seed=seed, weights=weights)
+        half = critical * self._se
+        out = pd.DataFrame(
+            {"band_low": self.point - half, "band_high": self.point + half}, index=self.params.index
+        )
+        out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, weights=weights)
+        return out
+
+    def p_values(self) -> pd.Series:
+        """Two-sided p-values of the hypothesis that each parameter is zero."""
+        p = 2 * _reference_distribution(self.df).sf(np.abs(self.point / self._se))
+        return pd.Series(p, index=self.params.index, name="p_value")
+
+    # ---- new estimates from this one ------------------------------------------------------------------------
+    def combine(
+        self,
+        weights: np.ndarray,
+        labels: pd.DataFrame | Sequence[str],
+        *,
+        kind: str = "other",
+        extra: np.ndarray | None = None,
+        **changes: Any,
+    ) -> Estimate:
+        """Return linear combinations ``weights @ params`` (weights: m × k) as an estimate with m parameters.
+
+        ``extra`` (rows × m) is added to the combined influence: the part that comes from estimated weights.
+        """
+        matrix = np.atleast_2d(np.asarray(weights, dtype=float))
+        frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
+        fields: dict[str, Any] = {"cells": None, "overall": None, "reference": ()} | changes
+        return replace(
+            self,
+            labels=frame.reset_index(drop=True),
+            point=matrix @ self.point,
+            influence=self.influence.combine(matrix, extra),
+            kind=kind,
+            **fields,
+        )
+
+    def select(self, terms: Sequence[str] | np.ndarray) -> Estimate:
+        """Return the estimate restricted to ``terms`` (names, positions or a boolean mask)."""
+        index = self._positions(terms)
+        rows = np.zeros((len(index), len(self.point)))
+        rows[np.arange(len(index)), index] = 1.0
+        return self.combine(rows, self.labels.iloc[index], kind=self.kind, reference=self.reference)
+
+    def aggregate(self, kind: Aggregation = "simple", *, window: tuple[int, int] | None = None) -> Estimate:
+        """Aggregate cohort × time effects: ``simple``, ``event`` time, ``cohort`` or ``calendar`` time.
+
+        ``window`` keeps event times in the closed interval (event aggregation only). See
+        :func:`g287stats.inference.aggregate.aggregate`.
+        """
+        from g287stats.inference.aggregate import aggregate
+
+        return aggregate(self, kind, window=window)
+
+    def test(
+        self, terms: Sequence[str] | np.ndarray | None = None, *, value: float | np.ndarray = 0.0
+    ) -> WaldTest:
+        """Joint Wald test that the parameters ``terms`` (default: all) equal ``value``.
+
+        Reports chi-squared and, with finite degrees of freedom, F(q, df). A singular covariance (as many
+        restrictions as clusters, or parameters fixed by normalisation) is an error naming the terms.
+        """
+        index = self._positions(range(len(self.point)) if terms is None else terms)
+        names = [self.terms[i] for i in index]
+        gap = self.point[index] - value
+        v = self._matrix[np.ix_(index, index)]
+        rank = int(np.linalg.matrix_rank(v, hermitian=True))
+        if rank < len(index):
+            raise DesignError(
+                f"joint test of {len(index)} terms has a covariance of rank {rank}: {', '.join(names[:8])}. "
+                "Test fewer terms, or use more clusters; terms fixed at zero cannot be tested"
+            )
+        chi2 = float(gap @ np.linalg.solve(v, gap))
+        q = len(index)
+        p = stats.chi2.sf(chi2, q) if not np.isfinite(self.df) else stats.f.sf(chi2 / q, q, self.df)
+        return WaldTest(statistic=chi2, restrictions=q, df=self.df, p_value=float(p), terms=tuple(names))
+
+    def pretrend_test(self) -> WaldTest:
+        """Joint test that all leads (negative event times other than the reference) are zero."""
+        if "event_time" not in self.labels:
+            raise DesignError("a pre-trend test needs event times; use .aggregate('event') first")
+        lead = (self.labels["event_time"].to_numpy() < 0) & np.isfinite(self._se)
+        if not lead.any():
+            raise DesignError("no estimated leads: widen the window or use base='varying'")
+        return self.test(lead)
+
+    def _positions(self, terms: Any) -> np.ndarray:
+        array = np.asarray(list(terms))
+        if array.dtype == bool:
+            return np.flatnonzero(array)
+        if array.dtype.kind in "iu":
+            return array
+        lookup = {name: n for n, name in enumerate(self.terms)}
+        absent = [t for t in array if t not in lookup]
+        if absent:
+            raise DesignError(f"no such terms: {absent[:8]}. Terms are {self.terms[:12]}")
+        return np.array([lookup[t] for t in array], dtype=int)
+
+    # ---- to read ----------------------------------------------------------------------------------------------
+    def tidy(
+        self, *, level: float = 0.95, bands: bool = True, draws: int = 999, seed: int = 287
+    ) -> pd.DataFrame:
+        """One row per parameter: labels, estimate, std_error, statistic, p_value, intervals, bands, n_units.
+
+        Bands are computed for vectors only; a single parameter's band is its interval.
+        """
+        out = self.labels.reset_index(drop=True).copy()
+        out["estimate"] = self.point
+        out["std_error"] = self._se
+        out["statistic"] = self.point / self._se
+        out["p_value"] = self.p_values().to_numpy()
+        interval = self.conf_int(level)
+        out["conf_low"], out["conf_high"] = interval["conf_low"].to_numpy(), interval["conf_high"].to_numpy()
+        if bands and np.isfinite(self._se).sum() > 1:
+            band = self.bands(level=level, draws=draws, seed=seed)
+        else:
+            band = interval.rename(columns={"conf_low": "band_low", "conf_high": "band_high"})
+        out["band_low"], out["band_high"] = band["band_low"].to_numpy(), band["band_high"].to_numpy()
+        out["n_units"] = self.sample.get("n_units")
+        return out
+
+    def glance(self) -> pd.Series:
+        """One line about the whole estimate: method, outcome, sample sizes, inference."""
+        facts = {"method": self.method.title, "outcome": self.outcome, "kind": self.kind}
+        facts |= {k: v for k, v in self.sample.items() if np.isscalar(v)}
+        return pd.Series(facts | {"inference": self.rule.label, "df": self.df})
+
+    def summary(self, *, level: float = 0.95) -> str:
+        """Return a plain-text account: what was estimated, on whom, how sure, with every counted warning."""
+        sizes = ", ".join(
+            f"{k.removeprefix('n_')} {v:,}" for k, v in self.sample.items() if k.startswith("n_")
+        )
+        table = self.tidy(level=level).drop(columns=["n_units"]).to_string(index=False, float_format="%.4f")
+        lines = [f"{self.method.title}: {self.outcome} ({self.kind})", sizes, f"inference: {self.rule.label}"]
+        if self.options:
+            lines.append("options: " + ", ".join(f"{k}={v}" for k, v in self.options.items()))
+        if self.overall is not None:
+            o = self.overall
+            lines.append(f"overall: {o.point[0]:.4f} (se {o._se[0]:.4f})")
+        lines += ["", table, *(f"note: {n}" for n in self.notes)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Estimate {self.method.key} of {self.outcome}: {len(self.point)} {self.kind} parameters>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from g287stats.report.tables import estimate_html
+
+        return estimate_html(self)
+
+    def to_markdown(self, **kw: Any) -> str:
+        """Return a Markdown table of the parameters."""
+        from g287stats.report.tables import regression_table
+
+        return regression_table([self], format="markdown", **kw)
+
+    def to_latex(self, **kw: Any) -> str:
+        """Return a LaTeX (booktabs) table of the parameters."""
+        from g287stats.report.tables import regression_table
+
+        return regression_table([self], format="latex", **kw)
+
+    def plot(self, ax: Axes | None = None, **kw: Any) -> Axes:
+        """Draw point estimates with intervals and simultaneous bands; returns the matplotlib axes."""
+        from g287stats.report.plots import plot_estimate
+
+        return plot_estimate(self, ax=ax, **kw)
+
+    def cite(self) -> str:
+        """Return the references of the method, one per line."""
+        return "\n".join(self.method.references)
+
+
+@dataclass(frozen=True)
+class WaldTest:
+    """Joint test of linear restrictions: chi-squared ``statistic`` on ``restrictions``; F when ``df`` is finite."""
+
+    statistic: float
+    restrictions: int
+    df: float
+    p_value: float
+    terms: tuple[str, ...]
+
+
+def _reference_distribution(df: float) -> Any:
+    return stats.t(df) if np.isfinite(df) else stats.norm()
