@@ -25,9 +25,7 @@ def build(sources: Path, out: Path | None = None, only: tuple[str, ...] = ()) ->
     ``datapackage.json``.
     """
     if not sources.is_dir():
-        raise SourceError(
-            f"--sources {sources}: no such folder. Name the folder that holds agreements/, crime/, …"
-        )
+        raise SourceError(f"--sources {sources}: no such folder. Name the folder that holds agreements/, crime/, …")
     out = out or catalog.released_dir()
     unknown = set(only) - {name for name, _ in STEPS}
     if unknown:
@@ -47,9 +45,7 @@ def write_datapackage(out: Path) -> Path:
         resource = json.loads(path.read_text(encoding="utf-8"))
         table = out / resource["path"]
         if not table.is_file():
-            raise SourceError(
-                f"{path.name} declares {resource['path']}, which is not built. Run the full build"
-            )
+            raise SourceError(f"{path.name} declares {resource['path']}, which is not built. Run the full build")
         raw = table.read_bytes()
         resource |= {
             "profile": "tabular-data-resource",

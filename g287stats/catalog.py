@@ -8,7 +8,7 @@ the codebook all follow that declaration.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def analyses_dir() -> Path:
     return installed if installed.is_dir() else here.parent / "analyses"
 
 
-@lru_cache(maxsize=None)
+@cache
 def schema(name: str, folder: Path | None = None) -> dict[str, Any]:
     """Return the declaration of table ``name`` as a dictionary (a Frictionless tabular resource)."""
     path = (folder or released_dir()) / "schema" / f"{name}.json"
@@ -59,9 +59,7 @@ def read_released(name: str, folder: Path | None = None) -> pd.DataFrame:
     path = base / declaration["path"]
     dtypes: dict[str, Any] = {f["name"]: _PANDAS_TYPE[f["type"]] for f in fields if f["type"] in _PANDAS_TYPE}
     dates = [f["name"] for f in fields if f["type"] == "date"]
-    frame = pd.read_csv(
-        path, dtype=dtypes, parse_dates=dates, keep_default_na=False, na_values=[""], encoding="utf-8"
-    )
+    frame = pd.read_csv(path, dtype=dtypes, parse_dates=dates, keep_default_na=False, na_values=[""], encoding="utf-8")
     missing = [f["name"] for f in fields if f["name"] not in frame.columns]
     if missing:
         raise SchemaError(f"{path.name}: columns {missing} are declared but absent. Rebuild: g287stats build")
@@ -80,9 +78,9 @@ def write_released(frame: pd.DataFrame, name: str, out: Path) -> Path:
     key = declaration["schema"].get("primaryKey", [])
     names = [f["name"] for f in fields]
     problems = Problems(f"{declaration['path']}")
-    problems.add("declared columns are absent", [n for n in names if n not in frame.columns]) if set(
-        names
-    ) - set(frame.columns) else None
+    problems.add("declared columns are absent", [n for n in names if n not in frame.columns]) if set(names) - set(
+        frame.columns
+    ) else None
     extra = [c for c in frame.columns if c not in names]
     if extra:
         problems.add("columns are not declared", extra, f"Declare them in data/schema/{name}.json")

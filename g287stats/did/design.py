@@ -214,9 +214,7 @@ def prepare(
             problems.add(f"infinite values in {name!r}", where[infinite], remedy)
     twice = table.duplicated([unit, time], keep=False)
     if twice.any():
-        remedy = (
-            f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-        )
+        remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
         problems.add("duplicate unit-periods", where[twice].unique(), remedy)
     for name in (weights, exposure):
         if name and (values[name] <= 0).any():
@@ -241,9 +239,7 @@ def prepare(
             steps.append((reason, int(gone.sum()), units_lost, tuple(where[gone])))
             keep &= ~gone
     if not keep.any():
-        raise DesignError(
-            f"design for {outcome!r}: no complete rows; " + "; ".join(f"{s[0]}: {s[1]}" for s in steps)
-        )
+        raise DesignError(f"design for {outcome!r}: no complete rows; " + "; ".join(f"{s[0]}: {s[1]}" for s in steps))
 
     offered_units = table[unit].nunique()
     table = table[keep]
@@ -332,7 +328,7 @@ def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
 def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, _Origin]:
     """Return integer positions that count periods by ones, and the way back to labels."""
     if isinstance(column.dtype, pd.PeriodDtype):
-        return column.array.asi8.astype(np.int64), _Origin(column.dtype.freq.freqstr)
+        return column.array.asi8.astype(np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
     if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
         typed = column.astype(f"period[{column.iloc[0].freqstr}]")
         return _calendar(typed, name, problems)
@@ -349,9 +345,7 @@ def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndar
     whole = number.astype(np.int64)
     if (whole > 9999).all() and (whole < 999999).all() and ((whole % 100 >= 1) & (whole % 100 <= 12)).all():
         remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
-        problems.add(
-            f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy
-        )
+        problems.add(f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy)
     return whole, _Origin(None)
 
 
@@ -365,9 +359,7 @@ def _cohorts(
         present = column[~missing]
         numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
         if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
-            problems.add(
-                f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too"
-            )
+            problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
             return out
         if len(present):
             try:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
-import pandas as pd
 
 from g287stats.errors import DesignError
 

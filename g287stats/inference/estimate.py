@@ -174,9 +174,7 @@ class Estimate:
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
         half = self.critical_value(level) * self._se
-        return pd.DataFrame(
-            {"conf_low": self.point - half, "conf_high": self.point + half}, index=self.params.index
-        )
+        return pd.DataFrame({"conf_low": self.point - half, "conf_high": self.point + half}, index=self.params.index)
 
     def bands(
         self,
@@ -195,9 +193,7 @@ class Estimate:
 
         critical = sup_t(self, level=level, draws=draws, seed=seed, weights=weights)
         half = critical * self._se
-        out = pd.DataFrame(
-            {"band_low": self.point - half, "band_high": self.point + half}, index=self.params.index
-        )
+        out = pd.DataFrame({"band_low": self.point - half, "band_high": self.point + half}, index=self.params.index)
         out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, weights=weights)
         return out
 
@@ -249,9 +245,7 @@ class Estimate:
 
         return aggregate(self, kind, window=window)
 
-    def test(
-        self, terms: Sequence[str] | np.ndarray | None = None, *, value: float | np.ndarray = 0.0
-    ) -> WaldTest:
+    def test(self, terms: Sequence[str] | np.ndarray | None = None, *, value: float | np.ndarray = 0.0) -> WaldTest:
         """Joint Wald test that the parameters ``terms`` (default: all) equal ``value``.
 
         Reports chi-squared and, with finite degrees of freedom, F(q, df). A singular covariance (as many
@@ -294,9 +288,7 @@ class Estimate:
         return np.array([lookup[t] for t in array], dtype=int)
 
     # ---- to read ----------------------------------------------------------------------------------------------
-    def tidy(
-        self, *, level: float = 0.95, bands: bool = True, draws: int = 999, seed: int = 287
-    ) -> pd.DataFrame:
+    def tidy(self, *, level: float = 0.95, bands: bool = True, draws: int = 999, seed: int = 287) -> pd.DataFrame:
         """One row per parameter: labels, estimate, std_error, statistic, p_value, intervals, bands, n_units.
 
         Bands are computed for vectors only; a single parameter's band is its interval.
@@ -324,9 +316,7 @@ class Estimate:
 
     def summary(self, *, level: float = 0.95) -> str:
         """Return a plain-text account: what was estimated, on whom, how sure, with every counted warning."""
-        sizes = ", ".join(
-            f"{k.removeprefix('n_')} {v:,}" for k, v in self.sample.items() if k.startswith("n_")
-        )
+        sizes = ", ".join(f"{k.removeprefix('n_')} {v:,}" for k, v in self.sample.items() if k.startswith("n_"))
         table = self.tidy(level=level).drop(columns=["n_units"]).to_string(index=False, float_format="%.4f")
         lines = [f"{self.method.title}: {self.outcome} ({self.kind})", sizes, f"inference: {self.rule.label}"]
         if self.options:
