@@ -1,0 +1,88 @@
+"""The one shape in which every outcome reaches the panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from g287stats.errors import Problems, SchemaError
+
+COUNTS = (  # offence names shared by all producers; a loader gives those its source has
+    "violent",
+    "violent_ex_rape",
+    "property",
+    "murder",
+    "rape_legacy",
+    "rape_revised",
+    "robbery",
+    "assault",
+    "burglary",
+    "larceny",
+    "motor_vehicle_theft",
+    "arson",
+)
+
+
+class FlowStep(NamedTuple):
+    """One line of the road from source rows to rows of the table."""
+
+    step: str
+    rows: int
+    reason: str = ""
+    listing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OutcomeTable:
+    """Counts by county and period, with their denominator, coverage and history.
+
+    ``frame`` is long: ``county_fips`` (harmonised unit), ``year`` (or ``period``, a pandas Period), the
+    columns named in ``counts`` (offences; missing where the producer gives none, never zero for that), and
+    further columns described in ``codebook``. ``denominator`` names the column of residents the counts belong
+    to, where the source has one; ``coverage`` the column (0 to 1) with the share of the county behind the counts.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    counts: tuple[str, ...]
+    codebook: dict[str, dict[str, str]]
+    provenance: dict[str, Any]
+    coverage: str | None = None
+    denominator: str | None = None
+    freq: str = "Y"
+    flow: tuple[FlowStep, ...] = field(default_factory=tuple)
+
+    def __post_init__(self) -> None:
+        problems = Problems(f"outcome table {self.name}")
+        key = ["county_fips", self.time]
+        absent = [
+            c for c in [*key, *self.counts, *filter(None, [self.coverage, self.denominator])] if c not in self.frame
+        ]
+        if absent:
+            problems.add("columns are absent", absent)
+        else:
+            twice = self.frame.duplicated(key)
+            if twice.any():
+                problems.add("county-periods repeat", self.frame.loc[twice, key].astype(str).agg(" ".join, axis=1))
+            undescribed = [c for c in self.frame.columns if c not in self.codebook]
+            if undescribed:
+                problems.add("columns are not described in the codebook", undescribed)
+        problems.raise_if_any(SchemaError)
+
+    @property
+    def time(self) -> str:
+        """Name of the time column: ``year`` for annual tables, else ``period``."""
+        return "year" if self.freq == "Y" else "period"
+
+    @property
+    def years(self) -> tuple[int, ...]:
+        """Calendar years with at least one row, ascending."""
+        column = self.frame[self.time]
+        values = column if self.freq == "Y" else column.dt.year
+        return tuple(sorted(int(v) for v in values.unique()))
+
+    def flow_table(self) -> pd.DataFrame:
+        """Return the flow from source rows to table rows (step, rows, reason, listing)."""
+        return pd.DataFrame(self.flow, columns=list(FlowStep._fields))
