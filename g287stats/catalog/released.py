@@ -1,4 +1,4 @@
-"""Where tables are and how they are read and written.
+"""Released tables: declared once, read and written by their declaration.
 
 Released tables live in ``data/`` of the repository and in ``g287stats/_released`` of an installed wheel. Each
 is declared once, as a Frictionless resource in ``data/schema/<name>.json``; reading, writing, validation and
@@ -21,7 +21,7 @@ _PANDAS_TYPE = {"string": "string", "integer": "Int64", "number": "float64", "bo
 
 def released_dir() -> Path:
     """Return the folder of the released tables (installed wheel first, then the source tree)."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     for folder in (here / "_released", here.parent / "data"):
         if (folder / "schema").is_dir():
             return folder
@@ -32,7 +32,7 @@ def released_dir() -> Path:
 
 def analyses_dir() -> Path:
     """Return the folder of the analysis scripts (installed wheel first, then the source tree)."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     installed = here / "_analyses"
     return installed if installed.is_dir() else here.parent / "analyses"
 

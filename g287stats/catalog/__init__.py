@@ -1,0 +1,45 @@
+"""Where tables are and how they are read, written, added, fetched and verified.
+
+Released tables live in ``data/`` of the repository and in ``g287stats/_released`` of an installed wheel; the
+user's own tables in the user's data directory (``G287STATS_DATA`` overrides it). Everything else a table may
+come from is declared in :mod:`g287stats.catalog.tables`.
+"""
+
+from __future__ import annotations
+
+from g287stats.catalog.commands import (
+    AddReport,
+    DataDescription,
+    DataList,
+    VerifyReport,
+    data_add,
+    data_describe,
+    data_fetch,
+    data_list,
+    data_verify,
+    missing,
+    table,
+)
+from g287stats.catalog.released import analyses_dir, read_released, released_dir, schema, write_released
+from g287stats.catalog.store import read_kept, user_data_dir
+
+__all__ = [
+    "AddReport",
+    "DataDescription",
+    "DataList",
+    "VerifyReport",
+    "analyses_dir",
+    "data_add",
+    "data_describe",
+    "data_fetch",
+    "data_list",
+    "data_verify",
+    "missing",
+    "read_kept",
+    "read_released",
+    "released_dir",
+    "schema",
+    "table",
+    "user_data_dir",
+    "write_released",
+]
