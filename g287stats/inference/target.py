@@ -1,0 +1,106 @@
+"""Pick the scalar a test is about, and bring published coefficients into the same type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError
+from g287stats.inference.covariance import Clustered, Influence
+from g287stats.inference.estimate import Estimate, Method
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One parameter with its standard error and reference distribution (``df`` infinite: normal)."""
+
+    term: str
+    outcome: str
+    estimate: float
+    std_error: float
+    df: float
+
+
+def position(est: Estimate, term: str | None) -> int:
+    """Index of ``term``; with None the only parameter, and an error listing the terms when there are several."""
+    if term is None:
+        if len(est.point) == 1:
+            return 0
+        also = ", or pass its .overall" if est.overall is not None else ""
+        raise DesignError(f"the estimate has {len(est.point)} parameters; name one with term= {est.terms[:12]}{also}")
+    return int(est._positions([term])[0])
+
+
+def scalar(est: Estimate, term: str | None = None) -> Scalar:
+    """Return the parameter ``term`` of ``est``; an error when its standard error is not defined."""
+    k = position(est, term)
+    se = float(est.se.iloc[k])
+    if not np.isfinite(se) or se <= 0:
+        raise DesignError(f"{est.terms[k]!r} has no standard error (fixed by normalisation, or one cluster)")
+    return Scalar(est.terms[k], est.outcome, float(est.point[k]), se, float(est.df))
+
+
+def from_moments(
+    point: Sequence[float] | np.ndarray,
+    cov: Any,
+    *,
+    labels: pd.DataFrame | Sequence[str] | None = None,
+    outcome: str = "published",
+    df: float = np.inf,
+    kind: str = "other",
+    reference: tuple[Any, ...] = (),
+    title: str = "Given estimates and covariance",
+    references: tuple[str, ...] = (),
+) -> Estimate:
+    """Build an :class:`Estimate` from point estimates and a covariance, as printed in a paper.
+
+    Parameters
+    ----------
+    point
+        Estimates (k,), in units of the outcome.
+    cov
+        Covariance (k × k), or standard errors (k,) when nothing is known of the correlations; then joint tests
+        and combinations assume independence, and the note says so.
+    labels
+        Frame with ``term`` (and ``event_time`` for an event study) or the names.
+    df
+        Degrees of freedom of the reference distribution.
+
+    Raises
+    ------
+    DesignError
+        When shapes disagree or the covariance is not positive semi-definite.
+    """
+    b = np.atleast_1d(np.asarray(point, dtype=float))
+    v = np.asarray(cov, dtype=float)
+    notes: tuple[str, ...] = ()
+    if v.ndim < 2:
+        if v.ndim == 1 and len(v) > 1:
+            notes = ("only standard errors were given: parameters are treated as independent",)
+        v = np.diag(np.atleast_1d(v) ** 2)
+    if v.shape != (len(b), len(b)) or not np.allclose(v, v.T, rtol=1e-8, atol=1e-14):
+        raise DesignError(f"covariance of shape {v.shape} does not fit {len(b)} estimates, or is not symmetric")
+    values, vectors = np.linalg.eigh((v + v.T) / 2)
+    if values.min() < -1e-10 * max(values.max(), 1e-300):
+        raise DesignError(f"covariance has a negative eigenvalue ({values.min():.3g})")
+    psi = (vectors * np.sqrt(np.maximum(values, 0))).T
+    if labels is None:
+        labels = [f"b{j + 1}" for j in range(len(b))] if len(b) > 1 else ["estimate"]
+    frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
+    clusters = {"score": int(df) + 1} if np.isfinite(df) else {}
+    rule = Clustered(("score",), "unadjusted", n_clusters=clusters, normal=not np.isfinite(df))
+    return Estimate(
+        labels=frame.reset_index(drop=True),
+        point=b,
+        influence=Influence(psi, {"score": np.arange(len(b))}),
+        rule=rule,
+        kind=kind,
+        method=Method("given", title, references),
+        outcome=outcome,
+        reference=reference,
+        notes=notes,
+    )
