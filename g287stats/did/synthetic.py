@@ -1,0 +1,516 @@
+"""Synthetic control and synthetic difference-in-differences, for one or few treated units.
+
+Weights solve their quadratic programs exactly (:func:`simplex_least_squares`), so they depend on no stopping
+rule. Uncertainty comes from placebo assignment among the controls or from the jackknife over units.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.did.design import Design, prepare
+from g287stats.did.wide import absorbing_cohort, labelled, matrix
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.inference.covariance import Influence
+from g287stats.inference.estimate import Estimate, Method
+
+Kind = Literal["sdid", "sc", "did"]
+Inference = Literal["auto", "placebo", "jackknife", "none"]
+
+_ABADIE = (
+    "Abadie, A., Diamond, A. and Hainmueller, J. (2010). Synthetic control methods for comparative case studies. "
+    "Journal of the American Statistical Association 105(490), 493–505."
+)
+_ARKHANGELSKY = (
+    "Arkhangelsky, D., Athey, S., Hirshberg, D. A., Imbens, G. W. and Wager, S. (2021). Synthetic "
+    "difference-in-differences. American Economic Review 111(12), 4088–4118."
+)
+_CLARKE = (
+    "Clarke, D., Pailañir, D., Athey, S. and Imbens, G. (2024). On synthetic difference-in-differences and related "
+    "estimation methods in Stata. Stata Journal 24(4), 557–598."
+)
+
+
+@dataclass(frozen=True)
+class Placebo:
+    """Covariance from recomputed estimates: placebo assignments or leave-one-out.
+
+    The rows of the influence are deviations of the recomputed estimates from their mean, scaled so that their
+    squares add up to the variance. Clustering does not apply; the reference distribution is normal.
+
+    Attributes
+    ----------
+    kind
+        ``placebo`` (variance of the placebo estimates, divided by their number), ``jackknife``, or ``none``.
+    replicates
+        Number of recomputed estimates.
+    enumerated
+        Whether they are all possible ones.
+    """
+
+    kind: Literal["placebo", "jackknife", "none"]
+    replicates: int
+    enumerated: bool = True
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        if self.kind == "none":
+            return "no inference"
+        how = "" if self.kind == "jackknife" else ", all" if self.enumerated else ", drawn"
+        return f"{self.kind} ({self.replicates} replicates{how})"
+
+    @property
+    def df(self) -> float:
+        """Infinite: normal."""
+        return np.inf
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+        return influence.psi.T @ influence.psi
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance."""
+        return np.einsum("ij,ij->j", influence.psi, influence.psi)
+
+    def scores(self, influence: Influence) -> np.ndarray | None:
+        """Return None: recomputed estimates are not independent scores."""
+        return None
+
+
+@dataclass(frozen=True)
+class SyntheticFit:
+    """What stands behind the estimate (``Estimate.design``).
+
+    Attributes
+    ----------
+    unit_weights
+        One row per cohort and control: ``cohort``, unit label, ``weight`` (sums to one within the cohort).
+    time_weights
+        One row per cohort and earlier period: ``cohort``, time label, ``weight``.
+    path
+        One row per cohort and period: ``treated``, ``synthetic`` (outcome units), ``gap``; for synthetic DiD the
+        synthetic path is shifted by the weighted earlier gap.
+    placebos
+        Recomputed estimates: ``left_out`` or ``treated_as`` labels, ``estimate``, ``rmspe_ratio`` (root mean
+        square gap after over before); empty without inference.
+    p_value
+        Share of placements, the actual one included, with an absolute estimate at least as large; None when not
+        by placebo.
+    p_value_rmspe
+        The same for the ratio of root mean square gaps after and before (Abadie, Diamond and Hainmueller 2010).
+    pre_rmspe
+        Root mean square gap before treatment by cohort, outcome units.
+    """
+
+    unit_weights: pd.DataFrame
+    time_weights: pd.DataFrame
+    path: pd.DataFrame
+    placebos: pd.DataFrame
+    p_value: float | None
+    p_value_rmspe: float | None
+    pre_rmspe: Mapping[Any, float]
+
+
+def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, intercept: bool = False) -> np.ndarray:
+    """Return the w ≥ 0, sum w = 1 that minimises mean((a w + w0 − b)²) + ridge · |w|², exactly.
+
+    ``a`` is T × k, ``b`` is (T,), ``w0`` is free with ``intercept`` and zero without. Because the weights add up to
+    one the problem is to find the point of smallest norm in the convex hull of k points, and Wolfe's (1976) finite
+    algorithm solves it: a support with positive weights is improved one point at a time until no point lowers the
+    norm. It starts from the support left by eliminating negative weights. Without ridge and with k > T the minimiser
+    need not be unique.
+    """
+    periods, k = a.shape
+    if intercept:
+        a, b = a - a.mean(0), b - b.mean()
+    points = (a - b[:, None]) / np.sqrt(periods)
+    if ridge > 0:
+        points = np.vstack([points, np.sqrt(ridge) * np.eye(k)])
+    size = np.einsum("ij,ij->j", points, points)
+    if k == 1:
+        return np.ones(1)
+    tolerance = 1e-14 * max(size.max(), np.finfo(float).tiny)
+
+    def affine(support: np.ndarray) -> np.ndarray:
+        """Weights of the smallest point in the affine hull of the support."""
+        first, rest = support[0], support[1:]
+        if not len(rest):
+            return np.ones(1)
+        z = np.linalg.lstsq(points[:, rest] - points[:, [first]], -points[:, first], rcond=None)[0]
+        return np.r_[1.0 - z.sum(), z]
+
+    support = np.arange(k)
+    w = affine(support)
+    while (w <= 0).any():
+        support = support[w > 0]
+        w = affine(support)
+    for _ in range(50 * k):
+        x = points[:, support] @ w
+        slack = points.T @ x
+        level = float(x @ x)
+        best = int(np.argmin(slack))
+        if slack[best] > level - tolerance or best in support:
+            break
+        support, w = np.r_[support, best], np.r_[w, 0.0]
+        while True:
+            target = affine(support)
+            if (target > 0).all():
+                w = target
+                break
+            blocked = target <= 0
+            ratio = w[blocked] / (w[blocked] - target[blocked])
+            step = float(ratio.min())
+            w = (1 - step) * w + step * target
+            gone = np.flatnonzero(blocked)[np.argmin(ratio)]
+            stay = np.arange(len(support)) != gone
+            support, w = support[stay], w[stay]
+    else:
+        raise IdentificationError(f"the simplex weights of {k} controls did not settle: the controls are degenerate")
+    out = np.zeros(k)
+    out[support] = w
+    return out / out.sum()
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One cohort: its treated and control rows, first treated position, unit and time weights."""
+
+    cohort: int
+    treated: np.ndarray
+    controls: np.ndarray
+    omega: np.ndarray
+    lam: np.ndarray
+
+    def gap(self, y: np.ndarray) -> np.ndarray:
+        """Treated minus synthetic by period, net of the weighted earlier gap."""
+        raw = y[self.treated].mean(0) - self.omega @ y[self.controls]
+        return raw - self.lam @ raw[: self.cohort]
+
+
+def block(y: np.ndarray, treated: np.ndarray, controls: np.ndarray, cohort: int, kind: Kind) -> _Block:
+    """Fit the weights of one cohort on ``y`` (units × periods): synthetic DiD, synthetic control or uniform."""
+    n0, n_after = len(controls), y.shape[1] - cohort
+    before, after = y[controls, :cohort], y[controls, cohort:]
+    if kind == "did":
+        return _Block(cohort, treated, controls, np.full(n0, 1 / n0), np.full(cohort, 1 / cohort))
+    changes = np.diff(before, axis=1)
+    noise = float(np.std(changes, ddof=1)) if changes.size > 1 else 0.0
+    small = (1e-6 * noise) ** 2
+    goal = y[treated, :cohort].mean(0)
+    if kind == "sc":
+        return _Block(cohort, treated, controls, simplex_least_squares(before.T, goal, ridge=small), np.zeros(cohort))
+    zeta = (len(treated) * n_after) ** 0.25 * noise
+    omega = simplex_least_squares(before.T, goal, ridge=zeta**2, intercept=True)
+    lam = simplex_least_squares(before, after.mean(1), ridge=small, intercept=True)
+    return _Block(cohort, treated, controls, omega, lam)
+
+
+def effects(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> np.ndarray:
+    """Return [ATT, effect by event time]: averages over treated units (and periods, for the ATT) of the gaps."""
+    total, mass = 0.0, 0.0
+    by_event, weight = np.zeros(len(events)), np.zeros(len(events))
+    for one in blocks:
+        gap, n1 = one.gap(y), len(one.treated)
+        total += n1 * gap[one.cohort :].sum()
+        mass += n1 * (y.shape[1] - one.cohort)
+        position = events + one.cohort
+        inside = (position >= 0) & (position < y.shape[1])
+        by_event[inside] += n1 * gap[position[inside]]
+        weight[inside] += n1
+    return np.r_[total / mass, by_event / weight]
+
+
+def _leave_one_out(one: _Block, unit: int) -> _Block:
+    treated = one.treated[one.treated != unit]
+    stay = one.controls != unit
+    omega = one.omega[stay] / one.omega[stay].sum()
+    return _Block(one.cohort, treated, one.controls[stay], omega, one.lam)
+
+
+def _jackknife(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave-one-unit-out estimates with the weights held (Arkhangelsky et al. 2021, algorithm 3), and the units."""
+    units = np.unique(np.concatenate([np.r_[b.treated, b.controls] for b in blocks]))
+    return np.array([effects(y, [_leave_one_out(b, u) for b in blocks], events) for u in units]), units
+
+
+def _rmspe_ratio(y: np.ndarray, blocks: Sequence[_Block]) -> float:
+    before = sum(float((b.gap(y)[: b.cohort] ** 2).sum()) * len(b.treated) for b in blocks)
+    after = sum(float((b.gap(y)[b.cohort :] ** 2).sum()) * len(b.treated) for b in blocks)
+    n_before = sum(b.cohort * len(b.treated) for b in blocks)
+    n_after = sum((y.shape[1] - b.cohort) * len(b.treated) for b in blocks)
+    return float(np.sqrt(after / n_after) / np.sqrt(before / n_before)) if before > 0 else np.inf
+
+
+def _placements(n_controls: int, n_treated: int, draws: int, seed: int) -> tuple[list[np.ndarray], bool]:
+    """Return the placements of the treated among the controls: all, when they are few or one unit is treated."""
+    if n_treated == 1 or comb(n_controls, n_treated) <= draws:
+        return [np.array(c) for c in combinations(range(n_controls), n_treated)], True
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(n_controls)[:n_treated] for _ in range(draws)], False
+
+
+def synthetic_did(
+    data: Any,
+    outcome: str,
+    *,
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    treatment: str | None = None,
+    weights: Literal["synthetic", "uniform"] = "synthetic",
+    effects: Literal["att", "event"] = "att",
+    inference: Inference = "auto",
+    draws: int = 499,
+    seed: int = 287,
+) -> Estimate:
+    """Synthetic difference-in-differences (Arkhangelsky, Athey, Hirshberg, Imbens and Wager 2021).
+
+    For each cohort, unit weights ω make the weighted never-treated units run parallel to the treated before
+    treatment, time weights λ make the weighted earlier periods predict the later ones among controls, and
+
+        τ = (mean treated after − Σ λ treated before) − Σ ω (mean control after − Σ λ control before).
+
+    Assumes no anticipation and that units without treatment share a low-rank structure with the treated, so that
+    the weighted controls reproduce their untreated path. Several cohorts are averaged by treated unit-periods.
+
+    Parameters
+    ----------
+    data, outcome, unit, time, cohort, treatment
+        Panel and columns; give ``cohort`` (first treated period, missing = never) or a 0/1 ``treatment`` that stays
+        on. The panel must be balanced.
+    weights
+        ``uniform`` gives plain difference-in-differences with the same placebo or jackknife inference.
+    effects
+        ``att``: one parameter; ``event``: the gap at every event time, with the ATT as ``overall``.
+    inference
+        ``placebo``: each control (or set of controls) in place of the treated; ``jackknife``: leave one unit out,
+        weights held, needs two treated units in every cohort; ``auto``: jackknife where it is possible and placebo
+        otherwise; ``none``.
+    draws, seed
+        Placebo placements drawn when they are too many to enumerate (one treated unit: always enumerated).
+
+    Returns
+    -------
+    Estimate
+        ``.design`` is a :class:`SyntheticFit`: weights, paths, placebos and permutation p-values.
+
+    Raises
+    ------
+    DesignError
+        Holes in the panel, treatment that switches off.
+    IdentificationError
+        No never-treated control, nobody treated inside the panel, fewer controls than a placebo needs.
+    """
+    kind: Kind = "sdid" if weights == "synthetic" else "did"
+    title = "Synthetic difference-in-differences" if kind == "sdid" else "Difference-in-differences, uniform weights"
+    method = Method("synthetic_did", title, (_ARKHANGELSKY, _CLARKE))
+    keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
+    return _estimate(data, outcome, keys, kind, method, effects, inference, draws, seed)
+
+
+def synthetic_control(
+    data: Any,
+    outcome: str,
+    *,
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    treatment: str | None = None,
+    effects: Literal["att", "event"] = "att",
+    inference: Inference = "placebo",
+    draws: int = 499,
+    seed: int = 287,
+) -> Estimate:
+    """Synthetic control on all earlier outcomes (Abadie, Diamond and Hainmueller 2010).
+
+    Non-negative weights that add up to one make the weighted controls match the level of the treated in every
+    period before treatment; the effect is the later gap. No intercept and no time weights; a ridge of (1e-6 × the
+    standard deviation of the controls' yearly changes)² as in the synthetic DiD paper's implementation. With more
+    controls than earlier periods and a perfect fit the weights are not unique; the result then carries a note.
+
+    Parameters and return value as :func:`synthetic_did`; several treated units of one cohort are averaged first.
+    """
+    method = Method("synthetic_control", "Synthetic control", (_ABADIE, _ARKHANGELSKY))
+    keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
+    return _estimate(data, outcome, keys, "sc", method, effects, inference, draws, seed)
+
+
+def _estimate(
+    data: Any,
+    outcome: str,
+    keys: Mapping[str, str | None],
+    kind: Kind,
+    method: Method,
+    shape: Literal["att", "event"],
+    inference: Inference,
+    draws: int,
+    seed: int,
+) -> Estimate:
+    design = prepare(data, outcome, **keys)  # type: ignore[arg-type]
+    y, cohorts, notes = _admit(design)
+    controls = np.flatnonzero(cohorts >= design.n_periods)
+    starts = [int(c) for c in np.unique(cohorts) if 0 < c < design.n_periods]
+    treated = {c: np.flatnonzero(cohorts == c) for c in starts}
+    blocks = [block(y, treated[c], controls, c, kind) for c in starts]
+    events = np.arange(-max(starts), design.n_periods - min(starts))
+    point = effects(y, blocks, events)
+    n_treated = sum(len(v) for v in treated.values())
+    if inference == "auto":
+        inference = "jackknife" if all(len(v) > 1 for v in treated.values()) else "placebo"
+
+    scale = float(np.abs(y[controls]).max()) or 1.0
+    for one in blocks:
+        if kind == "sc" and np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
+            note = (
+                f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
+                "without error, so the weights and the estimate are not unique. Use g.synthetic_did or fewer controls"
+            )
+            warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
+            notes.append(note)
+
+    names, p_value, p_ratio, ratios = np.empty(0, dtype=object), None, None, np.empty(0)
+    replicates = np.empty((0, len(point)))
+    enumerated = True
+    if inference == "placebo":
+        if len(controls) <= n_treated:
+            raise IdentificationError(
+                f"{len(controls)} controls cannot stand in for {n_treated} treated units and leave a control: "
+                'use inference="jackknife"'
+            )
+        places, enumerated = _placements(len(controls), n_treated, draws, seed)
+        fits = [_placebo(y, controls, place, treated, kind) for place in places]
+        replicates = np.array([effects(y, f, events) for f in fits])
+        ratios = np.array([_rmspe_ratio(y, f) for f in fits])
+        names = np.array(["+".join(map(str, design.unit_labels[controls[np.sort(p)]])) for p in places], dtype=object)
+        close = 1e-9 * abs(point[0])
+        p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
+        p_ratio = float((1 + (ratios >= _rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
+        psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
+    elif inference == "jackknife":
+        alone = [str(design.calendar[c]) for c in starts if len(treated[c]) < 2]
+        if alone:
+            raise IdentificationError(
+                f"the jackknife leaves out one unit at a time and cohorts {', '.join(alone)} have only one: "
+                'use inference="placebo"'
+            )
+        if any((b.omega > 0).sum() < 2 for b in blocks):
+            raise IdentificationError(
+                'one control carries all weight: the jackknife cannot leave it out; use "placebo"'
+            )
+        replicates, left = _jackknife(y, blocks, events)
+        names = design.unit_labels[left].to_numpy(dtype=object)
+        psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
+    else:
+        psi = np.zeros((1, len(point)))
+    rule = Placebo(inference, len(replicates), enumerated)  # type: ignore[arg-type]
+    which = "treated_as" if inference == "placebo" else "left_out"
+    placebos = pd.DataFrame({which: names, "estimate": replicates[:, 0]})
+    if inference == "placebo":
+        placebos["rmspe_ratio"] = ratios
+
+    fit = SyntheticFit(
+        *_tables(design, y, blocks),
+        placebos=placebos,
+        p_value=p_value,
+        p_value_rmspe=p_ratio,
+        pre_rmspe={design.calendar[b.cohort]: float(np.sqrt(np.mean(b.gap(y)[: b.cohort] ** 2))) for b in blocks},
+    )
+    sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
+    if p_value is not None:
+        sample |= {"placebo_p_value": p_value, "placebo_p_value_rmspe": p_ratio}
+    overall = Estimate(
+        labels=pd.DataFrame({"term": ["ATT"]}),
+        point=point[:1],
+        influence=Influence(psi[:, :1], {"replicate": np.arange(len(psi))}),
+        rule=rule,
+        kind="static",
+        method=method,
+        outcome=outcome,
+        sample=sample,
+        options={"weights": kind, "inference": inference, **({"draws": draws, "seed": seed} if not enumerated else {})},
+        notes=tuple(notes),
+        provenance=design.provenance,
+        design=fit,
+    )
+    if shape == "att":
+        return overall
+    return Estimate(
+        labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),
+        point=point[1:],
+        influence=Influence(psi[:, 1:], {"replicate": np.arange(len(psi))}),
+        rule=rule,
+        kind="event",
+        method=method,
+        outcome=outcome,
+        sample=sample,
+        options=overall.options,
+        overall=overall,
+        notes=tuple(notes),
+        provenance=design.provenance,
+        design=fit,
+    )
+
+
+def _placebo(
+    y: np.ndarray, controls: np.ndarray, place: np.ndarray, treated: Mapping[int, np.ndarray], kind: Kind
+) -> list[_Block]:
+    """Blocks with the controls at ``place`` in the roles of the treated, cohort sizes kept."""
+    chosen = controls[place]
+    rest = np.setdiff1d(controls, chosen)
+    out, start = [], 0
+    for c, members in treated.items():
+        out.append(block(y, chosen[start : start + len(members)], rest, c, kind))
+        start += len(members)
+    return out
+
+
+def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return outcome matrix, cohorts and notes; refuse panels with holes or without either side."""
+    notes = list(design.notes)
+    cohorts = absorbing_cohort(design, "use g.switching_did")
+    y = matrix(design)
+    observed = np.unique(design.time)
+    if len(observed) < design.n_periods:
+        raise DesignError("the calendar has gaps: synthetic weights need every period, from first to last")
+    holes = np.isnan(y).any(1)
+    if holes.any():
+        raise DesignError(
+            f"{int(holes.sum())} units are not observed in every period: {labelled(design, holes)}. "
+            f'Keep complete units: df = df[df.groupby("{design.unit_name}")["{design.outcome}"]'
+            f'.transform("count") == {design.n_periods}]'
+        )
+    always = cohorts <= 0
+    if always.any():
+        notes.append(f"{int(always.sum())} units treated in every period are left out: {labelled(design, always)}")
+    if not ((cohorts > 0) & (cohorts < design.n_periods)).any():
+        raise IdentificationError(f"{design.outcome}: no unit starts treatment inside the panel")
+    if not (cohorts >= design.n_periods).any():
+        raise IdentificationError(
+            f"{design.outcome}: every unit is treated by the end of the panel, so no unit is left to build the "
+            "synthetic path from. End the panel before the last cohort, or use g.att_gt with control='notyet'"
+        )
+    return y, cohorts, notes
+
+
+def _tables(design: Design, y: np.ndarray, blocks: Sequence[_Block]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Labelled unit weights, time weights and paths."""
+    units, times, paths = [], [], []
+    for one in blocks:
+        name = design.calendar[one.cohort]
+        labels = design.unit_labels[one.controls]
+        units.append(pd.DataFrame({"cohort": name, design.unit_name: labels, "weight": one.omega}))
+        before = design.calendar[: one.cohort]
+        times.append(pd.DataFrame({"cohort": name, design.time_name: before, "weight": one.lam}))
+        mean, gap = y[one.treated].mean(0), one.gap(y)
+        columns = {"cohort": name, design.time_name: design.calendar, "treated": mean, "synthetic": mean - gap}
+        paths.append(pd.DataFrame(columns | {"gap": gap}))
+    return tuple(pd.concat(part, ignore_index=True) for part in (units, times, paths))  # type: ignore[return-value]
