@@ -58,6 +58,11 @@ class Influence:
             out[:, j] = np.bincount(codes, self.psi[:, j], n_groups)
         return out
 
+    def sum_squares(self, codes: np.ndarray) -> np.ndarray:
+        """Sum over groups of the squared :meth:`sums`, (k,)."""
+        s = self.sums(codes)
+        return np.einsum("ij,ij->j", s, s)
+
     def combine(self, weights: np.ndarray, extra: np.ndarray | None = None) -> Influence:
         """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
         psi = self.psi @ weights.T
@@ -138,21 +143,24 @@ class Clustered:
         return g / (g - 1) * (self.n_obs - 1) / (self.n_obs - k)
 
     def _terms(self, influence: Influence) -> list[tuple[float, np.ndarray]]:
-        """Signed cluster sums whose cross products add up to the covariance before the factor."""
+        """Signed groupings whose cross products of sums add up to the covariance before the factor."""
         codes = [influence.codes(v) for v in self.levels]
-        terms = [(1.0, influence.sums(c)) for c in codes]
+        terms = [(1.0, c) for c in codes]
         if len(codes) == 2:
-            pairs = np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].reshape(-1)
-            terms.append((-1.0, influence.sums(pairs)))
+            terms.append((-1.0, np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].reshape(-1)))
         return terms
 
     def matrix(self, influence: Influence) -> np.ndarray:
         """Covariance matrix (k × k)."""
-        return self.factor() * sum(sign * (s.T @ s) for sign, s in self._terms(influence))
+        total = np.zeros((influence.n_params, influence.n_params))
+        for sign, codes in self._terms(influence):
+            s = influence.sums(codes)
+            total += sign * (s.T @ s)
+        return self.factor() * total
 
     def variances(self, influence: Influence) -> np.ndarray:
         """Diagonal of the covariance."""
-        total = sum(sign * np.einsum("ij,ij->j", s, s) for sign, s in self._terms(influence))
+        total = sum(sign * influence.sum_squares(codes) for sign, codes in self._terms(influence))
         return self.factor() * np.asarray(total)
 
     def scores(self, influence: Influence) -> np.ndarray | None:

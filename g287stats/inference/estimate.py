@@ -235,15 +235,21 @@ class Estimate:
         rows[np.arange(len(index)), index] = 1.0
         return self.combine(rows, self.labels.iloc[index], kind=self.kind, reference=self.reference)
 
-    def aggregate(self, kind: Aggregation = "simple", *, window: tuple[int, int] | None = None) -> Estimate:
+    def aggregate(
+        self,
+        kind: Aggregation = "simple",
+        *,
+        window: tuple[int, int] | None = None,
+        balance: int | None = None,
+    ) -> Estimate:
         """Aggregate cohort × time effects: ``simple``, ``event`` time, ``cohort`` or ``calendar`` time.
 
-        ``window`` keeps event times in the closed interval (event aggregation only). See
-        :func:`g287stats.inference.aggregate.aggregate`.
+        ``window`` keeps event times in the closed interval, ``balance=e`` the cohorts observed at least ``e``
+        periods after treatment (event aggregation only). See :func:`g287stats.inference.aggregate.aggregate`.
         """
         from g287stats.inference.aggregate import aggregate
 
-        return aggregate(self, kind, window=window)
+        return aggregate(self, kind, window=window, balance=balance)
 
     def test(self, terms: Sequence[str] | np.ndarray | None = None, *, value: float | np.ndarray = 0.0) -> WaldTest:
         """Joint Wald test that the parameters ``terms`` (default: all) equal ``value``.
