@@ -1,1 +1,6 @@
 """Who is treated, when: records lined up by county and period."""
+
+from g287stats.panel.county_panel import CountyPanel, county_panel
+from g287stats.panel.exposure import Exposure
+
+__all__ = ["CountyPanel", "Exposure", "county_panel"]

@@ -1,0 +1,5 @@
+"""``python -m g287stats``."""
+
+from g287stats.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,94 @@
+"""The command line: ``g287stats …`` (also ``python -m g287stats``)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from g287stats._version import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 something failed, 2 wrong arguments, 130 interrupted)."""
+    from g287stats.errors import G287Error
+
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if not hasattr(options, "run"):
+        parser.print_help()
+        return 2
+    try:
+        return int(options.run(options) or 0)
+    except G287Error as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="g287stats", description="Section 287(g) agreements and county crime")
+    parser.add_argument("--version", action="version", version=f"g287stats {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    p = commands.add_parser("replicate", help="run the analyses and write report.html")
+    p.add_argument("--out", type=Path, default=Path("replication"), help="folder for exhibits and report.html")
+    p.add_argument("--only", nargs="+", metavar="ID", help="analyses or claims (default: all on bundled data)")
+    p.set_defaults(run=_replicate)
+
+    p = commands.add_parser("findings", help="list the published claims")
+    p.add_argument("--statement", help="i, ii, iii, iv, v or count")
+    p.set_defaults(run=_findings)
+
+    p = commands.add_parser("cite", help="how to cite the software, the data and the producers")
+    p.set_defaults(run=_cite)
+
+    p = commands.add_parser("build", help="rebuild the released tables from the raw sources (maintainers)")
+    p.add_argument("--sources", type=Path, required=True, help="folder of the raw inputs")
+    p.add_argument("--out", type=Path, help="folder to write (default: the source tree's data/)")
+    p.add_argument("--only", nargs="+", default=[], metavar="STEP", help="some steps only")
+    p.set_defaults(run=_build)
+    return parser
+
+
+def _replicate(options: argparse.Namespace) -> int:
+    from g287stats.findings import replicate
+
+    done = replicate(options.only, out=options.out)
+    counts = done.table["status"].value_counts()
+    for status, number in counts.items():
+        print(f"{number:4d}  {status}")
+    for name, why in done.failed.items():
+        print(f"{name} did not run: {why}", file=sys.stderr)
+    print(f"exhibits: {len(done.exhibits)}; seconds: {sum(done.seconds.values()):.1f}")
+    print(f"report: {done.report}")
+    if done.interrupted:
+        return 130
+    return 1 if done.failed else 0
+
+
+def _findings(options: argparse.Namespace) -> int:
+    from g287stats.findings import findings
+    from g287stats.findings.registry import published_text
+
+    for _, row in findings(options.statement).iterrows():
+        print(f"{row['claim_id']:26s} {published_text(row):38s} {row['finding']}")
+    return 0
+
+
+def _cite(options: argparse.Namespace) -> int:
+    from g287stats.citation import cite
+
+    print(cite())
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from g287stats.build import build
+
+    for path in build(options.sources, options.out, tuple(options.only)):
+        print(path)
+    return 0

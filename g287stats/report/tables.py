@@ -1,0 +1,131 @@
+"""Tables: frames and estimates to Markdown, LaTeX (booktabs) and HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from g287stats.inference.estimate import Estimate
+
+Format = Literal["markdown", "latex", "html"]
+
+
+def frame_table(frame: pd.DataFrame, format: Format = "markdown", *, digits: int = 3, caption: str = "") -> str:
+    """Render a frame; numbers are rounded to ``digits`` significant decimals, missing cells are left empty."""
+    head = [str(c).replace("_", " ") for c in frame.columns]
+    body = [[_cell(v, digits) for v in row] for row in frame.itertuples(index=False)]
+    numeric = [frame.dtypes.iloc[j].kind in "iuf" for j in range(frame.shape[1])]
+    return _render(head, body, numeric, format, caption)
+
+
+def regression_table(
+    estimates: Sequence[Estimate],
+    *,
+    names: Sequence[str] | None = None,
+    format: Format = "markdown",
+    digits: int = 3,
+    stars: bool = False,
+    caption: str = "",
+) -> str:
+    """Put estimates side by side: point over (standard error), then sample sizes and the kind of inference.
+
+    ``stars`` adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect.
+    """
+    titles = list(names) if names else [f"{e.method.key}: {e.outcome}" for e in estimates]
+    terms = list(dict.fromkeys(t for e in estimates for t in e.terms))
+    body: list[list[str]] = []
+    for term in terms:
+        points, errors = [term], [""]
+        for e in estimates:
+            if term not in e.terms:
+                points.append("")
+                errors.append("")
+                continue
+            i = e.terms.index(term)
+            p = float(e.p_values().iloc[i])
+            mark = "*" * sum(p < a for a in (0.10, 0.05, 0.01)) if stars else ""
+            points.append(_cell(float(e.point[i]), digits) + mark)
+            se = float(e.se.iloc[i])
+            errors.append(f"({_cell(se, digits)})" if np.isfinite(se) else "(fixed)")
+        body += [points, errors]
+    for label, pick in _FOOT:
+        body.append([label, *[pick(e) for e in estimates]])
+    return _render(["", *titles], body, [False] + [True] * len(estimates), format, caption)
+
+
+def estimate_html(estimate: Estimate) -> str:
+    """Rich display of one estimate for notebooks."""
+    table = estimate.tidy().drop(columns=["n_units"])
+    sizes = ", ".join(f"{k.removeprefix('n_')} {v:,}" for k, v in estimate.sample.items() if k.startswith("n_"))
+    notes = "".join(f"<li>{html.escape(n)}</li>" for n in estimate.notes)
+    overall = ""
+    if estimate.overall is not None:
+        overall = f"<p>Overall: {estimate.overall.point[0]:.4f} (se {float(estimate.overall.se.iloc[0]):.4f})</p>"
+    return (
+        f"<div><p><b>{html.escape(estimate.method.title)}</b>: {html.escape(estimate.outcome)}<br>"
+        f"{html.escape(sizes)}<br>{html.escape(estimate.rule.label)}</p>{overall}"
+        f"{frame_table(table, 'html')}<ul>{notes}</ul></div>"
+    )
+
+
+_FOOT: tuple[tuple[str, Callable[[Any], str]], ...] = (
+    ("Observations", lambda e: f"{e.sample.get('n_obs', ''):,}" if e.sample.get("n_obs") else ""),
+    ("Units", lambda e: f"{e.sample.get('n_units', ''):,}" if e.sample.get("n_units") else ""),
+    ("Treated units", lambda e: f"{e.sample['n_treated']:,}" if "n_treated" in e.sample else ""),
+    ("Inference", lambda e: e.rule.label),
+)
+
+
+def _cell(value: Any, digits: int) -> str:
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, (float, np.floating)):
+        if np.isnan(value):
+            return ""
+        return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.{digits}f}"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d")
+    return f"{value:,}" if isinstance(value, (int, np.integer)) and abs(int(value)) >= 10_000 else str(value)
+
+
+def _render(head: list[str], body: list[list[str]], numeric: list[bool], format: Format, caption: str) -> str:
+    if format == "markdown":
+        clean = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in [head, *body]]
+        rule = ["---:" if n else "---" for n in numeric]
+        lines = ["| " + " | ".join(row) + " |" for row in [clean[0], rule, *clean[1:]]]
+        return (f"**{caption}**\n\n" if caption else "") + "\n".join(lines) + "\n"
+    if format == "latex":
+        spec = "".join("r" if n else "l" for n in numeric)
+        rows = [" & ".join(_tex(c) for c in row) + r" \\" for row in body]
+        title = f"\\caption{{{_tex(caption)}}}\n" if caption else ""
+        return (
+            "\\begin{table}\n\\centering\n" + title + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
+            + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
+            + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+        )  # fmt: skip
+    if format == "html":
+        top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+        align = [' class="n"' if n else "" for n in numeric]
+        rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
+        title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+        return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    raise ValueError(f"format={format!r}; choose markdown, latex or html")
+
+
+_TEX = str.maketrans(
+    {
+        "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "$": "\\$", "{": "\\{", "}": "\\}",
+        "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+    }
+)  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
