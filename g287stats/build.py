@@ -15,6 +15,8 @@ from g287stats.errors import SourceError
 
 STEPS = (  # in the order in which rooms build on one another
     ("geography", "g287stats.geography"),
+    ("fbi_table10", "g287stats.outcomes.fbi_table10"),
+    ("fbi_msa", "g287stats.outcomes.fbi_msa"),
 )
 
 

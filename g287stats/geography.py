@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import unicodedata
 import warnings
 from collections import defaultdict
 from functools import lru_cache
@@ -142,6 +143,40 @@ def _count(old: pd.Series, new: pd.Series) -> dict[Any, Any]:
     return pairs.groupby(["old", "new"]).size().to_dict()
 
 
+def name_key(name: str) -> str:
+    """Reduce a county name to what spellings share: lower case, letters and digits, ``St`` for ``Saint``."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    plain = re.sub(r"\bsaint\b", "st", plain)
+    plain = re.sub(r"\bsainte\b", "ste", plain)
+    return re.sub(r"[^a-z0-9]", "", plain)
+
+
+_COUNTY_WORD = re.compile(
+    r"\s+(County|Parish|Borough|City and Borough|Municipality|Census Area|Planning Region)$", re.I
+)
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[tuple[str, str], str]:
+    codes = _county_list()
+    units = codes.dropna(subset=["unit_fips"])
+    out: dict[tuple[str, str], str] = {}
+    for state, name, unit in units[["state", "name", "unit_fips"]].itertuples(index=False):
+        key = (state, name_key(_COUNTY_WORD.sub("", name)))
+        if out.setdefault(key, unit) != unit:
+            raise SourceError(f"two counties of {state} are called {name!r}")
+    return out
+
+
+def county_by_name(state: str, name: str) -> str | None:
+    """Return the harmonised county of USPS ``state`` called ``name``, or None.
+
+    ``"Lee"`` and ``"Lee County"`` are the same; an independent city needs the word (``"Richmond"`` is the
+    county, ``"Richmond city"`` the city, except where only a city bears the name, as Carson City).
+    """
+    return _names().get((state, name_key(_COUNTY_WORD.sub("", name.strip()))))
+
+
 def neighbours(vintage: int = 2010, water: bool = False, harmonised: bool = True) -> pd.DataFrame:
     """Return adjacent county pairs, each in both directions.
 
@@ -202,6 +237,7 @@ def build(sources: Path, out: Path) -> list[Path]:
     counties = _build_list(folder, changes)
     pairs = _build_neighbours(folder)
     _county_list.cache_clear()
+    _names.cache_clear()
     return [
         write_released(counties, "county_list", out),
         write_released(changes, "county_changes", out),

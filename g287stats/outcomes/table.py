@@ -16,6 +16,7 @@ COUNTS = (  # offence names shared by all producers; a loader gives those its so
     "murder",
     "rape_legacy",
     "rape_revised",
+    "rape_mixed",
     "robbery",
     "assault",
     "burglary",
