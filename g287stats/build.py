@@ -15,8 +15,11 @@ from g287stats.errors import SourceError
 
 STEPS = (  # in the order in which rooms build on one another
     ("geography", "g287stats.geography"),
+    ("population", "g287stats.outcomes.population"),
     ("fbi_table10", "g287stats.outcomes.fbi_table10"),
     ("fbi_msa", "g287stats.outcomes.fbi_msa"),
+    ("claims", "g287stats.findings.registry"),
+    ("shapes", "g287stats.report.shapes"),
 )
 
 
