@@ -48,8 +48,9 @@ class DetectableEffect:
     def sentence(self) -> str:
         """The sentence to write beside a null."""
         return (
-            f"The design would have detected an effect of ±{self.exact:.4g} on {self.outcome} with probability "
-            f"{100 * self.power:.0f} % (two-sided test at {100 * self.alpha:.0f} %, standard error {self.std_error:.4g})."
+            f"The design would have detected an effect of ±{self.exact:.4g} on {self.outcome} with "
+            f"probability {100 * self.power:.0f} % (two-sided test at {100 * self.alpha:.0f} %, "
+            f"standard error {self.std_error:.4g})."
         )
 
     def power_at(self, effect: float) -> float:

@@ -1,0 +1,449 @@
+"""How much could parallel trends fail before the conclusion changes? (Rambachan and Roth 2023.)
+
+Notation of the paper: ``beta`` are event-study coefficients before and after the reference period, ``delta`` the
+bias of each from a failure of parallel trends (0 in the reference period), ``l`` the weights of the target
+``theta = l'(beta_post - delta_post)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import integrate, optimize, special, stats
+
+from g287stats.errors import DesignError
+from g287stats.inference.estimate import Estimate
+
+Kind = Literal["smoothness", "relative_magnitude"]
+
+HYBRID_SHARE = 0.1
+"""Share of alpha spent on the least-favourable first stage (kappa = alpha/10, the authors' recommendation)."""
+
+
+@dataclass(frozen=True)
+class EventVector:
+    """Coefficients split at the reference period.
+
+    ``beta`` (pre then post, in calendar order), ``cov``, event times ``pre`` (…, r−1) and ``post`` (r+1, …),
+    ``weights`` of the target on the post periods.
+    """
+
+    beta: np.ndarray
+    cov: np.ndarray
+    pre: np.ndarray
+    post: np.ndarray
+    reference: int
+    weights: np.ndarray
+
+    @property
+    def n_pre(self) -> int:
+        """Number of leads."""
+        return len(self.pre)
+
+
+@dataclass(frozen=True)
+class HonestDiD:
+    """Robust confidence intervals for a target under bounded violations of parallel trends.
+
+    Attributes
+    ----------
+    kind
+        ``smoothness``: the trend's slope changes by at most M a period. ``relative_magnitude``: between any two
+        consecutive post periods the trend moves by at most Mbar times its largest pre-period move.
+    frame
+        One row per bound: ``bound``, ``conf_low``, ``conf_high``.
+    original
+        Interval under exact parallel trends (normal).
+    breakdown
+        Smallest bound whose interval contains ``value``; 0 when the interval at bound 0 already does, infinite
+        when none up to the largest bound searched does.
+    target
+        Weight of each post-period event time in the target.
+    alpha, value, outcome, estimate
+        Level, the value tested (0), the outcome, and the target's point estimate.
+    """
+
+    kind: Kind
+    frame: pd.DataFrame
+    original: tuple[float, float]
+    breakdown: float
+    target: pd.Series
+    alpha: float
+    value: float
+    outcome: str
+    estimate: float
+
+    @property
+    def sentence(self) -> str:
+        """The sentence to write."""
+        name = "M" if self.kind == "smoothness" else "Mbar"
+        covers = self.original[0] <= self.value <= self.original[1]
+        if covers:
+            return (
+                f"The interval under exact parallel trends ({self.original[0]:.4g} to {self.original[1]:.4g}) already "
+                f"contains {self.value:g}; allowing for violations only widens it."
+            )
+        what = (
+            f"a change of slope of {self.breakdown:.3g} per period"
+            if self.kind == "smoothness"
+            else f"post-treatment violations {self.breakdown:.3g} times the largest pre-treatment violation"
+        )
+        return f"The sign of the effect on {self.outcome} survives up to {what} ({name} = {self.breakdown:.3g})."
+
+    def tidy(self) -> pd.DataFrame:
+        """The original interval and one row per bound."""
+        first = {"bound": np.nan, "conf_low": self.original[0], "conf_high": self.original[1], "method": "original"}
+        method = "FLCI" if self.kind == "smoothness" else "C-LF"
+        return pd.concat([pd.DataFrame([first]), self.frame.assign(method=method)], ignore_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.sentence}\n{self.tidy().to_string(index=False, float_format='%.4f')}"
+
+
+def honest_did(
+    es: Estimate,
+    *,
+    kind: Kind = "relative_magnitude",
+    Mbar: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0),
+    M: Sequence[float] | None = None,
+    target: Literal["average", "first"] | int | Mapping[int, float] = "average",
+    alpha: float = 0.05,
+    value: float = 0.0,
+) -> HonestDiD:
+    """Confidence intervals robust to violations of parallel trends.
+
+    Parameters
+    ----------
+    es
+        Event study normalised to one reference period (``event_study``; ``att_gt(base="universal")`` aggregated
+        by event time), with consecutive event times on both sides.
+    kind
+        ``relative_magnitude`` (bounds ``Mbar``; conditional least-favourable hybrid intervals) or
+        ``smoothness`` (bounds ``M``, in units of the outcome per period squared; fixed-length intervals).
+    M
+        Default: 0, ¼, ½, 1 and 2 times the largest estimated change of slope before treatment.
+    target
+        ``average`` of the effects at event times 0, 1, …; ``first`` (event time 0); one event time; or a mapping
+        event time → weight.
+    value
+        Value of the target whose inclusion defines the breakdown bound.
+
+    Raises
+    ------
+    DesignError
+        Without leads, without a reference period, or with gaps in event time.
+
+    References
+    ----------
+    Rambachan, A. and Roth, J. (2023). A more credible approach to parallel trends. Review of Economic
+    Studies 90, 2555–2591. Andrews, I., Roth, J. and Pakes, A. (2023). Inference for linear conditional moment
+    inequalities. Review of Economic Studies 90, 2763–2791. Armstrong, T. and Kolesár, M. (2018). Optimal
+    inference in a class of regression models. Econometrica 86, 655–683.
+    """
+    v = event_vector(es, target)
+    point = float(v.weights @ v.beta[v.n_pre :])
+    se = float(np.sqrt(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights))
+    half = stats.norm.ppf(1 - alpha / 2) * se
+    if kind == "smoothness":
+        if M is None:
+            M = largest_slope_change(v) * np.array([0.0, 0.25, 0.5, 1.0, 2.0])
+        bounds, interval = list(M), lambda m: flci(v, m, alpha)
+        start = max(largest_slope_change(v), se)
+    elif kind == "relative_magnitude":
+        bounds, interval = list(Mbar), lambda m: relative_magnitude_interval(v, m, alpha)
+        start = 1.0
+    else:
+        raise DesignError(f"kind is 'smoothness' or 'relative_magnitude', not {kind!r}")
+    if not bounds or min(bounds) < 0:
+        raise DesignError(f"bounds must be non-negative numbers; got {bounds}")
+    rows = [(m, *interval(m)) for m in bounds]
+    return HonestDiD(
+        kind=kind,
+        frame=pd.DataFrame(rows, columns=["bound", "conf_low", "conf_high"]),
+        original=(point - half, point + half),
+        breakdown=_breakdown(interval, value, start),
+        target=pd.Series(v.weights, index=pd.Index(v.post, name="event_time"), name="weight"),
+        alpha=alpha,
+        value=value,
+        outcome=es.outcome,
+        estimate=point,
+    )
+
+
+def event_vector(es: Estimate, target: Any = "average") -> EventVector:
+    """Split an event study at its reference period and put the target's weights beside it."""
+    if "event_time" not in es.labels:
+        raise DesignError("sensitivity to parallel trends needs event times: use .aggregate('event') first")
+    times = es.labels["event_time"].to_numpy()
+    free = np.isfinite(es.se.to_numpy())
+    fixed = {int(t) for t in es.reference} | {int(t) for t in times[~free]}
+    times = times[free].astype(int)
+    order = np.argsort(times, kind="stable")
+    times, index = times[order], np.flatnonzero(free)[order]
+    fixed = {t for t in fixed if t not in set(times.tolist()) and t < 0}
+    if len(fixed) != 1:
+        raise DesignError(
+            f"the event study must be normalised to one reference period before treatment; found {sorted(fixed)}. "
+            "Leads of att_gt(base='varying') are not relative to a common period: use base='universal'"
+        )
+    reference = fixed.pop()
+    pre, post = times[times < reference], times[times > reference]
+    whole = np.arange(times.min(), times.max() + 1)
+    if len(pre) == 0 or len(post) == 0 or not np.array_equal(np.sort(np.r_[times, reference]), whole):
+        raise DesignError(
+            f"need consecutive event times on both sides of {reference}; have {times.tolist()}. "
+            "Choose a window without gaps"
+        )
+    weights = np.zeros(len(post))
+    if target == "average":
+        weights[post >= 0] = 1 / max((post >= 0).sum(), 1)
+    elif isinstance(target, Mapping):
+        unknown = set(target) - set(post.tolist())
+        if unknown:
+            raise DesignError(f"target names event times {sorted(unknown)}; post periods are {post.tolist()}")
+        for t, w in target.items():
+            weights[post == t] = w
+    else:
+        wanted = 0 if target == "first" else target
+        if wanted not in post.tolist():
+            raise DesignError(f"target {target!r} is not an event time after the reference: {post.tolist()}")
+        weights[post == wanted] = 1.0
+    cov = es.cov().to_numpy()[np.ix_(index, index)]
+    return EventVector(es.point[index], cov, pre, post, reference, weights)
+
+
+def largest_slope_change(v: EventVector) -> float:
+    """Largest absolute second difference of the coefficients up to the reference period."""
+    path = np.r_[v.beta[: v.n_pre], 0.0]
+    return float(np.abs(np.diff(path, n=2)).max()) if len(path) > 2 else float(np.abs(np.diff(path)).max())
+
+
+# ---- smoothness: fixed-length intervals -------------------------------------------------------------------------
+def folded_normal_quantile(t: float, alpha: float) -> float:
+    """The 1 − alpha quantile of |N(t, 1)|."""
+    t = abs(t)
+    if t > 8:
+        return t + float(stats.norm.ppf(1 - alpha))
+    z = float(stats.norm.ppf(1 - alpha / 2))
+    f = lambda c: special.ndtr(c - t) - special.ndtr(-c - t) - (1 - alpha)
+    return float(optimize.brentq(f, 0.0, t + z + 1e-9, xtol=1e-15, rtol=1e-14))
+
+
+def flci(v: EventVector, bound: float, alpha: float = 0.05) -> tuple[float, float]:
+    """Shortest fixed-length interval when the trend's slope changes by at most ``bound`` a period.
+
+    The estimator is ``l'beta_post + a'beta_pre``. Write delta as a linear trend plus second differences u: the
+    trend's coefficient must vanish (or the bias is unbounded), and the worst-case bias is
+    ``bound * (|l on post u's|_1 + |w|_1)`` with ``w = C a``, ``w_j = sum_{k>j} (k − j) a_k``. The first element of
+    w is fixed by the trend constraint; the rest minimise the half length s·cv(bias/s), a convex function.
+    """
+    k_pre = (v.reference - v.pre).astype(float)  # distance before the reference, decreasing to 1
+    k_post = (v.post - v.reference).astype(float)
+    lags = np.arange(v.n_pre)
+    c = np.maximum(k_pre[None, :] - lags[:, None], 0.0)
+    c_inv = np.linalg.inv(c)
+    slope = float(v.weights @ k_post)
+    post_u = np.array([v.weights @ np.maximum(k_post - j, 0.0) for j in range(1, len(k_post))])
+    fixed_bias = float(np.abs(post_u).sum()) + abs(slope)
+    # variance of l'b_post + a'b_pre with a = c_inv w, w = (slope, w_free)
+    s_pp, s_pq = v.cov[: v.n_pre, : v.n_pre], v.cov[: v.n_pre, v.n_pre :]
+    q_full = c_inv.T @ s_pp @ c_inv
+    g_full = c_inv.T @ s_pq @ v.weights
+    base = float(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights)
+    base += 2 * slope * g_full[0] + slope**2 * q_full[0, 0]
+    q, g = q_full[1:, 1:], g_full[1:] + slope * q_full[1:, 0]
+    n = len(g)
+    scale = 1 / np.sqrt(np.diag(q)) if n else np.empty(0)
+
+    def half_length(x: np.ndarray) -> tuple[float, np.ndarray]:
+        free = (x[:n] - x[n:]) * scale
+        bias = bound * (fixed_bias + float(scale @ (x[:n] + x[n:])))
+        qx = q @ free
+        s = np.sqrt(base + 2 * g @ free + free @ qx)
+        t = bias / s
+        cv = folded_normal_quantile(t, alpha)
+        d_bias = np.tanh(cv * t)
+        d_s = cv - t * d_bias
+        grad = d_s * (g + qx) / s * scale
+        return s * cv, np.r_[grad + d_bias * bound * scale, -grad + d_bias * bound * scale]
+
+    best: tuple[float, np.ndarray] = (half_length(np.zeros(2 * n))[0], np.zeros(2 * n))
+    if n:
+        least = -np.linalg.solve(q, g) / scale
+        for start in (np.r_[np.maximum(least, 0), np.maximum(-least, 0)], np.zeros(2 * n)):
+            options = {"maxiter": 5000, "maxfun": 50000, "ftol": 1e-15, "gtol": 1e-12, "maxcor": 30}
+            r = optimize.minimize(
+                half_length, start, jac=True, method="L-BFGS-B", bounds=[(0, None)] * (2 * n), options=options
+            )
+            if r.fun < best[0]:
+                best = (float(r.fun), r.x)
+    half, x = best
+    w = np.r_[slope, (x[:n] - x[n:]) * scale]
+    centre = float(v.weights @ v.beta[v.n_pre :] + (c_inv @ w) @ v.beta[: v.n_pre])
+    return centre - half, centre + half
+
+
+# ---- relative magnitudes: conditional least-favourable hybrid ------------------------------------------------------
+def relative_magnitude_interval(v: EventVector, bound: float, alpha: float = 0.05) -> tuple[float, float]:
+    """Hull of the C-LF hybrid confidence set when post-period moves are at most ``bound`` pre-period moves.
+
+    The set of trends is a union over which pre-period move is the largest and its sign; the confidence set is
+    the union of those of each part.
+    """
+    path = np.zeros((v.n_pre, len(v.beta)))  # moves beta_{s+1} − beta_s before treatment, the reference being 0
+    for s in range(v.n_pre):
+        path[s, s] = -1.0
+        if s + 1 < v.n_pre:
+            path[s, s + 1] = 1.0
+    lows, highs = [], []
+    for s in range(v.n_pre):
+        for sign in (1.0, -1.0):
+            low, high = _part_interval(v, bound, sign * path[s], alpha)
+            lows.append(low)
+            highs.append(high)
+            if bound == 0:  # every part is the same set
+                return low, high
+    if np.isnan(lows).all():
+        return np.nan, np.nan
+    return float(np.nanmin(lows)), float(np.nanmax(highs))
+
+
+def _part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float) -> tuple[float, float]:
+    """C-LF hybrid set for ``|delta_t − delta_{t−1}| <= bound · move'delta`` at every post t.
+
+    With Y the 2n moment inequalities (post moves up and down) and X the nuisance directions that leave the
+    target fixed, the test statistic min_tau max_j (Y − X tau)_j/sd_j equals the maximum of γ'Y over the vertices of
+    {γ >= 0, X'γ = 0, sd'γ = 1}. X'γ = 0 forces γ_up − γ_down to be proportional to the tail sums L of l, so that
+    the vertices are known: two that identify the target (its upper and lower bound) and one per post period that
+    does not (it tests that the chosen pre-period move has its sign). Conditioning sets then have closed forms.
+    """
+    n = len(v.weights)
+    moves = np.zeros((n, len(v.beta)))
+    moves[np.arange(n), v.n_pre + np.arange(n)] = 1.0
+    moves[np.arange(1, n), v.n_pre + np.arange(n - 1)] = -1.0
+    rows = np.vstack([moves, -moves]) - bound * move
+    sd = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", rows, v.cov, rows), 0.0))
+    tail = np.cumsum(v.weights[::-1])[::-1]
+    up = np.r_[np.maximum(tail, 0), np.maximum(-tail, 0)]
+    down = np.r_[np.maximum(-tail, 0), np.maximum(tail, 0)]
+    both = np.hstack([np.eye(n), np.eye(n)])
+    gamma = np.vstack([up / (sd @ up), down / (sd @ down), both / (both @ sd)[:, None]])
+    kappa = np.r_[1 / (sd @ up), -1 / (sd @ down), np.zeros(n)]
+    combos = gamma @ rows  # vertices as linear functions of beta
+    levels = combos @ v.beta
+    cov = combos @ v.cov @ combos.T
+    critical = _least_favourable(v, bound, move, kappa, 2 / (both @ sd).min(), np.abs(tail).sum(), alpha)
+    if levels[2:].max() > critical:
+        return np.nan, np.nan
+    low = (levels[0] - critical) / kappa[0]
+    high = (critical - levels[1]) / -kappa[1]
+    if not low < high:
+        return np.nan, np.nan
+
+    def accepted(theta: np.ndarray) -> np.ndarray:
+        return ~_rejects(levels[:, None] - kappa[:, None] * theta, cov, critical, alpha)
+
+    grid = np.linspace(low, high, 2001)
+    inside = np.flatnonzero(accepted(grid))
+    if len(inside) == 0:
+        return np.nan, np.nan
+    first, last = inside[0], inside[-1]
+    ends = []
+    for index, neighbour in ((first, first - 1), (last, last + 1)):
+        good = grid[index]
+        if 0 <= neighbour < len(grid):
+            bad = grid[neighbour]
+            for _ in range(40):
+                middle = (good + bad) / 2
+                good, bad = (middle, bad) if accepted(np.array([middle]))[0] else (good, middle)
+        ends.append(float(good))
+    return ends[0], ends[1]
+
+
+def _least_favourable(
+    v: EventVector, bound: float, move: np.ndarray, kappa: np.ndarray, steepest: float, span: float, alpha: float
+) -> float:
+    """Critical value c with Pr(max over vertices <= c) = 1 − kappa when every moment binds.
+
+    The vertices are functions of two normals, the target T and the move m: k0 (T − bound·span·m),
+    −k1 (T + bound·span·m) with k1 < 0, and −bound·steepest·m; the probability is a one-dimensional integral.
+    """
+    combo = np.r_[np.zeros(v.n_pre), v.weights]
+    var_t, var_m = combo @ v.cov @ combo, move @ v.cov @ move
+    covariance = combo @ v.cov @ move
+    sd_m = np.sqrt(var_m)
+    load = covariance / sd_m
+    rest = np.sqrt(max(var_t - load**2, 1e-300))
+    level = 1 - HYBRID_SHARE * alpha
+
+    def inside(c: float) -> float:
+        def slice_(z: float) -> float:
+            m = sd_m * z
+            top = (c / kappa[0] + bound * span * m - load * z) / rest
+            bottom = (-c / -kappa[1] - bound * span * m - load * z) / rest
+            return float(np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) * max(special.ndtr(top) - special.ndtr(bottom), 0.0))
+
+        start = -9.0 if bound == 0 else max(-9.0, -c / (bound * steepest * sd_m))
+        knots = [z for z in (-3.0, -1.0, 0.0, 1.0, 3.0) if z > start]
+        if start >= 9:
+            return 0.0
+        return integrate.quad(slice_, start, 9.0, points=knots, limit=200, epsabs=1e-10, epsrel=1e-10)[0]
+
+    return float(optimize.brentq(lambda c: inside(c) - level, 0.0, 12.0, xtol=1e-9))
+
+
+def _rejects(values: np.ndarray, cov: np.ndarray, critical: float, alpha: float) -> np.ndarray:
+    """Hybrid test for each column of ``values`` (vertices × nulls).
+
+    Reject when the maximum exceeds the least-favourable critical value; otherwise compare it with the
+    (1 − alpha~) quantile of a normal truncated to the values for which the same vertex stays the maximum.
+    """
+    size = (alpha - HYBRID_SHARE * alpha) / (1 - HYBRID_SHARE * alpha)
+    top = values.argmax(axis=0)
+    columns = np.arange(values.shape[1])
+    stat = values[top, columns]
+    variance = np.diag(cov)[top]
+    reject = stat > critical
+    flat = variance <= 1e-14 * max(np.diag(cov).max(), 1e-300)
+    reject = np.where(flat, stat > 1e-12, reject)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pull = cov[:, top] / variance  # how each vertex moves with the maximal one
+        residual = values - pull * stat
+        edge = residual / (1 - pull)
+    keep = np.abs(1 - pull) > 1e-10
+    low = np.where(keep & (1 - pull > 0), edge, -np.inf).max(axis=0)
+    high = np.minimum(np.where(keep & (1 - pull < 0), edge, np.inf).min(axis=0), critical)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = np.sqrt(variance)
+        log_low, log_high = special.log_ndtr(-low / s), special.log_ndtr(-high / s)
+        log_tail = np.logaddexp(np.log(size) + log_low, np.log1p(-size) + log_high)
+        quantile = np.maximum(-special.ndtri_exp(np.minimum(log_tail, -1e-300)), 0.0)
+        conditional = stat / s > quantile
+    return np.where(flat | reject, reject, conditional)
+
+
+def _breakdown(interval: Any, value: float, start: float) -> float:
+    """Smallest bound whose interval contains ``value``, by doubling and bisection (to 1e-4 of the bound)."""
+
+    def contains(bound: float) -> bool:
+        low, high = interval(bound)
+        return bool(low <= value <= high)
+
+    if contains(0.0):
+        return 0.0
+    high = start
+    for _ in range(12):
+        if contains(high):
+            break
+        high *= 2
+    else:
+        return np.inf
+    low = 0.0
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if contains(middle) else (middle, high)
+    return high
