@@ -8,6 +8,31 @@ from typing import Any
 from g287stats._version import __version__
 
 _PUBLIC = {  # public name -> module that defines it; imported when first used
+    "Agreements": "g287stats.agreements",
+    "load_agreements": "g287stats.agreements",
+    "data_add": "g287stats.catalog",
+    "data_describe": "g287stats.catalog",
+    "data_fetch": "g287stats.catalog",
+    "data_list": "g287stats.catalog",
+    "data_verify": "g287stats.catalog",
+    "cite": "g287stats.citation",
+    "att_gt": "g287stats.did.group_time",
+    "event_study": "g287stats.did.twfe",
+    "twfe": "g287stats.did.twfe",
+    "finding": "g287stats.findings",
+    "findings": "g287stats.findings",
+    "replicate": "g287stats.findings",
+    "statements": "g287stats.findings",
+    "harmonise": "g287stats.geography",
+    "load_counties": "g287stats.geography",
+    "neighbours": "g287stats.geography",
+    "Estimate": "g287stats.inference",
+    "equivalence": "g287stats.inference.equivalence",
+    "minimum_detectable_effect": "g287stats.inference.equivalence",
+    "load_outcome": "g287stats.outcomes",
+    "CountyPanel": "g287stats.panel",
+    "Exposure": "g287stats.panel",
+    "county_panel": "g287stats.panel",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser("cite", help="how to cite the software, the data and the producers")
     p.set_defaults(run=_cite)
 
+    p = commands.add_parser("test", help="run the package's own tests (needs the extra 'test')")
+    p.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest, e.g. -m slow")
+    p.set_defaults(run=_test)
+
     p = commands.add_parser("build", help="rebuild the released tables from the raw sources (maintainers)")
     p.add_argument("--sources", type=Path, required=True, help="folder of the raw inputs")
     p.add_argument("--out", type=Path, help="folder to write (default: the source tree's data/)")
@@ -84,6 +88,21 @@ def _cite(options: argparse.Namespace) -> int:
 
     print(cite())
     return 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    from g287stats.catalog import released_dir
+    from g287stats.errors import UnavailableError
+
+    try:
+        import pytest
+    except ImportError:
+        raise UnavailableError('the tests need pytest: pip install "g287stats[test]"') from None
+    here = Path(__file__).resolve().parent
+    folder = here / "_tests" if (here / "_tests").is_dir() else released_dir().parent / "tests"
+    return int(
+        pytest.main(["-q", "--import-mode=importlib", "-p", "no:cacheprovider", str(folder), *options.arguments])
+    )
 
 
 def _build(options: argparse.Namespace) -> int:

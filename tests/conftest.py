@@ -1,9 +1,32 @@
-"""Shared fixtures: where the raw sources and the stored reference outputs are."""
+"""Shared fixtures, markers and what is skipped by default: private inputs and slow simulations."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # helpers beside the tests, also in an installed wheel
+
+MARKERS = {
+    "private_data": "needs the raw inputs, named by the environment variable G287STATS_SOURCES",
+    "slow": "long simulation; run with: g287stats test -m slow",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    config.addinivalue_line("filterwarnings", "error::FutureWarning")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "slow" in (config.option.markexpr or ""):
+        return
+    skip = pytest.mark.skip(reason="slow; run with: g287stats test -m slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
