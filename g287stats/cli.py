@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _replicate(options: argparse.Namespace) -> int:
-    from g287stats.findings import replicate
+    from g287stats.claims import replicate
 
     done = replicate(options.only, out=options.out)
     counts = done.table["status"].value_counts()
@@ -75,8 +75,8 @@ def _replicate(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> int:
-    from g287stats.findings import findings
-    from g287stats.findings.registry import published_text
+    from g287stats.claims import findings
+    from g287stats.claims.registry import published_text
 
     for _, row in findings(options.statement).iterrows():
         print(f"{row['claim_id']:26s} {published_text(row):38s} {row['finding']}")

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from g287stats.catalog import analyses_dir
 from g287stats.errors import G287Error, UnavailableError
-from g287stats.findings.exhibits import Exhibit, Exhibits, versions
-from g287stats.findings.registry import findings, published_text, statements
-from g287stats.findings.vocabulary import NOT_YET
+from g287stats.claims.exhibits import Exhibit, Exhibits, versions
+from g287stats.claims.registry import findings, published_text, statements
+from g287stats.claims.vocabulary import NOT_YET
 
 
 @dataclass(frozen=True)

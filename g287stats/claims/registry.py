@@ -10,7 +10,7 @@ import pandas as pd
 
 from g287stats.catalog import read_released, schema, write_released
 from g287stats.errors import Problems, SourceError, UnavailableError
-from g287stats.findings.vocabulary import VERDICTS
+from g287stats.claims.vocabulary import VERDICTS
 
 _NUMBERS = ("year", "n_obs", "n_treated", "estimate", "estimate_low", "estimate_high", "se", "ci_low", "ci_high")
 
@@ -103,7 +103,7 @@ class Finding:
 
 def finding(claim_id: str) -> Finding:
     """Return one claim by its identifier."""
-    from g287stats.findings.replicate import analyses
+    from g287stats.claims.replicate import analyses
 
     table = findings()
     row = table[table["claim_id"] == claim_id]

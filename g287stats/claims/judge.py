@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import G287Error
-from g287stats.findings.vocabulary import STATUS
+from g287stats.claims.vocabulary import STATUS
 
 
 @dataclass(frozen=True)
