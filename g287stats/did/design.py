@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -126,6 +126,47 @@ class Design:
         first = np.zeros(self.n_units, dtype=codes.dtype)
         first[self.unit[::-1]] = codes[::-1]
         return first if (first[self.unit] == codes).all() else None
+
+    def restrict(self, keep: np.ndarray, reason: str) -> Design:
+        """Return the design on the rows ``keep`` (boolean), the others counted in ``flow`` under ``reason``.
+
+        Units left without rows leave; the calendar stays.
+        """
+        if keep.all():
+            return self
+        present = np.bincount(self.unit[keep], minlength=self.n_units) > 0
+        if not present.any():
+            raise DesignError(f"design for {self.outcome!r}: no rows left after: {reason}")
+        lost = np.unique(self.unit[~keep])
+        names = self.unit_labels[self.unit[~keep]]
+        listing = tuple(f"{u} {t}" for u, t in zip(names, self.calendar[self.time[~keep]]))
+        flow = SampleFlow(
+            self.flow.found, int(keep.sum()), (*self.flow.steps, (reason, int((~keep).sum()), len(lost), listing))
+        )
+        recode = np.cumsum(present) - 1
+
+        def level(codes: np.ndarray) -> np.ndarray:
+            return np.unique(codes[keep], return_inverse=True)[1].reshape(-1)
+
+        def rows(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[keep]
+
+        unit = recode[self.unit[keep]]
+        return replace(
+            self,
+            y=self.y[keep],
+            unit=unit,
+            time=self.time[keep],
+            unit_labels=self.unit_labels[present],
+            cohort=self.cohort[present],
+            treatment=rows(self.treatment),
+            covariates=self.covariates[keep],
+            weights=rows(self.weights),
+            clusters={k: unit if k == self.unit_name else level(v) for k, v in self.clusters.items()},
+            effects={k: level(v) for k, v in self.effects.items()},
+            exposure=rows(self.exposure),
+            flow=flow,
+        )
 
     def sample(self) -> dict[str, Any]:
         """Counts for ``Estimate.sample``."""
@@ -330,7 +371,7 @@ def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndar
     if isinstance(column.dtype, pd.PeriodDtype):
         return column.array.asi8.astype(np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
     if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
-        typed = column.astype(f"period[{column.iloc[0].freqstr}]")
+        typed = column.astype(pd.PeriodDtype(column.iloc[0].freqstr))
         return _calendar(typed, name, problems)
     if column.dtype.kind == "M":
         remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'

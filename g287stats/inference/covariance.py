@@ -168,3 +168,92 @@ class Clustered:
         if len(self.levels) > 1:
             return None
         return np.sqrt(self.factor()) * influence.sums(influence.codes(self.levels[0]))
+
+
+@dataclass(frozen=True)
+class Homoskedastic:
+    """Covariance under independent errors of equal variance (inverse to the weights), from row influence.
+
+    The influence of a row is its residual times fixed coefficients; dividing by the residual and multiplying by
+    the error's standard deviation leaves σ (X'WX)⁻¹ x √w, whose squares add up to σ² (X'WX)⁻¹. So it holds for
+    linear combinations too.
+
+    Attributes
+    ----------
+    error
+        Weight × residual by row, (n,), none of them exactly zero.
+    deviation
+        Standard deviation of each row's weighted error, σ √w, (n,).
+    df_residual
+        Observations less parameters.
+    """
+
+    error: np.ndarray
+    deviation: np.ndarray
+    df_residual: int
+
+    @classmethod
+    def from_residuals(cls, residual: np.ndarray, weights: np.ndarray | None, df_residual: int) -> Homoskedastic:
+        """Estimate σ² as the weighted residual sum of squares over ``df_residual``."""
+        w = np.ones(len(residual)) if weights is None else weights
+        sigma2 = float(residual @ (w * residual)) / df_residual
+        error = w * residual
+        return cls(np.where(error == 0, np.finfo(float).tiny, error), np.sqrt(sigma2 * w), df_residual)
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        return "homoskedastic, independent errors"
+
+    @property
+    def df(self) -> float:
+        """Residual degrees of freedom."""
+        return float(self.df_residual)
+
+    def scores(self, influence: Influence) -> np.ndarray:
+        """Rows of σ (X'WX)⁻¹ x √w for the influence's parameters."""
+        if influence.psi.shape[0] != len(self.error):
+            raise DesignError("homoskedastic standard errors need the influence of observations, not of units")
+        return influence.psi * (self.deviation / self.error)[:, None]
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+        s = self.scores(influence)
+        return s.T @ s
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance."""
+        return np.einsum("ij,ij->j", *(self.scores(influence),) * 2)
+
+
+@dataclass(frozen=True)
+class Heteroskedastic:
+    """Heteroskedasticity-robust covariance (HC1), n/(n − K), from the influence of observations."""
+
+    n_obs: int
+    k: int
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        return "heteroskedasticity-robust (HC1)"
+
+    @property
+    def df(self) -> float:
+        """n − K."""
+        return float(self.n_obs - self.k)
+
+    def scores(self, influence: Influence) -> np.ndarray:
+        """Row influence scaled by the factor."""
+        if influence.psi.shape[0] != self.n_obs:
+            raise DesignError("HC1 standard errors need the influence of observations, not of units")
+        return influence.psi * np.sqrt(self.n_obs / (self.n_obs - self.k))
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+        s = self.scores(influence)
+        return s.T @ s
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance."""
+        return np.einsum("ij,ij->j", *(self.scores(influence),) * 2)

@@ -1,0 +1,339 @@
+"""From a prepared design and its regressors to an Estimate: the plumbing every regression estimator shares.
+
+``regress`` fits; ``Regression.estimate`` labels. Between the two stand the conventions: which fixed effects count in
+K, when rows instead of units must carry the influence, and how a rank deficiency is told to the reader.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.did.design import Design
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.inference.covariance import (
+    Clustered,
+    CovarianceRule,
+    Heteroskedastic,
+    Homoskedastic,
+    Influence,
+    SmallSample,
+)
+from g287stats.inference.estimate import Cells, Estimate, Method
+from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
+from g287stats.numerics.within import Projection, absorb
+
+Vcov = Literal["cluster", "iid", "HC1"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Regressors with names: dummies (``factor``) or dense ``columns`` (n, p), and one name per column."""
+
+    names: tuple[str, ...]
+    factor: Factor | None = None
+    columns: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A fitted regression on a design, before labels.
+
+    Attributes
+    ----------
+    design
+        The prepared data.
+    projection
+        The absorbed fixed effects.
+    fit
+        Coefficients, bread, residuals, scores; columns in the order of ``names``.
+    names
+        One name per coefficient: factor blocks first, then dense blocks.
+    y
+        The dependent variable of the fit, (n,) (the working response for count models).
+    n_slopes
+        Unit-specific slopes absorbed (per unit).
+    """
+
+    design: Design
+    projection: Projection
+    fit: LeastSquares
+    names: tuple[str, ...]
+    y: np.ndarray = field(repr=False)
+    n_slopes: int = 0
+
+    def position(self, names: Sequence[str]) -> np.ndarray:
+        """Positions of named coefficients."""
+        lookup = {name: j for j, name in enumerate(self.names)}
+        return np.array([lookup[name] for name in names], dtype=int)
+
+    def estimate(
+        self,
+        focal: Sequence[str],
+        *,
+        kind: str,
+        method: Method,
+        labels: pd.DataFrame | None = None,
+        cluster: str | Sequence[str] | None = None,
+        small_sample: SmallSample = "nonnested",
+        vcov: Vcov = "cluster",
+        options: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
+        cells: Cells | None = None,
+        reference: tuple[Any, ...] = (),
+    ) -> Estimate:
+        """Label the ``focal`` coefficients as an estimate with influence functions and a covariance rule.
+
+        Influence rows are units when every cluster level is constant within units, and observations otherwise.
+        ``labels`` has one row per focal coefficient and a ``term`` column (default: the names).
+        """
+        at = self.position(focal)
+        levels = cluster_levels(self.design, cluster)
+        rule = covariance_rule(self, levels, small_sample, vcov)
+        if vcov == "cluster" and all(self.design.unit_level(v) is not None for v in levels):
+            influence = Influence(self.fit.unit_scores() @ self.fit.bread[:, at], unit_keys(self.design))
+        else:
+            rows = self.fit.columns() @ self.fit.bread[:, at]
+            error = rule.error if isinstance(rule, Homoskedastic) else self.fit.weighted_residual
+            influence = Influence(rows * error[:, None], row_keys(self.design))
+        told = (*self.design.notes, *notes, *self.unidentified())
+        return Estimate(
+            labels=pd.DataFrame({"term": list(focal)}) if labels is None else labels.reset_index(drop=True),
+            point=self.fit.beta[at],
+            influence=influence,
+            rule=rule,
+            kind=kind,
+            method=method,
+            outcome=self.design.outcome,
+            sample=self.design.sample(),
+            options=dict(options or {}),
+            cells=cells,
+            reference=reference,
+            notes=tuple(dict.fromkeys(told)),
+            provenance=self.design.provenance,
+            design=self,
+        )
+
+    def unidentified(self) -> list[str]:
+        """Notes on effects that fit a single row or cannot be told apart: counted, named, never dropped."""
+        p, d = self.projection, self.design
+        notes = []
+        if len(p.singletons):
+            notes.append(f"{len(p.singletons)} units are observed once and inform no effect: {_few(d, p.singletons)}")
+        if len(p.flat_units):
+            notes.append(f"unit trend not identified in {len(p.flat_units)} units: {_few(d, p.flat_units)}")
+        for j, name in enumerate(d.effects, start=1):
+            single = p.level_singletons(j)
+            if len(single):
+                notes.append(f"{len(single)} levels of {name} are observed once")
+        return notes
+
+
+def regress(
+    design: Design,
+    blocks: Sequence[Block],
+    *,
+    covariates: Sequence[str] | None = None,
+    unit_trends: bool = False,
+    y: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    projection: Projection | None = None,
+) -> Regression:
+    """Least squares of the outcome on the blocks and the covariates after unit, period and further fixed effects.
+
+    Parameters
+    ----------
+    design
+        From :func:`~g287stats.did.design.prepare`; ``design.effects`` are absorbed too.
+    blocks
+        Regressors of interest. Factor blocks come first in ``names``.
+    covariates
+        Names among ``design.covariate_names`` to enter linearly (default: all).
+    unit_trends
+        Absorb a linear trend in time for every unit.
+    y, weights
+        Replace the design's outcome and weights (working response of a count model).
+    projection
+        Fixed effects already absorbed.
+
+    Raises
+    ------
+    IdentificationError
+        Names the columns that the fixed effects or earlier columns determine.
+    """
+    y = design.y if y is None else y
+    weights = design.weights if weights is None else weights
+    if projection is None:
+        projection = absorb_design(design, weights=weights, unit_trends=unit_trends)
+    chosen = design.covariate_names if covariates is None else tuple(covariates)
+    where = [design.covariate_names.index(c) for c in chosen]
+    dense = [b for b in blocks if b.columns is not None]
+    if chosen:
+        dense.append(Block(chosen, columns=design.covariates[:, where]))
+    factors = [b for b in blocks if b.factor is not None]
+    names = tuple(n for b in (*factors, *dense) for n in b.names)
+    columns = [b.columns for b in dense if b.columns is not None]
+    try:
+        fit = least_squares(
+            projection, y, np.hstack(columns) if columns else None, [b.factor for b in factors if b.factor is not None]
+        )
+    except Collinear as problem:
+        raise IdentificationError(_collinear(design, names, problem)) from None
+    return Regression(design, projection, fit, names, y, int(unit_trends))
+
+
+def absorb_design(design: Design, *, weights: np.ndarray | None = None, unit_trends: bool = False) -> Projection:
+    """Absorb unit, period and further effects of a design (linear unit trends on request)."""
+    return absorb(
+        design.unit,
+        design.time,
+        n_units=design.n_units,
+        n_periods=design.n_periods,
+        weights=design.weights if weights is None else weights,
+        effects=tuple(design.effects.values()),
+        trends=design.time.astype(float) if unit_trends else None,
+    )
+
+
+def by_time(design: Design, names: Sequence[str]) -> list[Block]:
+    """Covariates interacted with period dummies, one block each.
+
+    A covariate fixed within units leaves out the first observed period, to which the others are relative; the
+    unit effects absorb its level.
+    """
+    blocks = []
+    present = np.flatnonzero(np.bincount(design.time, minlength=design.n_periods))
+    for name in names:
+        x = design.covariates[:, design.covariate_names.index(name)]
+        first = np.zeros(design.n_units)
+        first[design.unit[::-1]] = x[::-1]
+        used = present[1:] if (first[design.unit] == x).all() else present
+        lookup = np.full(design.n_periods, -1)
+        lookup[used] = np.arange(len(used))
+        terms = tuple(f"{name}×{design.calendar[t]}" for t in used)
+        blocks.append(Block(terms, Factor(lookup[design.time], len(used), x)))
+    return blocks
+
+
+def cluster_levels(design: Design, cluster: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Cluster levels asked for, by the names under which the design carries them; default the unit."""
+    asked = (cluster,) if isinstance(cluster, str) else tuple(cluster or (design.unit_name,))
+    levels = tuple(design.unit_name if c not in design.clusters and c in ("unit", "county") else c for c in asked)
+    if len(levels) > 2:
+        raise DesignError(f"clustering by {len(levels)} levels {levels}: give one level or two")
+    return levels
+
+
+def unit_keys(design: Design) -> dict[str, np.ndarray]:
+    """Influence keys when rows are units: the unit, and every cluster level constant within units."""
+    keys = {design.unit_name: np.arange(design.n_units)}
+    for level in design.clusters:
+        codes = design.unit_level(level)
+        if codes is not None and level != design.unit_name:
+            keys[level] = codes
+    return keys
+
+
+def row_keys(design: Design) -> dict[str, np.ndarray]:
+    """Influence keys when rows are observations."""
+    return {design.unit_name: design.unit, **{k: v for k, v in design.clusters.items() if k != design.unit_name}}
+
+
+def covariance_rule(
+    regression: Regression, levels: tuple[str, ...], small_sample: SmallSample, vcov: Vcov
+) -> CovarianceRule:
+    """Build the covariance rule with K counted by the convention asked for."""
+    design, n_regressors = regression.design, len(regression.names)
+    full = parameter_count(regression, n_regressors, (), "full")
+    if vcov == "iid":
+        fit = regression.fit
+        return Homoskedastic.from_residuals(fit.residual, fit.projection.weights, design.n - full)
+    if vcov == "HC1":
+        return Heteroskedastic(design.n, full)
+    if vcov != "cluster":
+        raise DesignError(f"vcov={vcov!r}: choose 'cluster', 'iid' or 'HC1'")
+    counts = {v: int(codes.max()) + 1 for v, codes in design.clusters.items()}
+    single = {v: parameter_count(regression, n_regressors, (v,), small_sample) for v in design.clusters}
+    if len(levels) == 2:
+        single["&".join(levels)] = parameter_count(regression, n_regressors, levels, small_sample)
+    return clustered(levels, small_sample, design.n, single, counts)
+
+
+def clustered(
+    levels: tuple[str, ...], small_sample: SmallSample, n_obs: int, k: Mapping[str, int], n_clusters: Mapping[str, int]
+) -> Clustered:
+    """Clustered rule; too few clusters or too few observations for the convention is an error that says so."""
+    for v in levels:
+        if n_clusters[v] < 2:
+            raise DesignError(f"only {n_clusters[v]} cluster in {v!r}: cluster by a finer level")
+    name = "&".join(levels)
+    if small_sample in ("nonnested", "full", "none") and n_obs <= k[name]:
+        raise DesignError(
+            f"small_sample={small_sample!r} counts {k[name]} parameters on {n_obs} observations; "
+            "use small_sample='nonnested' or fewer fixed effects"
+        )
+    return Clustered(levels, small_sample, n_obs, dict(k), dict(n_clusters))
+
+
+def parameter_count(
+    regression: Regression, n_regressors: int, levels: tuple[str, ...], small_sample: SmallSample
+) -> int:
+    """K of the small-sample factor (n−1)/(n−K).
+
+    ``full`` counts every level of every effect, less one per effect after the first; ``nonnested`` counts one for
+    an effect nested in a cluster level; ``none`` counts regressors only. An effect that is constant within
+    another one (year within state × year) adds nothing and is not counted.
+    """
+    if small_sample == "none":
+        return n_regressors
+    p, d = regression.projection, regression.design
+    effects = [(p.unit, int((p.unit_weight > 0).sum()) * (1 + regression.n_slopes))]
+    effects += [(c, int((w > 0).sum())) for c, w in zip(p.codes, p.level_weight)]
+    kept = [
+        e
+        for a, e in enumerate(effects)
+        if not any(_constant_within(e[0], f[0]) and (e[1] < f[1] or b < a) for b, f in enumerate(effects) if b != a)
+    ]
+    total = n_regressors + sum(size for _, size in kept) - (len(kept) - 1)
+    if small_sample == "nonnested":
+        for codes, size in kept:
+            if any(_constant_within(d.clusters[v], codes) for v in levels):
+                total -= size - 1
+    return total
+
+
+def _constant_within(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Whether ``inner`` takes one value within each level of ``outer``."""
+    if inner is outer:
+        return True
+    value = np.zeros(int(outer.max()) + 1, dtype=inner.dtype)
+    value[outer] = inner
+    return bool((value[outer] == inner).all())
+
+
+def tell(design: Design, notes: Sequence[str]) -> None:
+    """Warn of every note (they also travel with the estimate)."""
+    for note in notes:
+        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
+
+
+def _few(design: Design, units: np.ndarray, show: int = 8) -> str:
+    names = [str(design.unit_labels[u]) for u in units[:show]]
+    return ", ".join(names) + (f", … {len(units) - show} more" if len(units) > show else "")
+
+
+def _collinear(design: Design, names: Sequence[str], problem: Collinear) -> str:
+    columns = [names[j] for j in problem.columns]
+    shown = ", ".join(columns[:12]) + (f", … {len(columns) - 12} more" if len(columns) > 12 else "")
+    effects = ", ".join([design.unit_name, design.time_name, *design.effects])
+    if len(problem.absorbed):
+        return (
+            f"rank deficiency: {shown} do not vary after the fixed effects ({effects}). "
+            "Drop them; a variable fixed within units can enter as covariates_by_time"
+        )
+    return f"rank deficiency: {shown} are combinations of the fixed effects ({effects}) and of the columns before them"

@@ -1,0 +1,562 @@
+"""Exact projection on fixed effects: the one kernel under every regression.
+
+The model matrix of the effects is ``F = [U V]``: ``U`` holds one intercept per unit (and, on request, unit-specific
+slopes), ``V`` the dummies of the period and of any further effects. Units are many and each row has one, so ``U`` is
+eliminated in closed form; what is left is the Schur complement
+
+    S = V'W M_U V,      M_U = I − U (U'WU)⁻¹ U'W,
+
+a period-by-period matrix, factorised once by a pivoted Cholesky decomposition. There is no iteration and no
+tolerance to choose. Where levels fall into blocks that share no unit (state × year, cohort × period) the largest
+effect is factorised block by block and the remaining ones through a second Schur complement, so that the cost is
+linear in rows and in blocks.
+
+Everything here is codes and floats; labels are unknown. Any row order is accepted, sums run in the given order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import linalg, sparse
+
+_RANK = 1e-9
+"""A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted sums of k columns over the effects: ``unit`` (1+p, N, k) in the units' basis, ``levels`` (L_j, k)."""
+
+    unit: np.ndarray
+    levels: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Coefficients of the effects for k columns, same shapes as :class:`Moments`; a redundant level has zero."""
+
+    unit: np.ndarray
+    levels: tuple[np.ndarray, ...]
+
+
+def absorb(
+    unit: np.ndarray,
+    time: np.ndarray,
+    *,
+    n_units: int,
+    n_periods: int,
+    weights: np.ndarray | None = None,
+    effects: Sequence[np.ndarray] = (),
+    trends: np.ndarray | None = None,
+) -> Projection:
+    """Factorise the fixed effects of a panel.
+
+    Parameters
+    ----------
+    unit, time
+        Integer codes, (n,). Codes need not all occur. ``time`` may be any second effect (cohort × period).
+    n_units, n_periods
+        Number of codes, N and T.
+    weights
+        Positive weights, (n,), or None for equal weights.
+    effects
+        Codes of further effects, each (n,) with values 0 … L−1.
+    trends
+        Variables with a slope of their own in every unit, (n,) or (n, p); ``time`` gives linear unit trends.
+
+    Returns
+    -------
+    Projection
+        With ``residualize``, ``coefficients``, ``rank`` and what is not identified.
+    """
+    weights = None if weights is None else np.asarray(weights, dtype=float)
+    codes = (np.asarray(time), *(np.asarray(e) for e in effects))
+    sizes = (n_periods, *(int(e.max()) + 1 if len(e) else 0 for e in codes[1:]))
+    columns = None if trends is None else np.atleast_2d(np.asarray(trends, dtype=float).T)
+    return Projection(np.asarray(unit), codes, n_units, sizes, weights, columns)
+
+
+class Projection:
+    """Orthogonal projection off the fixed effects; made by :func:`absorb`.
+
+    Attributes
+    ----------
+    n, n_units
+        Rows and units (N, absent ones included).
+    codes, sizes
+        Codes by row and number of levels of the period and of every further effect.
+    weights
+        Weights by row or None.
+    """
+
+    def __init__(
+        self,
+        unit: np.ndarray,
+        codes: tuple[np.ndarray, ...],
+        n_units: int,
+        sizes: tuple[int, ...],
+        weights: np.ndarray | None,
+        trends: np.ndarray | None,
+    ):
+        self.unit, self.codes, self.n_units, self.sizes, self.weights = unit, codes, n_units, sizes, weights
+        self.n = len(unit)
+        self._grid = _is_grid(unit, codes[0], n_units, sizes[0])
+        mass = self._unit_sums(np.ones(self.n) if weights is None else weights)
+        self.unit_weight = mass
+        with np.errstate(divide="ignore"):
+            self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
+        self._slopes = None if trends is None else _UnitSlopes(self, trends)
+        self._factorise()
+
+    # ---- sums over units and levels -----------------------------------------------------------------------------
+    def _weighted(self, values: np.ndarray) -> np.ndarray:
+        return values if self.weights is None else values * self.weights
+
+    def _unit_sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum an (n,) array by unit: (N,)."""
+        if self._grid:
+            return values.reshape(self.n_units, -1).sum(axis=1)
+        return np.bincount(self.unit, values, self.n_units)
+
+    def _level_sums(self, values: np.ndarray, effect: int) -> np.ndarray:
+        """Sum an (n,) array by level of one effect: (L,)."""
+        if self._grid and effect == 0:
+            return values.reshape(self.n_units, -1).sum(axis=0)
+        return np.bincount(self.codes[effect], values, self.sizes[effect])
+
+    def _take_unit(self, values: np.ndarray) -> np.ndarray:
+        """Spread an (N,) array over rows; on a complete grid a broadcastable (N, 1)."""
+        return values[:, None] if self._grid else values[self.unit]
+
+    def _take_level(self, values: np.ndarray, effect: int) -> np.ndarray:
+        if self._grid and effect == 0:
+            return values[None, :]
+        taken = values[self.codes[effect]]
+        return taken.reshape(self.n_units, -1) if self._grid else taken
+
+    def unit_level(self, values: np.ndarray, effect: int = 0) -> np.ndarray | sparse.csr_array:
+        """Sum an (n,) array by unit and level: (N, L), dense when that is not much larger than the rows."""
+        size = self.sizes[effect]
+        if self._grid and effect == 0:
+            return values.reshape(self.n_units, size)
+        if self.n_units * size <= max(8 * self.n, 200_000):
+            pair = self.unit * size + self.codes[effect]
+            return np.bincount(pair, values, self.n_units * size).reshape(self.n_units, size)
+        return sparse.csr_array((values, (self.unit, self.codes[effect])), shape=(self.n_units, size))
+
+    # ---- factorisation ------------------------------------------------------------------------------------------
+    def _factorise(self) -> None:
+        ones = np.ones(self.n) if self.weights is None else self.weights
+        self.level_weight = tuple(self._level_sums(ones, j) for j in range(len(self.codes)))
+        main = int(np.argmax(self.sizes))
+        self._main, self._rest = main, tuple(j for j in range(len(self.codes)) if j != main)
+        flat = self._grid and main == 0 and self._slopes is None and self._constant_in_unit()
+        if flat:
+            self._pairs: list[list] = [[_Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])]]
+            total = self.level_weight[0][0]
+            schur = total * (np.eye(self.sizes[0]) - 1 / self.sizes[0])
+            self._blocks = [_Block(np.arange(self.n_units), np.arange(self.sizes[0]), schur, self.level_weight[0])]
+        else:
+            self._pairs = [self._pair_matrices(j) for j in range(len(self.codes))]
+            self._blocks = self._main_blocks()
+        if flat and self._rest:
+            self._pairs += [self._pair_matrices(j) for j in self._rest]
+        self._border()
+
+    def _constant_in_unit(self) -> bool:
+        if self.weights is None:
+            return True
+        w = self.weights.reshape(self.n_units, -1)
+        return bool((w == w[:, :1]).all())
+
+    def _basis(self) -> list[np.ndarray]:
+        """Weighted orthonormal unit basis by row: the intercept, then the slopes. Each (n,)."""
+        first = np.broadcast_to(self._take_unit(self._scale), self._shape).reshape(-1)
+        return [first, *([] if self._slopes is None else self._slopes.q)]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.n_units, self.sizes[0]) if self._grid else (self.n,)
+
+    def _pair_matrices(self, effect: int) -> list:
+        return [_Pair(self.unit_level(self._weighted(q), effect)) for q in self._basis()]
+
+    def _main_blocks(self) -> list[_Block]:
+        """Schur complement of the main effect in blocks of levels that share no unit."""
+        main, pairs = self._main, self._pairs[self._main]
+        mass = self.level_weight[main]
+        if isinstance(pairs[0].matrix, np.ndarray):
+            schur = np.diag(mass)
+            for p in pairs:
+                schur -= p.matrix.T @ p.matrix
+            return [_Block(np.arange(self.n_units), np.arange(self.sizes[main]), schur, mass)]
+        graph = sparse.csr_array(
+            (np.ones(self.n, dtype=np.int32), (self.unit, self.codes[main] + self.n_units)),
+            shape=(self.n_units + self.sizes[main],) * 2,
+        )
+        _, label = sparse.csgraph.connected_components(graph, directed=False)
+        by_unit = np.argsort(label[: self.n_units], kind="stable")
+        by_level = np.argsort(label[self.n_units :], kind="stable")
+        unit_label, level_label = label[: self.n_units][by_unit], label[self.n_units :][by_level]
+        blocks = []
+        for c in np.unique(level_label):
+            units = by_unit[np.searchsorted(unit_label, c) : np.searchsorted(unit_label, c, "right")]
+            levels = by_level[np.searchsorted(level_label, c) : np.searchsorted(level_label, c, "right")]
+            schur = np.diag(mass[levels])
+            for p in pairs:
+                part = p.matrix[units][:, levels]
+                if part.shape[0] * part.shape[1] <= max(8 * part.nnz, 200_000):
+                    dense = part.toarray()
+                    schur -= dense.T @ dense
+                else:
+                    schur -= (part.T @ part).toarray()
+            blocks.append(_Block(units, levels, schur, mass[levels]))
+        return blocks
+
+    def _border(self) -> None:
+        """Second Schur complement: the remaining effects given the main one."""
+        sizes = [self.sizes[j] for j in self._rest]
+        self._offset = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+        self._border_block: _Block | None = None
+        if not self._rest:
+            return
+        ones = np.ones(self.n) if self.weights is None else self.weights
+        total = int(self._offset[-1])
+        cross_main = np.zeros((self.sizes[self._main], total))
+        cross = np.zeros((total, total))
+        mass = np.concatenate([self.level_weight[j] for j in self._rest])
+        for a, j in enumerate(self._rest):
+            here = slice(self._offset[a], self._offset[a + 1])
+            cross_main[:, here] = self._together(self._main, j, ones)
+            for b, i in enumerate(self._rest):
+                cross[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
+        self._coupling = cross_main
+        self._border_block = _Block(np.arange(self.n_units), np.arange(total), None, mass)
+        schur = cross
+        for block in self._blocks:
+            schur -= cross_main[block.levels].T @ block.solve(cross_main[block.levels])
+        self._border_block.factorise(schur)
+
+    def _together(self, i: int, j: int, ones: np.ndarray) -> np.ndarray:
+        """Cross product V_i' W M_U V_j."""
+        pair = self.codes[i] * self.sizes[j] + self.codes[j]
+        out = np.bincount(pair, ones, self.sizes[i] * self.sizes[j]).reshape(self.sizes[i], self.sizes[j])
+        for p, q in zip(self._pairs[i], self._pairs[j]):
+            out = out - p.cross(q)
+        return out
+
+    # ---- what is identified -------------------------------------------------------------------------------------
+    @cached_property
+    def rank(self) -> int:
+        """Number of independent effects: unit intercepts and slopes that exist, plus independent levels."""
+        units = int((self.unit_weight > 0).sum()) + (0 if self._slopes is None else self._slopes.rank)
+        border = 0 if self._border_block is None else self._border_block.rank
+        return units + sum(b.rank for b in self._blocks) + border
+
+    @cached_property
+    def singletons(self) -> np.ndarray:
+        """Codes of units observed once; their own effect fits them exactly."""
+        return np.flatnonzero(np.bincount(self.unit, minlength=self.n_units) == 1)
+
+    def level_singletons(self, effect: int = 0) -> np.ndarray:
+        """Codes of levels of an effect observed once."""
+        return np.flatnonzero(np.bincount(self.codes[effect], minlength=self.sizes[effect]) == 1)
+
+    @cached_property
+    def flat_units(self) -> np.ndarray:
+        """Codes of units in which a unit-specific slope is not identified (too few distinct rows)."""
+        return np.empty(0, dtype=int) if self._slopes is None else self._slopes.missing
+
+    @cached_property
+    def _null(self) -> tuple[np.ndarray, ...]:
+        """Directions of the levels that the data cannot tell from the units' effects, per effect (L_j, m)."""
+        out = []
+        for block in self._blocks:
+            for v in block.null().T:
+                full = np.zeros(sum(self.sizes))
+                full[self._place(self._main)][block.levels] = v
+                out.append(full)
+        if self._border_block is not None:
+            for v in self._border_block.null().T:
+                full = np.zeros(sum(self.sizes))
+                for a, j in enumerate(self._rest):
+                    full[self._place(j)] = v[self._offset[a] : self._offset[a + 1]]
+                main = full[self._place(self._main)]
+                for block in self._blocks:
+                    main[block.levels] = -block.solve((self._coupling[block.levels] @ v)[:, None])[:, 0]
+                out.append(full)
+        stacked = np.array(out).T if out else np.zeros((sum(self.sizes), 0))
+        return tuple(stacked[self._place(j)] for j in range(len(self.sizes)))
+
+    def _place(self, effect: int) -> slice:
+        start = sum(self.sizes[:effect])
+        return slice(start, start + self.sizes[effect])
+
+    def identified(
+        self,
+        unit: np.ndarray,
+        time: np.ndarray,
+        effects: Sequence[np.ndarray] = (),
+        trends: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Which rows, perhaps outside the sample, have a fitted value the sample determines: boolean (m,)."""
+        codes = (time, *effects)
+        ok = self.unit_weight[unit] > 0
+        for j, code in enumerate(codes):
+            ok &= self.level_weight[j][code] > 0
+        if self._slopes is not None:
+            ok &= ~np.isin(unit, self._slopes.missing)
+        if not self._null[0].shape[1]:
+            return ok
+        q = self._rows_basis(unit, trends)
+        gap = sum(n[code] for n, code in zip(self._null, codes))
+        for k, basis in enumerate(q):
+            held = sum(self._pairs[j][k].dot(n) for j, n in enumerate(self._null))
+            gap = gap - basis[:, None] * held[unit]
+        return ok & (np.abs(gap) < 1e-6).all(axis=1)
+
+    # ---- projection ---------------------------------------------------------------------------------------------
+    def residualize(self, a: np.ndarray) -> np.ndarray:
+        """Residuals of columns ``a``, (n,) or (n, k), after the fixed effects. Never modifies ``a``."""
+        columns = np.asarray(a, dtype=float)
+        if columns.ndim == 1:
+            return self._residual(columns)
+        out = np.empty(columns.shape, order="F")
+        for j in range(columns.shape[1]):
+            out[:, j] = self._residual(np.ascontiguousarray(columns[:, j]))
+        return out
+
+    def _off_units(self, a: np.ndarray) -> np.ndarray:
+        mean = self._unit_sums(self._weighted(a)) * self._scale**2
+        out = (a.reshape(self._shape) - self._take_unit(mean)).reshape(-1)
+        if self._slopes is not None:
+            for q in self._slopes.q:
+                out -= q * self._unit_sums(self._weighted(out) * q)[self.unit]
+        return out
+
+    def _residual(self, a: np.ndarray) -> np.ndarray:
+        out = self._off_units(a)
+        w = self._weighted(out)
+        levels = self._solve_levels(tuple(self._level_sums(w, j)[:, None] for j in range(len(self.codes))))
+        shaped = out.reshape(self._shape)
+        for j, lam in enumerate(levels):
+            shaped -= self._take_level(lam[:, 0], j)
+        return self._off_units(out)
+
+    def _solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Solve S x = b for right-hand sides already off the units, per effect (L_j, k)."""
+        out = [np.zeros_like(v) for v in b]
+        main = out[self._main]
+        for block in self._blocks:
+            main[block.levels] = block.solve(b[self._main][block.levels])
+        if self._border_block is not None:
+            rest = np.concatenate([b[j] for j in self._rest])
+            x = self._border_block.solve(rest - self._coupling.T @ main)
+            for a, j in enumerate(self._rest):
+                out[j] = x[self._offset[a] : self._offset[a + 1]]
+            moved = self._coupling @ x
+            for block in self._blocks:
+                main[block.levels] -= block.solve(moved[block.levels])
+        return tuple(out)
+
+    # ---- coefficients, for prediction outside the sample ----------------------------------------------------------
+    def coefficients(self, a: np.ndarray) -> Coefficients:
+        """Coefficients of the effects in the regression of ``a``, (n,) or (n, k), on them."""
+        columns = [self._weighted(np.ascontiguousarray(c)) for c in np.asarray(a, dtype=float).reshape(self.n, -1).T]
+        scaled = [[self._unit_sums(w) * self._scale for w in columns]]
+        if self._slopes is not None:
+            scaled += [[self._unit_sums(w * q) for w in columns] for q in self._slopes.q]
+        levels = (np.column_stack([self._level_sums(w, j) for w in columns]) for j in range(len(self.codes)))
+        return self.solve(Moments(np.stack([np.column_stack(s) for s in scaled]), tuple(levels)))
+
+    def gather(
+        self,
+        values: np.ndarray,
+        unit: np.ndarray,
+        time: np.ndarray,
+        effects: Sequence[np.ndarray] = (),
+        trends: np.ndarray | None = None,
+    ) -> Moments:
+        """Sums ``F'values`` over any rows (m, k) with these codes: the adjoint of :meth:`evaluate`."""
+        by_unit = [_sum_rows(values * b[:, None], unit, self.n_units) for b in self._rows_basis(unit, trends)]
+        levels = (_sum_rows(values, code, size) for code, size in zip((time, *effects), self.sizes))
+        return Moments(np.stack(by_unit), tuple(levels))
+
+    def solve(self, moments: Moments) -> Coefficients:
+        """Solve the normal equations ``F'WF c = moments`` for k right-hand sides."""
+        b = tuple(
+            level - sum(p.tdot(u) for p, u in zip(self._pairs[j], moments.unit))
+            for j, level in enumerate(moments.levels)
+        )
+        levels = self._solve_levels(b)
+        by_unit = np.stack(
+            [u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels)) for k, u in enumerate(moments.unit)]
+        )
+        return Coefficients(by_unit, levels)
+
+    def evaluate(
+        self,
+        coefficients: Coefficients,
+        unit: np.ndarray | None = None,
+        time: np.ndarray | None = None,
+        effects: Sequence[np.ndarray] = (),
+        trends: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Fitted values (m, k) on the sample's rows, or on any rows with these codes (see :meth:`identified`)."""
+        if unit is None or time is None:
+            unit, codes, q = self.unit, self.codes, self._basis()
+        else:
+            codes, q = (time, *effects), self._rows_basis(unit, trends)
+        out = sum(b[:, None] * c[unit] for b, c in zip(q, coefficients.unit))
+        for lam, code in zip(coefficients.levels, codes):
+            out = out + lam[code]
+        return np.asarray(out)
+
+    def _rows_basis(self, unit: np.ndarray, trends: np.ndarray | None) -> list[np.ndarray]:
+        first = self._scale[unit]
+        if self._slopes is None:
+            return [first]
+        if trends is None:
+            raise ValueError("the projection has unit trends: give the trend variables of these rows")
+        return [first, *self._slopes.transform(np.atleast_2d(np.asarray(trends, dtype=float).T), unit)]
+
+
+class _UnitSlopes:
+    """Orthonormal basis, within each unit, of the variables with unit-specific slopes (off the intercept)."""
+
+    def __init__(self, projection: Projection, trends: np.ndarray):
+        self.steps: list[tuple[np.ndarray, list[np.ndarray], np.ndarray]] = []
+        self.q: list[np.ndarray] = []
+        self.rank = 0
+        missing = np.zeros(projection.n_units, dtype=bool)
+        sums, unit = projection._unit_sums, projection.unit
+        for z in trends:
+            mean = sums(projection._weighted(z)) * projection._scale**2
+            left = z - mean[unit]
+            scale = sums(projection._weighted(z * z))
+            parts = [np.zeros(projection.n_units) for _ in self.q]
+            for _ in range(2):
+                for k, q in enumerate(self.q):
+                    c = sums(projection._weighted(left) * q)
+                    left = left - q * c[unit]
+                    parts[k] += c
+            norm = sums(projection._weighted(left * left))
+            exists = norm > 1e-20 * scale
+            missing |= ~exists & (projection.unit_weight > 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                inverse = np.where(exists, 1 / np.sqrt(norm), 0.0)
+            self.steps.append((mean, parts, inverse))
+            self.q.append(left * inverse[unit])
+            self.rank += int(exists.sum())
+        self.missing = np.flatnonzero(missing)
+
+    def transform(self, trends: np.ndarray, unit: np.ndarray) -> list[np.ndarray]:
+        out: list[np.ndarray] = []
+        for z, (mean, parts, inverse) in zip(trends, self.steps):
+            left = z - mean[unit]
+            for q, c in zip(out, parts):
+                left = left - q * c[unit]
+            out.append(left * inverse[unit])
+        return out
+
+
+class _Pair:
+    """Unit × level sums of one basis function, dense or sparse."""
+
+    def __init__(self, matrix: np.ndarray | sparse.csr_array):
+        self.matrix = matrix
+
+    def dot(self, levels: np.ndarray) -> np.ndarray:
+        return self.matrix @ levels
+
+    def tdot(self, units: np.ndarray) -> np.ndarray:
+        return self.matrix.T @ units
+
+    def cross(self, other: _Pair) -> np.ndarray:
+        out = self.matrix.T @ (other.dense() if isinstance(other, _Flat) else other.matrix)
+        return out if isinstance(out, np.ndarray) else out.toarray()
+
+
+class _Flat(_Pair):
+    """A pair matrix with equal columns: a complete panel whose weights do not change within units."""
+
+    def __init__(self, column: np.ndarray, n_levels: int):
+        self.column, self.n_levels = column, n_levels
+
+    def dense(self) -> np.ndarray:
+        return np.repeat(self.column[:, None], self.n_levels, axis=1)
+
+    def dot(self, levels: np.ndarray) -> np.ndarray:
+        return np.outer(self.column, levels.sum(axis=0))
+
+    def tdot(self, units: np.ndarray) -> np.ndarray:
+        return np.repeat((self.column @ units)[None, :], self.n_levels, axis=0)
+
+    def cross(self, other: _Pair) -> np.ndarray:
+        return self.tdot(other.dense() if isinstance(other, _Flat) else _as_dense(other.matrix))
+
+
+def _as_dense(matrix: np.ndarray | sparse.csr_array) -> np.ndarray:
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+class _Block:
+    """A block of levels with its Schur complement, factorised with pivoting."""
+
+    def __init__(self, units: np.ndarray, levels: np.ndarray, schur: np.ndarray | None, mass: np.ndarray):
+        self.units, self.levels = units, levels
+        with np.errstate(divide="ignore"):
+            self.scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
+        if schur is not None:
+            self.factorise(schur)
+
+    def factorise(self, schur: np.ndarray) -> None:
+        scaled = schur * self.scale[:, None] * self.scale
+        scaled = (scaled + scaled.T) / 2
+        factor, pivot, rank, _ = linalg.lapack.dpstrf(scaled, tol=_RANK, lower=0)
+        if np.diag(scaled).max(initial=0.0) <= _RANK:  # the routine never tests its first pivot
+            rank = 0
+        self.kept, self.dropped = pivot[:rank] - 1, pivot[rank:] - 1
+        self.factor = np.triu(factor[:rank, :rank])
+        self._link = scaled[np.ix_(self.kept, self.dropped)]
+        self.rank = int(rank)
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        out = np.zeros_like(b)
+        if self.rank:
+            scaled = b[self.kept] * self.scale[self.kept, None]
+            x = linalg.cho_solve((self.factor, False), scaled, check_finite=False)
+            out[self.kept] = x * self.scale[self.kept, None]
+        return out
+
+    def null(self) -> np.ndarray:
+        """Null directions in the levels' own scale, one column per redundant level that occurs."""
+        present = self.scale[self.dropped] > 0
+        out = np.zeros((len(self.levels), int(present.sum())))
+        if out.shape[1] and self.rank:
+            x = linalg.cho_solve((self.factor, False), self._link[:, present], check_finite=False)
+            out[self.kept] = -x * self.scale[self.kept, None]
+        for m, level in enumerate(self.dropped[present]):
+            out[level, m] = self.scale[level]
+        size = np.abs(out).max(axis=0, initial=0.0)
+        return out / np.where(size > 0, size, 1.0)
+
+
+def _sum_rows(values: np.ndarray, codes: np.ndarray, size: int) -> np.ndarray:
+    """Sum rows (m, k) with the same code: (size, k)."""
+    rows = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(size, len(codes)))
+    return rows @ values
+
+
+def _is_grid(unit: np.ndarray, time: np.ndarray, n_units: int, n_periods: int) -> bool:
+    """Whether rows are every unit in every period, sorted."""
+    if len(unit) != n_units * n_periods or not len(unit):
+        return False
+    return bool(
+        (unit.reshape(n_units, n_periods) == np.arange(n_units)[:, None]).all()
+        and (time.reshape(n_units, n_periods) == np.arange(n_periods)).all()
+    )
