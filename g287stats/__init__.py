@@ -28,7 +28,7 @@ _PUBLIC = {  # public name -> module that defines it; imported when first used
     "neighbours": "g287stats.geography",
     "Estimate": "g287stats.inference",
     "equivalence": "g287stats.inference.equivalence",
-    "minimum_detectable_effect": "g287stats.inference.equivalence",
+    "minimum_detectable_effect": "g287stats.inference.power",
     "load_outcome": "g287stats.outcomes",
     "CountyPanel": "g287stats.panel",
     "Exposure": "g287stats.panel",

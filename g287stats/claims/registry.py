@@ -12,7 +12,7 @@ from g287stats.catalog import read_released, schema, write_released
 from g287stats.errors import Problems, SourceError, UnavailableError
 from g287stats.claims.vocabulary import VERDICTS
 
-_NUMBERS = ("year", "n_obs", "n_treated", "estimate", "estimate_low", "estimate_high", "se", "ci_low", "ci_high")
+_NUMBERS = ("year", "estimate", "estimate_low", "estimate_high", "se", "ci_low", "ci_high")
 
 
 def build(sources: Path, out: Path) -> list[Path]:

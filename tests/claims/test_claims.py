@@ -1,0 +1,93 @@
+"""The registry of claims and the rules that judge a number."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import g287stats as g
+from g287stats.claims.judge import judge_effect, judge_number
+from g287stats.claims.registry import published_text
+from g287stats.claims.vocabulary import STATUS, VERDICTS
+from g287stats.errors import UnavailableError
+
+
+def claim(**kw):
+    row = {"claim_id": "x", "estimate": np.nan, "estimate_low": np.nan, "estimate_high": np.nan, "scale": "count"}
+    return pd.Series(row | {"expected_sign": None} | kw)
+
+
+def test_registry_holds_all_claims_with_a_statement_and_a_verdict():
+    table = g.findings()
+    assert len(table) == 99
+    assert (table["seed_statement"] == "count").sum() == 19
+    assert set(table["statement_verdict"]) <= set(VERDICTS)
+    assert g.statements()["statement_id"].is_unique
+
+
+def test_no_published_standard_error_is_pretended():
+    # no published standard error of a 287(g) crime estimate is in hand: any se must be marked derived in the note
+    table = g.findings()
+    derived = table[table["se"].notna()]
+    assert derived["note"].str.contains("derived").all()
+
+
+@pytest.mark.parametrize(
+    ("published", "ours", "status"),
+    [
+        ({"estimate": 135}, 135, "reproduced"),
+        ({"estimate": 434}, 443, "different, unexplained"),
+        ({"estimate_high": 149}, 135, "consistent"),
+        ({"estimate_high": 149}, 150, "different, unexplained"),
+        ({"estimate_low": 7}, 7, "consistent"),
+        ({"estimate": 456}, (445, 506), "consistent"),
+        ({"estimate": 456}, (460, 506), "different, unexplained"),
+        ({"estimate": 0.698, "scale": "share"}, 164 / 235, "reproduced"),
+        ({"estimate": 0.698, "scale": "share"}, 0.6996, "different, unexplained"),
+        ({"estimate": 563, "scale": "pct_change"}, 563.7, "different, unexplained"),
+    ],
+)
+def test_numbers_are_judged_at_the_precision_printed(published, ours, status):
+    assert judge_number(claim(**published), ours).status == status
+
+
+def test_an_explanation_turns_different_unexplained_into_explained():
+    verdict = judge_number(claim(estimate=434), 443, explained="443, not 434")
+    assert verdict.status == "different, explained"
+    assert "443, not 434" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("published", "ours", "se", "status"),
+    [
+        ({"expected_sign": "0", "scale": "direction_only"}, 0.5, 1.0, "consistent"),
+        ({"expected_sign": "0", "scale": "direction_only"}, 2.5, 1.0, "different, unexplained"),
+        ({"expected_sign": "+", "scale": "direction_only"}, 2.5, 1.0, "consistent"),
+        ({"expected_sign": "+", "scale": "direction_only"}, 1.5, 1.0, "different, unexplained"),
+        ({"expected_sign": "-", "scale": "direction_only"}, 2.5, 1.0, "different, unexplained"),
+        ({"expected_sign": "-", "estimate": -27.0, "scale": "pct_change"}, -20.0, 5.0, "consistent"),
+        ({"expected_sign": "-", "estimate": -27.0, "scale": "pct_change"}, 0.0, 5.0, "different, unexplained"),
+    ],
+)
+def test_effects_are_judged_by_their_interval(published, ours, se, status):
+    verdict = judge_effect(claim(**published), ours, se)
+    assert verdict.status == status
+    assert math.isfinite(verdict.distance_se)
+
+
+def test_statuses_stay_in_the_vocabulary():
+    assert judge_number(claim(estimate=1), 1).status in STATUS
+
+
+def test_published_text_names_bounds_and_signs():
+    assert published_text(claim(estimate_low=52, estimate_high=62, scale="pct_change")) == "52 to 62 %"
+    assert published_text(claim(estimate_high=149)) == "at most 149"
+    assert published_text(claim(scale="direction_only", expected_sign="0")) == "no significant effect"
+    assert published_text(claim(estimate=0.5, scale="share")) == "0.5 (share)"
+
+
+def test_unknown_claim_offers_similar_ones():
+    with pytest.raises(UnavailableError, match="ii-BX-TFM-LAT"):
+        g.finding("BX-TFM")
+    assert g.finding("ii-BX-TFM-LAT").published == "111 %"
