@@ -1,0 +1,97 @@
+"""Influence functions too large to keep: made block by block from the few numbers that define them.
+
+Three thousand counties times fourteen thousand cohort × month cells are 350 MB, although a dozen coefficients per
+cell determine every entry. :class:`BlockedInfluence` keeps the coefficients and makes columns when asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from scipy import sparse
+
+from g287stats.inference.covariance import Influence
+
+Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
+
+
+class BlockedInfluence(Influence):
+    """An :class:`~g287stats.inference.covariance.Influence` whose columns are made on demand.
+
+    Parameters
+    ----------
+    blocks
+        Call to iterate over (columns, values): the positions of some parameters and their influence, one row per
+        parameter and one column per unit in the order ``order``. Every call gives the same blocks, each only
+        valid until the next one. Parameters in no block are fixed by normalisation (influence zero).
+    n_params
+        Number of parameters.
+    order
+        Row (in the sense of ``keys``) of each column of a block.
+    keys
+        As in ``Influence``.
+    """
+
+    def __init__(self, blocks: Blocks, n_params: int, order: np.ndarray, keys: Mapping[str, np.ndarray]):
+        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "_n_params", n_params)
+        object.__setattr__(self, "order", order)
+        object.__setattr__(self, "keys", keys)
+
+    blocks: Blocks
+    order: np.ndarray
+    _n_params: int
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        return self._n_params
+
+    @property
+    def psi(self) -> np.ndarray:  # type: ignore[override]
+        """All influence functions at once (rows × parameters); made anew at every call."""
+        out = np.zeros((self._n_params, len(self.order)))
+        for columns, values in self.blocks():
+            out[columns[:, None], self.order] = values
+        return out.T
+
+    def sums(self, codes: np.ndarray) -> np.ndarray:
+        """Sum over rows with the same code: (groups × parameters)."""
+        if _one_row_each(codes):
+            return self.psi
+        out = np.zeros((self._n_params, int(codes.max()) + 1))
+        add = self._adder(codes)
+        for columns, values in self.blocks():
+            out[columns] = (add @ values.T).T
+        return out.T
+
+    def sum_squares(self, codes: np.ndarray) -> np.ndarray:
+        """Sum over groups of the squared sums, (k,)."""
+        out = np.zeros(self._n_params)
+        add = None if _one_row_each(codes) else self._adder(codes)
+        for columns, values in self.blocks():
+            s = values if add is None else (add @ values.T).T
+            out[columns] = np.einsum("ij,ij->i", s, s)
+        return out
+
+    def combine(self, weights: np.ndarray, extra: np.ndarray | None = None) -> Influence:
+        """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
+        total = np.zeros((len(weights), len(self.order)))
+        for columns, values in self.blocks():
+            part = weights[:, columns]
+            touched = np.flatnonzero(part.any(axis=1))
+            if len(touched):
+                total[touched] += part[touched] @ values
+        psi = np.empty_like(total)
+        psi[:, self.order] = total
+        return Influence(psi.T if extra is None else psi.T + extra, self.keys)
+
+    def _adder(self, codes: np.ndarray) -> sparse.csr_matrix:
+        """Groups × block columns indicator."""
+        n = len(codes)
+        return sparse.csr_matrix((np.ones(n), (codes[self.order], np.arange(n))), shape=(int(codes.max()) + 1, n))
+
+
+def _one_row_each(codes: np.ndarray) -> bool:
+    return len(codes) == int(codes.max()) + 1 and bool((codes == np.arange(len(codes))).all())

@@ -1,0 +1,124 @@
+"""Multiplier bootstrap of influence functions: simultaneous bands and bootstrap standard errors.
+
+The draws perturb the independent scores of a covariance rule (sums of influence over clusters), never the data:
+with ``S`` the scores (G × k, ``S'S`` the covariance) and ``v`` a vector of G independent multipliers with mean
+zero and variance one, ``v'S`` is one draw of *estimate − truth*.
+
+Sup-t bands (Callaway and Sant'Anna 2021, algorithm 1; Montiel Olea and Plagborg-Møller 2019) take the quantile of
+the largest |t| over the parameters as critical value, so that all intervals cover together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError
+
+if TYPE_CHECKING:
+    from g287stats.inference.estimate import Estimate
+
+Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
+
+_ELEMENTS = 1 << 23
+"""Elements of the largest array a chunk of draws may need (64 MB)."""
+_LONG = 2e11
+"""Multiplications from which a progress bar is shown."""
+
+
+def multipliers(rng: np.random.Generator, draws: int, size: int, kind: Multiplier) -> np.ndarray:
+    """Draw ``draws`` × ``size`` independent multipliers with mean zero and variance one.
+
+    ``rademacher``: ±1. ``mammen``: the two-point law of Mammen (1993), third moment one. ``webb``: the six-point
+    law of Webb (2023), for few clusters. ``gaussian``: standard normal.
+    """
+    shape = (draws, size)
+    if kind == "rademacher":
+        bits = np.frombuffer(rng.bytes(-(-draws * size // 8)), dtype=np.uint8)
+        return np.unpackbits(bits, count=draws * size).reshape(shape) * 2.0 - 1.0
+    if kind == "mammen":
+        root = np.sqrt(5.0)
+        low = rng.random(shape) < (root + 1) / (2 * root)
+        return np.where(low, (1 - root) / 2, (1 + root) / 2)
+    if kind == "webb":
+        points = np.sqrt([0.5, 1.0, 1.5])
+        return np.concatenate([-points, points])[rng.integers(0, 6, shape)]
+    if kind == "gaussian":
+        return rng.standard_normal(shape)
+    raise DesignError(f"unknown multipliers {kind!r}; choose rademacher, mammen, webb or gaussian")
+
+
+def draws_of(
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+) -> Iterator[np.ndarray]:
+    """Yield draws of *estimate − truth* in chunks (rows × k).
+
+    Chunks depend on the shape of the scores only, so the draws are a function of scores and seed. A rule without
+    independent scores (two-way clustering) is drawn from the normal law with its covariance; ``weights`` does not
+    matter then.
+    """
+    if draws < 1:
+        raise DesignError(f"draws={draws}: ask for at least one, usually 999")
+    rng = np.random.default_rng(seed)
+    scores = estimate.rule.scores(estimate.influence)
+    if scores is None:
+        value, vector = np.linalg.eigh(estimate.cov().to_numpy())
+        scores = (vector * np.sqrt(np.maximum(value, 0.0))).T
+        weights = "gaussian"
+    size, k = scores.shape
+    chunk = max(1, min(draws, _ELEMENTS // max(size, k, 1)))
+    from tqdm import tqdm
+
+    long = float(draws) * size * k > _LONG
+    with tqdm(total=draws, desc="bootstrap", unit="draw", disable=None if long else True) as bar:
+        for done in range(0, draws, chunk):
+            n = min(chunk, draws - done)
+            yield multipliers(rng, n, size, weights) @ scores
+            bar.update(n)
+
+
+def sup_t(
+    estimate: Estimate,
+    *,
+    level: float = 0.95,
+    draws: int = 999,
+    seed: int = 287,
+    weights: Multiplier = "rademacher",
+) -> float:
+    """Critical value of simultaneous bands: quantile ``level`` of max |draw / se| over the parameters.
+
+    Parameters without a standard error (fixed by normalisation) take no part. The quantile is the smallest order
+    statistic with at least the share ``level`` of draws at or below it.
+    """
+    if not 0 < level < 1:
+        raise DesignError(f"level={level}: a confidence level lies between 0 and 1")
+    se = estimate.se.to_numpy()
+    finite = np.isfinite(se)
+    if not finite.any():
+        raise DesignError("no parameter has a standard error, so there is no band")
+    largest = [
+        np.abs(chunk[:, finite] / se[finite]).max(axis=1)
+        for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights)
+    ]
+    ordered = np.sort(np.concatenate(largest))
+    return float(ordered[int(np.ceil(level * len(ordered) - 1e-9)) - 1])
+
+
+def bootstrap_se(
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+) -> pd.Series:
+    """Standard deviation of the multiplier draws, by term.
+
+    It estimates the analytic standard error of the same rule and differs from it by simulation noise only
+    (relative size about 1/√(2·draws)); it is not the interquartile range, which is 5–12 % off with 12 clusters.
+    """
+    total = np.zeros(len(estimate.point))
+    count = 0
+    for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights):
+        total += np.einsum("ij,ij->j", chunk, chunk)
+        count += len(chunk)
+    se = np.sqrt(total / count)
+    return pd.Series(np.where(se > 0, se, np.nan), index=estimate.params.index, name="bootstrap_se")

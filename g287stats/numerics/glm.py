@@ -1,0 +1,188 @@
+"""Logistic regression by iteratively reweighted least squares, one at a time or many that share their controls.
+
+Staggered designs need one propensity score per cohort and control group. They differ in a handful of treated
+units, so they are fitted together: one matrix product gives the linear predictors of all of them, another all
+their Hessians, and a fit starts from the coefficients of the neighbouring control group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+DECREMENT = 1e-15
+"""Convergence: squared Newton decrement, the distance to the maximum in units of the coefficients' own SE."""
+
+MAX_ITERATIONS = 60
+BLOCK = 1 << 16
+"""Elements of one temporary array; small enough to stay in cache."""
+
+
+@dataclass(frozen=True)
+class Logits:
+    """K fitted logits.
+
+    Attributes
+    ----------
+    coef
+        (K, p) coefficients.
+    hessian
+        (K, p, p), the sum of w p(1−p) x x' at the maximum (minus the Hessian of the log likelihood).
+    separated
+        (K,) True where no finite maximum exists: some combination of covariates tells the two groups apart.
+    """
+
+    coef: np.ndarray
+    hessian: np.ndarray
+    separated: np.ndarray
+
+
+def outer_rows(x: np.ndarray) -> np.ndarray:
+    """Products of all pairs of rows of ``x`` (p × n): (p², n)."""
+    p, n = x.shape
+    return (x[:, None, :] * x[None, :, :]).reshape(p * p, n)
+
+
+def shared_logits(
+    x: np.ndarray,
+    w: np.ndarray,
+    n_shared: int,
+    case: np.ndarray,
+    unit: np.ndarray,
+    n_cases: int,
+    start: np.ndarray | None = None,
+) -> Logits:
+    """Fit ``n_cases`` logits that share the first ``n_shared`` columns of ``x``.
+
+    Parameters
+    ----------
+    x
+        (p, n) regressors, one column per unit, the first row ones.
+    w
+        (n,) positive weights.
+    n_shared
+        Columns 0 … n_shared−1 enter every logit, as failures unless listed as treated.
+    case, unit
+        Flat lists of the treated: unit ``unit[j]`` is a success in logit ``case[j]``. It may lie among the shared
+        columns (a later cohort among the not yet treated) or outside.
+    start
+        (K, p) starting values; default the weighted share of treated and zero slopes.
+    """
+    p = len(x)
+    xw, ww = x * w, outer_rows(x[:, :n_shared]) * w[:n_shared]
+    xs, ws = x[:, :n_shared], xw[:, :n_shared]
+    treated_x, treated_w = x[:, unit], w[unit]
+    outside = unit >= n_shared
+    case_out, x_out, w_out = case[outside], treated_x[:, outside], treated_w[outside]
+    xx_out = outer_rows(x_out) * w_out
+    total = np.stack([np.bincount(case, row, n_cases) for row in treated_x * treated_w], axis=1)
+
+    coef = np.zeros((n_cases, p)) if start is None else start.copy()
+    if start is None:
+        share = total[:, 0] / (w[:n_shared].sum() + np.bincount(case_out, w_out, n_cases))
+        coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
+    hessian = np.zeros((n_cases, p, p))
+    open_ = np.arange(n_cases)
+    rows = max(1, BLOCK // max(n_shared, 1))
+    separated = np.zeros(n_cases, dtype=bool)
+    for _ in range(MAX_ITERATIONS):
+        score = total[open_].copy()
+        h = np.empty((len(open_), p * p))
+        for lo in range(0, len(open_), rows):
+            some = slice(lo, lo + rows)
+            prob = coef[open_[some]] @ xs
+            _sigmoid(prob)
+            score[some] -= prob @ ws.T
+            prob -= prob * prob
+            h[some] = prob @ ww.T
+        if len(case_out):
+            prob = np.einsum("jp,pj->j", coef[case_out], x_out)
+            _sigmoid(prob)
+            minus = np.stack([np.bincount(case_out, row, n_cases) for row in x_out * (w_out * prob)], axis=1)
+            more = np.stack([np.bincount(case_out, row, n_cases) for row in xx_out * (prob - prob * prob)], axis=1)
+            score -= minus[open_]
+            h += more[open_]
+        h = h.reshape(-1, p, p)
+        hessian[open_] = h
+        step, singular = _solve(h, score)
+        decrement = np.einsum("kp,kp->k", step, score)
+        bad = singular | ~np.isfinite(decrement) | (np.abs(step) > 1e3).any(axis=1)
+        coef[open_[~bad]] += step[~bad]
+        separated[open_[bad]] = True
+        open_ = open_[~bad & (decrement > DECREMENT)]
+        if not len(open_):
+            break
+    separated[open_] = True
+    for k in np.flatnonzero(separated):  # Newton without damping can overshoot: only a damped fit may refuse
+        members = np.unique(np.concatenate([np.arange(n_shared), unit[case == k]]))
+        success = np.isin(members, unit[case == k]).astype(float)
+        coef[k], hessian[k], separated[k] = logit(x[:, members], success, w[members])
+    lost = total[:, 0].copy()
+    lost -= np.bincount(case, _sigmoid(np.einsum("jp,pj->j", coef[case], treated_x)) * treated_w, n_cases)
+    separated |= (lost < 1e-6 * total[:, 0]) | deficient(hessian, 1e-9)
+    return Logits(coef, hessian, separated)
+
+
+def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Fit one logit by Newton's method with step halving.
+
+    ``x`` is (p, n) with a first row of ones, ``success`` 0/1, ``w`` positive weights. Returns coefficients (p,),
+    Hessian (p, p) and whether the groups are separated (no finite maximum).
+    """
+    p = len(x)
+    share = np.clip(success @ w / w.sum(), 1e-12, 1 - 1e-12)
+    coef = np.zeros(p)
+    coef[0] = np.log(share / (1 - share))
+
+    def value(b: np.ndarray) -> float:
+        eta = b @ x
+        return float(w @ (success * eta - np.logaddexp(0, eta)))
+
+    current = value(coef)
+    h = np.zeros((p, p))
+    for _ in range(2 * MAX_ITERATIONS):
+        prob = _sigmoid(coef @ x)
+        h = (x * (w * prob * (1 - prob))) @ x.T
+        score = x @ (w * (success - prob))
+        step, singular = _solve(h[None], score[None])
+        if singular[0]:
+            return coef, h, True
+        decrement = float(step[0] @ score)
+        size = 1.0
+        while value(coef + size * step[0]) < current - 1e-12 * abs(current) and size > 1e-6:
+            size /= 2
+        coef = coef + size * step[0]
+        current = value(coef)
+        if decrement < DECREMENT:
+            return coef, h, bool(deficient(h[None], 1e-9)[0])
+    return coef, h, True
+
+
+def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:
+    """Which of the Gram matrices (K, p, p) are singular, judged free of the units of the columns."""
+    diagonal = np.einsum("kpp->kp", gram)
+    out = ~(diagonal > 0).all(axis=1) | ~np.isfinite(gram).all(axis=(1, 2))
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    correlation = np.where(out[:, None, None], np.eye(gram.shape[1]), gram / scale[:, :, None] / scale[:, None, :])
+    suspect = np.flatnonzero(~out & (np.linalg.det(correlation) < 1e-4))
+    if len(suspect):
+        out[suspect] = np.linalg.eigvalsh(correlation[suspect])[:, 0] < tolerance
+    return out
+
+
+def _sigmoid(eta: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(−eta)), in place."""
+    np.negative(eta, out=eta)
+    with np.errstate(over="ignore"):
+        np.exp(eta, out=eta)
+    eta += 1.0
+    return np.reciprocal(eta, out=eta)
+
+
+def _solve(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Solve many small symmetric systems; singular ones are flagged and get a zero solution."""
+    singular = deficient(gram, 1e-14)
+    safe = np.where(singular[:, None, None], np.eye(gram.shape[1]), gram)
+    out = np.linalg.solve(safe, right[:, :, None])[:, :, 0]
+    return np.where(singular[:, None], 0.0, out), singular
