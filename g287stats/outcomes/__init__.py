@@ -14,6 +14,8 @@ __all__ = ["COUNTS", "OUTCOMES", "FlowStep", "OutcomeTable", "load_outcome"]
 OUTCOMES: dict[str, str] = {  # outcome name -> "module:function"; the function takes years= and returns OutcomeTable
     "fbi_table10": "g287stats.outcomes.fbi_table10:load_fbi_table10",
     "fbi_msa": "g287stats.outcomes.fbi_msa:load_fbi_msa",
+    "icpsr_county": "g287stats.outcomes.icpsr_county:load_icpsr_county",
+    "icpsr_arrests": "g287stats.outcomes.icpsr_county:load_icpsr_arrests",
 }
 
 
