@@ -161,7 +161,7 @@ def _align(design: Design, seen: Design) -> tuple[np.ndarray, np.ndarray, int]:
     """Treatment status and outcome of the design's units on the calendar of known treatment, and its offset."""
     rows = seen.unit_labels.get_indexer(design.unit_labels)
     status = matrix(seen)[rows]
-    offset = int(seen.calendar.get_loc(design.calendar[0]))
+    offset = int(np.flatnonzero(seen.calendar == design.calendar[0])[0])
     y = np.full(status.shape, np.nan)
     y[:, offset : offset + design.n_periods] = matrix(design)
     return status, y, offset
@@ -305,7 +305,7 @@ def _event_effects(
             f"{kind} in {design.period_label(int(f) - offset)}: no comparable unit that has not switched at event "
             f"times {span}; left out there"
         )
-    if not any(int(row["event_time"]) >= 0 for row in labels):
+    if not np.any(np.array([row["event_time"] for row in labels]) >= 0):
         raise IdentificationError(
             f"{design.outcome}: no switch ({kind}) has a comparable unit that has not switched yet. "
             + ('With history="any" all units still treated are comparable' if kind == "end" else "Widen the window")
