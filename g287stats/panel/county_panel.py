@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from g287stats.agreements import Agreements, load_agreements
-from g287stats.catalog import read_released
 from g287stats.errors import DesignError, SourceError
 from g287stats.geography import load_counties, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.coverage import apply_coverage
+from g287stats.outcomes.population import load_population
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, treatment_table
 
 PER = 100_000
@@ -198,7 +198,11 @@ def county_panel(
     flow: list[tuple[str, str, int, tuple[str, ...]]] = []
     book: dict[str, Mapping[str, str]] = {}
 
-    frame = _skeleton(tables, years, freq, time)
+    frame = _skeleton(tables, years, freq, time, record.covers[1])
+    if not tables and years is not None:
+        flow.append(
+            ("panel", f"county × period rows, to the last period begun by {record.covers[1]:%Y-%m-%d}", len(frame), ())
+        )
     book["county_fips"] = {
         "description": "County, harmonised 2010–2019 unit",
         "unit": "5-character FIPS",
@@ -243,8 +247,12 @@ def _load(name: str, years: Any, freq: Freq) -> OutcomeTable:
     return table
 
 
-def _skeleton(tables: list[OutcomeTable], years: Any, freq: Freq, time: str) -> pd.DataFrame:
-    """County × period rows: every county any outcome has, in every period any outcome has."""
+def _skeleton(tables: list[OutcomeTable], years: Any, freq: Freq, time: str, last: pd.Timestamp) -> pd.DataFrame:
+    """County × period rows: every county any outcome has, in every period any outcome has.
+
+    Without outcomes: every county, in the periods of ``years`` that begin by ``last`` when the last year of the
+    panel is the year in which the record ends.
+    """
     if tables:
         counties = sorted(set().union(*(t.frame["county_fips"] for t in tables)))
         periods = sorted(set().union(*(t.frame[time] for t in tables)))
@@ -257,7 +265,8 @@ def _skeleton(tables: list[OutcomeTable], years: Any, freq: Freq, time: str) -> 
         if freq == "Y":
             periods = list(range(span[0], span[1] + 1)) if isinstance(years, tuple) else sorted(years)
         else:
-            periods = list(pd.period_range(f"{span[0]}-01", f"{span[1]}-12", freq="M").asfreq(freq).unique())
+            months = pd.period_range(f"{span[0]}-01", f"{span[1]}-12", freq="M").asfreq(freq).unique()
+            periods = [p for p in months if p.start_time <= last or p.year > last.year]
     frame = pd.DataFrame(
         {
             "county_fips": np.repeat(np.array(counties, dtype=object), len(periods)),
@@ -281,10 +290,10 @@ def _add_exposure(
     span = frame[time].drop_duplicates()
     wanted = pd.PeriodIndex(span.astype(str) if freq == "Y" else span, freq=freq).sort_values()
     first, last = record.covers
-    if wanted[0].start_time < first or wanted[-1].start_time > last:
+    if wanted[-1].start_time > last:
         raise SourceError(
-            f"the agreement record covers {first:%Y-%m-%d} to {last:%Y-%m-%d}; the panel asks for "
-            f"{wanted[0]}–{wanted[-1]}. Narrow years="
+            f"the agreement record ends {last:%Y-%m-%d}; the panel asks for {wanted[0]}–{wanted[-1]}. "
+            f"Narrow years=, or update the record: g287stats agreements update NEW.xlsx --as-of DATE"
         )
     block = f"exposure{tail}"
     steps: list[tuple[str, str, int, tuple[str, ...]]] = []
@@ -297,8 +306,7 @@ def _add_exposure(
     long = treatment_table(exposure_shares(found.frame, place, periods), definition)
     if freq == "Y":
         long["period"] = long["period"].dt.year
-        cohort = long["cohort"].dt.year
-        long["cohort"] = cohort.astype("Int64")
+        long["cohort"] = long["cohort"].dt.year.where(long["cohort"].notna()).astype("Int64")
     long = long.rename(columns={"period": time})
     columns = ["exposure_share", "treated", "cohort", "first_share", "after_exit"]
     merged = frame.merge(long[[place, time, *columns]], on=[place, time], how="left", validate="many_to_one")
@@ -306,7 +314,7 @@ def _add_exposure(
     merged["treated"] = merged["treated"].fillna(False).astype(bool)
     merged["after_exit"] = merged["after_exit"].fillna(False).astype(bool)
     steps += [(block, s, n, listing) for s, n, listing in found.flow]
-    outside = sorted(set(found.frame[place]) - set(frame[place]))
+    outside = sorted(set(long.loc[long["cohort"].notna(), place]) - set(frame[place]))
     if outside:
         steps.append((block, f"treated {place} not among the panel's counties", len(outside), tuple(outside)))
     exits = merged.loc[merged["after_exit"], ["county_fips"]].drop_duplicates()["county_fips"]
@@ -339,8 +347,8 @@ def _add_exposure(
 def _add_population(
     frame: pd.DataFrame, time: str, fixed: int | None, book: dict[str, Mapping[str, str]], flow: list[Any]
 ) -> pd.DataFrame:
-    population = read_released("population")
-    residents = population.set_index(["county_fips", "year"])["population"].astype(float)
+    population = load_population()
+    residents = population.astype({"year": int, "population": float}).set_index(["county_fips", "year"])["population"]
     year = frame[time] if time == "year" else frame[time].dt.year
     if fixed is not None:
         have = population["year"].unique()
@@ -378,7 +386,10 @@ def _add_outcome(
     if min_coverage is not None:
         if table.coverage is None:
             raise DesignError(f"{table.name} has no coverage column, so min_coverage={min_coverage} cannot be applied")
-        cells, drops = apply_coverage(cells, table.coverage, min_coverage, on_low_coverage, time=time)
+        cells, drops = apply_coverage(
+            cells, table.coverage, min_coverage, on_low_coverage, time=time,
+            names=load_counties().set_index("county_fips")["name"].to_dict(),
+        )  # fmt: skip
         if len(drops):
             listing = tuple(drops["county_fips"] + " " + drops[time].astype(str) + ": " + drops["reason"])
             steps.append((table.name, f"coverage below {min_coverage:.0%} ({on_low_coverage})", len(drops), listing))

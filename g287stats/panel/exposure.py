@@ -16,7 +16,7 @@ import pandas as pd
 from g287stats.errors import DesignError
 
 MODELS = ("JEM", "TFM", "WSO")
-LEVELS = ("county", "municipal", "campus", "state")
+LEVELS = ("county", "municipal", "constable", "campus", "regional", "special", "state")
 DAY = np.timedelta64(1, "D")
 
 
@@ -29,10 +29,11 @@ class Exposure:
     models
         ``"any"`` or some of ``("JEM", "TFM", "WSO")``.
     level
-        Jurisdictions whose agreements count: ``"county"`` (sheriffs, county police and jails, constables that
-        are county officers), ``"municipal"``, ``"campus"``, or several. ``"state"`` is the exposure of every
-        county of a state to the agreements of statewide agencies; it stands alone, because a statewide agency
-        treats no county in particular.
+        Jurisdictions whose agreements count: ``"county"`` (sheriffs, county police, county jails),
+        ``"municipal"``, ``"constable"``, ``"campus"``, ``"regional"`` (jails of several counties),
+        ``"special"``, or several of them. ``"state"`` is the exposure of every county of a state to the
+        agreements of statewide agencies; it stands alone, because a statewide agency treats no county in
+        particular.
     date
         ``"signed"``: the first signature. ``"first_listed"``: the first ICE list that prints the agreement. No
         source has the day an agreement became operational.
