@@ -107,7 +107,12 @@ class Design:
     @property
     def balanced(self) -> bool:
         """Whether every unit is observed in every observed period."""
-        return self.n == self.n_units * len(np.unique(self.time))
+        return self.n == self.n_units * self.n_observed_periods
+
+    @property
+    def n_observed_periods(self) -> int:
+        """Number of periods with a row, gaps not counted."""
+        return int((np.bincount(self.time, minlength=self.n_periods) > 0).sum())
 
     @property
     def treated_unit(self) -> np.ndarray:
@@ -122,10 +127,14 @@ class Design:
 
     def unit_level(self, level: str) -> np.ndarray | None:
         """Codes of a cluster level per unit (N,), or None when it varies within units."""
+        if level == self.unit_name:
+            return np.arange(self.n_units)
         codes = self.clusters[level]
+        if not _steady(self.unit, codes).all():
+            return None
         first = np.zeros(self.n_units, dtype=codes.dtype)
-        first[self.unit[::-1]] = codes[::-1]
-        return first if (first[self.unit] == codes).all() else None
+        first[self.unit] = codes
+        return first
 
     def restrict(self, keep: np.ndarray, reason: str) -> Design:
         """Return the design on the rows ``keep`` (boolean), the others counted in ``flow`` under ``reason``.
@@ -174,7 +183,7 @@ class Design:
         return {
             "n_obs": self.n,
             "n_units": self.n_units,
-            "n_periods": len(np.unique(self.time)),
+            "n_periods": self.n_observed_periods,
             "n_treated": int((self.treated_unit & inside).sum()),
             "balanced": self.balanced,
             "flow": self.flow.to_frame(),
@@ -226,98 +235,112 @@ def prepare(
     clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
     numeric = [outcome, *covariates, *(c for c in (treatment, weights, exposure) if c)]
     effect_columns = [c for e in fixed_effects for c in ((e,) if isinstance(e, str) else e)]
-    wanted = dict.fromkeys([unit, time, *numeric, *clusters, *effect_columns, *([cohort] if cohort else [])])
+    groups = dict.fromkeys([*clusters, *effect_columns])
+    wanted = dict.fromkeys([unit, time, *numeric, *groups, *([cohort] if cohort else [])])
     problems = Problems(f"design for {outcome!r}")
 
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
         problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}")
         problems.raise_if_any()
-    table = frame[list(wanted)].reset_index(drop=True)
-    if table.empty:
+    if frame.empty:
         raise DesignError(f"design for {outcome!r}: the frame has no rows")
+    values = {c: _numeric(frame[c], c, problems) for c in dict.fromkeys(numeric)}
+    for key in (unit, time):
+        gone = frame[key].isna().to_numpy()
+        if gone.any():
+            rows = np.flatnonzero(gone).tolist()
+            problems.add(f"key {key!r} is missing in rows", rows, f"df = df.dropna(subset=[{key!r}])")
+    problems.raise_if_any()
+    positions, origin = _calendar(frame[time], time, problems)
+    problems.raise_if_any()
+    unit_codes, offered = _codes(frame[unit])
+    order = _sorting(unit_codes, positions)
+
+    def ordered(array: np.ndarray) -> np.ndarray:
+        return array if order is None else array[order]
 
     notes: list[str] = []
     steps: list[tuple[str, int, int, tuple[str, ...]]] = []
-    values = {c: _numeric(table[c], c, problems) for c in dict.fromkeys(numeric)}
-    for key in (unit, time):
-        if table[key].isna().any():
-            where = table.index[table[key].isna()].tolist()
-            problems.add(f"key {key!r} is missing in rows", where, f"df = df.dropna(subset=[{key!r}])")
-    problems.raise_if_any()
-    positions, origin = _calendar(table[time], time, problems)
-    problems.raise_if_any()
-    where = table[unit].astype(str) + " " + table[time].astype(str)
+    unit_codes, positions = ordered(unit_codes), ordered(positions)
+    values = {c: ordered(v) for c, v in values.items()}
+
+    def where(rows: np.ndarray) -> list[str]:
+        return [f"{u} {origin.label(p)}" for u, p in zip(offered[unit_codes[rows]], positions[rows])]
+
     for name, column in values.items():
         infinite = np.isinf(column)
         if infinite.any():
             remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
-            problems.add(f"infinite values in {name!r}", where[infinite], remedy)
-    twice = table.duplicated([unit, time], keep=False)
-    if twice.any():
+            problems.add(f"infinite values in {name!r}", where(infinite), remedy)
+    again = np.r_[False, (unit_codes[1:] == unit_codes[:-1]) & (positions[1:] == positions[:-1])]
+    if again.any():
         remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-        problems.add("duplicate unit-periods", where[twice].unique(), remedy)
+        problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
     for name in (weights, exposure):
         if name and (values[name] <= 0).any():
-            problems.add(f"{name!r} must be positive; it is not at", where[values[name] <= 0])
+            problems.add(f"{name!r} must be positive; it is not at", where(values[name] <= 0))
     cohort_position = None
     if cohort:
-        cohort_position = _cohorts(table[cohort], cohort, origin, problems, notes, table[unit])
-        changes = pd.Series(cohort_position).groupby(table[unit].to_numpy()).nunique()
-        moving = changes.index[changes > 1]
+        cohort_position = ordered(_cohorts(frame[cohort], cohort, origin, problems, notes, frame[unit]))
+        moving = np.unique(unit_codes[~_steady(unit_codes, cohort_position)])
         if len(moving):
             remedy = "The cohort is the first treated period of the unit and the same in all its rows"
-            problems.add(f"cohort {cohort!r} changes within units", moving, remedy)
+            problems.add(f"cohort {cohort!r} changes within units", offered[moving], remedy)
     problems.raise_if_any()
 
-    keep = np.ones(len(table), dtype=bool)
-    reasons: list[tuple[str, np.ndarray]] = [(f"missing {n}", np.isnan(values[n])) for n in values]
-    reasons += [(f"missing {c}", table[c].isna().to_numpy()) for c in (*clusters, *effect_columns)]
+    coded = {c: _codes(frame[c]) for c in groups if c != unit}
+    keep = np.ones(len(unit_codes), dtype=bool)
+    reasons: list[tuple[str, np.ndarray]] = [(f"missing {n}", np.isnan(v)) for n, v in values.items()]
+    reasons += [(f"missing {c}", ordered(codes) < 0) for c, (codes, _) in coded.items()]
     for reason, gone in reasons:
         gone = gone & keep
         if gone.any():
-            units_lost = int(table.loc[gone, unit].nunique())
-            steps.append((reason, int(gone.sum()), units_lost, tuple(where[gone])))
+            steps.append((reason, int(gone.sum()), len(np.unique(unit_codes[gone])), tuple(where(gone))))
             keep &= ~gone
     if not keep.any():
         raise DesignError(f"design for {outcome!r}: no complete rows; " + "; ".join(f"{s[0]}: {s[1]}" for s in steps))
-
-    offered_units = table[unit].nunique()
-    table = table[keep]
-    unit_codes, unit_labels = pd.factorize(table[unit], sort=True)
-    if len(unit_labels) < offered_units:
-        notes.append(f"{offered_units - len(unit_labels)} of {offered_units} units have no complete row")
-    pos = positions[keep]
-    first, last = int(pos.min()), int(pos.max())
-    observed = np.unique(pos)
-    if len(observed) < last - first + 1:
-        hole = [str(origin.label(p)) for p in range(first, last + 1) if p not in set(observed)]
-        notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {', '.join(hole[:8])}")
-    order = np.lexsort((pos, unit_codes))
+    everything = bool(keep.all())
 
     def taken(array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array[keep][order])
+        return np.array(array) if everything else array[keep]
 
-    unit_sorted = unit_codes[order].astype(np.int64)
+    present = np.bincount(unit_codes[keep], minlength=len(offered)) > 0
+    unit_labels = offered[present]
+    if len(unit_labels) < len(offered):
+        notes.append(f"{len(offered) - len(unit_labels)} of {len(offered)} units have no complete row")
+    unit_sorted = (np.cumsum(present) - 1)[taken(unit_codes)]
+    pos = taken(positions)
+    first, last = int(pos.min()), int(pos.max())
+    hole = np.flatnonzero(np.bincount(pos - first) == 0)
+    if len(hole):
+        shown = ", ".join(str(origin.label(first + p)) for p in hole[:8])
+        notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {shown}")
     cohort_units = np.full(len(unit_labels), NEVER, dtype=np.int64)
     if cohort_position is not None:
-        shifted = np.where(cohort_position == NEVER, NEVER, cohort_position - first)
-        cohort_units[unit_sorted] = taken(shifted)
+        at_unit = np.full(len(offered), NEVER, dtype=np.int64)
+        at_unit[unit_codes] = cohort_position
+        at_unit = at_unit[present]
+        cohort_units = np.where(at_unit == NEVER, NEVER, at_unit - first)
     early = int(((cohort_units <= 0) & (cohort_units != NEVER)).sum())
     if early:
         notes.append(f"{early} units are treated from the first period on or earlier")
     late = int(((cohort_units > last - first) & (cohort_units != NEVER)).sum())
     if late:
         notes.append(f"{late} units are first treated after the last period {origin.label(last)}")
+    coded[unit] = (unit_codes, offered)
     levels = {unit: unit_sorted}
     for name in clusters:
         if name != unit:
-            levels[name] = pd.factorize(table[name], sort=True)[0][order].astype(np.int64)
+            levels[name] = _dense(taken(ordered(coded[name][0])))
     effects = {}
     for effect in fixed_effects:
         parts = (effect,) if isinstance(effect, str) else tuple(effect)
-        codes = table.groupby([table[p] for p in parts], sort=True, observed=True).ngroup().to_numpy()
-        effects["×".join(parts)] = codes[order].astype(np.int64)
+        codes = np.zeros(len(pos), dtype=np.int64)
+        for part in parts:
+            column = unit_sorted if part == unit else _dense(taken(ordered(coded[part][0])))
+            codes = _dense(codes * (int(column.max()) + 1) + column)
+        effects["×".join(parts)] = codes
     for note in notes:
         warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
     return Design(
@@ -326,23 +349,55 @@ def prepare(
         time_name=time,
         y=taken(values[outcome]),
         unit=unit_sorted,
-        time=(pos[order] - first).astype(np.int64),
+        time=pos - first,
         unit_labels=pd.Index(unit_labels, name=unit),
         calendar=pd.Index([origin.label(p) for p in range(first, last + 1)], name=time),
         cohort=cohort_units,
         treatment=taken(values[treatment]) if treatment else None,
-        covariates=np.column_stack([taken(values[c]) for c in covariates])
-        if covariates
-        else np.empty((int(keep.sum()), 0)),
+        covariates=np.column_stack([taken(values[c]) for c in covariates]) if covariates else np.empty((len(pos), 0)),
         covariate_names=tuple(covariates),
         weights=taken(values[weights]) if weights else None,
         clusters=levels,
         effects=effects,
         exposure=taken(values[exposure]) if exposure else None,
-        flow=SampleFlow(len(frame), int(keep.sum()), tuple(steps)),
+        flow=SampleFlow(len(frame), len(pos), tuple(steps)),
         notes=tuple(notes),
         provenance=dict(getattr(data, "provenance", {}) or {}),
     )
+
+
+def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Codes of a column in the sorted order of its labels (missing: −1), and the labels."""
+    if column.dtype.kind in "iu" and isinstance(column.dtype, np.dtype):
+        values = column.to_numpy()
+        heads = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+        if len(heads) <= len(values) // 2:
+            codes, labels = pd.factorize(values[heads], sort=True)
+            return np.repeat(codes.astype(np.int64), np.diff(np.r_[heads, len(values)])), pd.Index(labels)
+    codes, labels = pd.factorize(column, sort=True)
+    return codes.astype(np.int64), pd.Index(labels)
+
+
+def _sorting(unit: np.ndarray, time: np.ndarray) -> np.ndarray | None:
+    """Row order by unit and time, or None when the rows are in it."""
+    start = int(time.min())
+    key = unit * (int(time.max()) - start + 1) + (time - start)
+    return None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
+
+
+def _steady(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether each row (sorted by unit) has the value of its unit's first row: boolean (n,)."""
+    heads = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
+    return values == np.repeat(values[heads], np.diff(np.r_[heads, len(unit)]))
+
+
+def _dense(codes: np.ndarray) -> np.ndarray:
+    """Renumber codes 0 … in their order, leaving no number unused."""
+    size = int(codes.max()) + 1
+    if size > 4 * len(codes) + 1_000:
+        return np.unique(codes, return_inverse=True)[1].reshape(-1)
+    used = np.bincount(codes, minlength=size) > 0
+    return codes if used.all() else (np.cumsum(used) - 1)[codes]
 
 
 @dataclass(frozen=True)
@@ -358,7 +413,7 @@ class _Origin:
 def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
     """Return the column as float64 with NaN for missing; non-numeric cells are a problem."""
     if column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=float)
+        return column.to_numpy(dtype=float, na_value=np.nan)
     converted = pd.to_numeric(column, errors="coerce")
     bad = converted.isna() & column.notna()
     if bad.any():
@@ -369,7 +424,7 @@ def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
 def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, _Origin]:
     """Return integer positions that count periods by ones, and the way back to labels."""
     if isinstance(column.dtype, pd.PeriodDtype):
-        return column.array.asi8.astype(np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
+        return np.asarray(column.array.asi8, dtype=np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
     if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
         typed = column.astype(pd.PeriodDtype(column.iloc[0].freqstr))
         return _calendar(typed, name, problems)
@@ -377,7 +432,10 @@ def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndar
         remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'
         problems.add(f"{name!r} holds dates, which do not say their frequency", (), remedy)
         return np.zeros(len(column), dtype=np.int64), _Origin(None)
-    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if column.dtype.kind in "iu":
+        number = column.to_numpy(dtype=np.int64)
+    else:
+        number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     if np.isnan(number).any() or (number != np.round(number)).any():
         remedy = "Time is an integer that counts periods (a year), or a pandas Period"
         bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
