@@ -1,0 +1,224 @@
+"""Stacked difference-in-differences: every cohort with its own clean controls in its own window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.did.design import Design, prepare
+from g287stats.did.regression import Block, regress, tell
+from g287stats.did.twfe import with_average
+from g287stats.did.wide import absorbing_cohort
+from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.covariance import Influence, SmallSample
+from g287stats.inference.estimate import Estimate, Method
+from g287stats.numerics.least_squares import Factor
+
+Corrective = Literal["none", "aggregate", "sample_share"]
+
+METHOD = Method(
+    "stacked",
+    "Stacked difference-in-differences",
+    (
+        "Cengiz, D., Dube, A., Lindner, A. and Zipperer, B. (2019). The effect of minimum wages on low-wage jobs. "
+        "Quarterly Journal of Economics 134(3), 1405–1454.",
+        "Wing, C., Freedman, S. M. and Hollingsworth, A. (2024). Stacked difference-in-differences. NBER Working Paper "
+        "32054.",
+    ),
+)
+
+
+def stacked(
+    data: Any,
+    outcome: str,
+    *,
+    window: tuple[int, int],
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    treatment: str | None = None,
+    control: Literal["never", "notyet"] = "notyet",
+    effects: Literal["event", "static"] = "event",
+    corrective: Corrective = "none",
+    covariates: Sequence[str] = (),
+    weights: str | None = None,
+    cluster: str | Sequence[str] | None = None,
+    small_sample: SmallSample = "nonnested",
+) -> Estimate:
+    """Stack one data set per cohort and estimate one event study on the stack.
+
+    The data set of cohort g holds the periods g + window[0] … g + window[1] of the units first treated in g and of
+    its clean controls. With s a data set, on all of them,
+
+        y_its = Σ_{e ≠ −1} τ_e 1{i in cohort of s} 1{t − g_s = e} + α_is + λ_ts + ε_its   (Cengiz et al. 2019).
+
+    With corrective weights (Wing, Freedman and Hollingsworth 2024) λ is common to all data sets by event time, and
+    controls are weighted so that their composition over data sets is that of the treated: τ_e then is an average of
+    cohort effects with stated shares rather than with those of least squares.
+
+    Parameters
+    ----------
+    window
+        First and last event time, ``(-3, 2)``. Cohorts whose window leaves the calendar are left out and listed, so
+        that every event time is about the same cohorts.
+    control
+        ``never`` treated within the panel, or also those ``notyet`` treated by the end of the window.
+    effects
+        ``event``: one parameter per event time, ``overall`` their average after treatment; ``static``: one parameter.
+    corrective
+        ``none``; ``aggregate``: cohorts weigh as their treated units; ``sample_share``: as all units of their data
+        set.
+    covariates, weights, cluster, small_sample
+        As in :func:`g287stats.did.twfe.twfe`. The default cluster is the unit, which repeats across data sets.
+
+    Returns
+    -------
+    Estimate
+        Influence functions are by unit, summed over data sets. ``sample`` counts the rows of the stack as ``n_obs``,
+        ``n_stacks`` and, under ``stacks``, treated and control units of each.
+
+    Raises
+    ------
+    DesignError
+        A window without a period before or after treatment; treatment that ends.
+    IdentificationError
+        No cohort with its window inside the panel and clean controls.
+    """
+    if effects not in ("event", "static") or corrective not in ("none", "aggregate", "sample_share"):
+        raise DesignError(f"effects={effects!r}, corrective={corrective!r}: see the documentation for the choices")
+    low, high = window
+    if low > -1 or high < 0:
+        raise DesignError(f"window={window} must hold a period before and one after treatment: window=(-3, 2)")
+    design = prepare(
+        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
+        weights=weights, cluster=cluster,
+    )  # fmt: skip
+    design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
+    stack, table, notes = _stack(design, window, control, corrective)
+    tell(design, notes)
+    treated = stack.cohort[stack.unit] == 0
+    event = stack.exposure.astype(int)  # type: ignore[union-attr]
+    if effects == "static":
+        fit = regress(stack, [Block(("att",), columns=(treated & (event >= 0)).astype(float)[:, None])])
+        names: tuple[str, ...] = ("att",)
+        labels = pd.DataFrame({"term": ["att"]})
+    else:
+        shown = [e for e in range(low, high + 1) if e != -1]
+        lookup = np.full(high - low + 1, -1)
+        lookup[np.array(shown) - low] = np.arange(len(shown))
+        names = tuple(str(e) for e in shown)
+        fit = regress(stack, [Block(names, Factor(np.where(treated, lookup[event - low], -1), len(shown)))])
+        labels = pd.DataFrame({"term": names, "event_time": shown})
+    result = fit.estimate(
+        names,
+        kind=effects,
+        method=METHOD,
+        labels=labels,
+        cluster=cluster or design.unit_name,
+        small_sample=small_sample,
+        options={"window": window, "control": control, "corrective": corrective, "weights": weights},
+        notes=notes,
+        reference=(-1,) if effects == "event" else (),
+    )
+    counts = {"n_stacks": len(table), "n_obs": stack.n, "n_treated": int(table["n_treated"].sum()), "stacks": table}
+    used = np.unique(stack.clusters[design.unit_name])
+    result = replace(
+        _by_unit(result, design, stack), sample=design.sample() | counts | {"n_units": len(used)}, design=fit
+    )
+    return with_average(result) if effects == "event" else result
+
+
+def _stack(
+    design: Design, window: tuple[int, int], control: str, corrective: Corrective
+) -> tuple[Design, pd.DataFrame, list[str]]:
+    """Return the stacked design, a table of its data sets, and notes.
+
+    In the stacked design a unit is a unit in one data set, its ``cohort`` is 0 when treated there and 1 otherwise,
+    ``time`` is the effect λ (data set × period, or event time), ``exposure`` carries the event time.
+    """
+    low, high = window
+    t = design.n_periods
+    starts = np.unique(design.cohort[(design.cohort > 0) & (design.cohort < t)])
+    notes, sets = [], []
+    for g in starts:
+        name = design.calendar[g]
+        if g + low < 0 or g + high >= t:
+            units = int((design.cohort == g).sum())
+            notes.append(f"cohort {name} ({units} units) is left out: its window {window} leaves the calendar")
+            continue
+        clean = design.cohort >= t if control == "never" else design.cohort > g + high
+        mine = design.cohort == g
+        rows = np.flatnonzero((mine | clean)[design.unit] & (design.time >= g + low) & (design.time <= g + high))
+        here = np.unique(design.unit[rows])
+        n_treated, n_control = int(mine[here].sum()), int(clean[here].sum())
+        if not n_treated or not n_control:
+            what = "clean controls" if n_treated else "observations in its window"
+            notes.append(f"cohort {name} is left out: no {what}")
+            continue
+        sets.append((g, rows, n_treated, n_control))
+    if not sets:
+        raise IdentificationError(
+            f"{design.outcome}: no cohort has the window {window} inside the panel and clean controls; "
+            + ("; ".join(notes) or "no unit starts treatment inside the panel")
+        )
+    table = pd.DataFrame(
+        [(design.calendar[g], n1, n0, len(rows)) for g, rows, n1, n0 in sets],
+        columns=["cohort", "n_treated", "n_control", "n_obs"],
+    )
+    rows = np.concatenate([s[1] for s in sets])
+    number = np.repeat(np.arange(len(sets)), table["n_obs"])
+    start = np.array([s[0] for s in sets])[number]
+    event = design.time[rows] - start
+    pair, unit = np.unique(number * design.n_units + design.unit[rows], return_inverse=True)
+    unit = unit.reshape(-1)
+    own = (design.cohort[design.unit[rows]] == start).astype(int)
+    is_treated = np.zeros(len(pair), dtype=int)
+    is_treated[unit] = own
+    length = high - low + 1
+    period = event - low if corrective != "none" else number * length + event - low
+    n_periods = length if corrective != "none" else length * len(sets)
+    weights = None if design.weights is None else design.weights[rows]
+    if corrective != "none":
+        factor = _corrective(table, corrective)[own, number]
+        weights = factor if weights is None else weights * factor
+    levels = {k: np.unique(v[rows], return_inverse=True)[1].reshape(-1) for k, v in design.clusters.items()}
+    name = f"{design.unit_name}×stack"
+    stack = replace(
+        design,
+        unit_name=name,
+        y=design.y[rows],
+        unit=unit,
+        time=period,
+        unit_labels=pd.Index([f"{design.unit_labels[p % design.n_units]}" for p in pair], name=name),
+        calendar=pd.RangeIndex(n_periods, name=f"{design.time_name}×stack"),
+        cohort=1 - is_treated,
+        covariates=design.covariates[rows],
+        weights=weights,
+        clusters={name: unit, **levels},
+        exposure=event.astype(float),
+    )
+    return stack, table, notes
+
+
+def _corrective(table: pd.DataFrame, kind: Corrective) -> np.ndarray:
+    """Weights (2 × data sets) of control (row 0) and treated (row 1) units in each data set."""
+    n1, n0 = table["n_treated"].to_numpy(float), table["n_control"].to_numpy(float)
+    share = (n1 if kind == "aggregate" else n1 + n0) / (n1.sum() if kind == "aggregate" else (n1 + n0).sum())
+    return np.array([share / (n0 / n0.sum()), share / (n1 / n1.sum())])
+
+
+def _by_unit(estimate: Estimate, design: Design, stack: Design) -> Estimate:
+    """Sum influence over the data sets in which a unit appears, where clusters are constant within units."""
+    keys = estimate.influence.keys
+    levels = [k for k in keys if k != stack.unit_name]
+    codes = keys[design.unit_name]
+    if len(estimate.influence.psi) != stack.n_units:
+        return replace(estimate, influence=Influence(estimate.influence.psi, {k: keys[k] for k in levels}))
+    first = np.zeros(int(codes.max()) + 1, dtype=int)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    by_level = {k: keys[k][first] for k in (design.unit_name, *(v for v in levels if v != design.unit_name))}
+    return replace(estimate, influence=Influence(estimate.influence.sums(codes), by_level))
