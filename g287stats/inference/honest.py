@@ -149,9 +149,8 @@ def honest_did(
     se = float(np.sqrt(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights))
     half = stats.norm.ppf(1 - alpha / 2) * se
     if kind == "smoothness":
-        if M is None:
-            M = largest_slope_change(v) * np.array([0.0, 0.25, 0.5, 1.0, 2.0])
-        bounds, interval = list(M), lambda m: flci(v, m, alpha)
+        default = [share * largest_slope_change(v) for share in (0.0, 0.25, 0.5, 1.0, 2.0)]
+        bounds, interval = list(default if M is None else M), lambda m: flci(v, m, alpha)
         start = max(largest_slope_change(v), se)
     elif kind == "relative_magnitude":
         bounds, interval = list(Mbar), lambda m: relative_magnitude_interval(v, m, alpha)

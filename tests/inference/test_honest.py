@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import FOLDER, agree, expected, load_panel
-from scipy import optimize, stats
+from scipy import optimize
 
 from g287stats.errors import DesignError
 from g287stats.inference import honest

@@ -1,0 +1,134 @@
+"""The regression behind an estimate, for inference that needs more than influence functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from g287stats.errors import DesignError
+from g287stats.inference.estimate import Estimate
+from g287stats.numerics.least_squares import LeastSquares
+from g287stats.numerics.within import Projection
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One linear combination c'β of a least-squares regression with absorbed effects.
+
+    Attributes
+    ----------
+    term
+        Name of the combination.
+    estimate
+        c'β.
+    fit, projection
+        Least squares and fixed effects.
+    direction
+        The regressor of interest off all other regressors and effects, (n,), scaled so that
+        ``estimate = direction'W y / scale``; for a single coefficient, Frisch–Waugh–Lovell residuals.
+    scale
+        ``direction'W direction``.
+    design
+        The prepared panel (units, periods, clusters by row).
+    level
+        Default cluster level.
+    """
+
+    term: str
+    estimate: float
+    fit: LeastSquares
+    projection: Projection
+    direction: np.ndarray
+    scale: float
+    design: Any
+    level: str
+
+    @cached_property
+    def weighted_direction(self) -> np.ndarray:
+        """Direction times weight, (n,)."""
+        w = self.projection.weights
+        return self.direction if w is None else self.direction * w
+
+    @cached_property
+    def others(self) -> np.ndarray:
+        """Residualised regressors, (n, r), an orthonormal basis (weighted) of all of them."""
+        columns = self.fit.columns()
+        root = np.linalg.cholesky(self.fit.bread)
+        return columns @ root
+
+    def codes(self, level: str | None = None) -> tuple[str, np.ndarray]:
+        """Name and row codes of a cluster level (default: the estimate's first)."""
+        level = level or self.level
+        known = self.design.clusters
+        if level not in known:
+            raise DesignError(
+                f"no cluster level {level!r}: the estimate carries {sorted(known)}. Pass cluster={level!r} "
+                "to the estimator so that the level is kept"
+            )
+        return level, known[level]
+
+    def nests_units(self, codes: np.ndarray) -> bool:
+        """Whether units lie within the groups of ``codes``."""
+        return nested(self.projection.unit, codes)
+
+
+def nested(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Whether ``outer`` takes one value within each level of ``inner``."""
+    value = np.zeros(int(inner.max()) + 1, dtype=np.int64)
+    value[inner] = outer
+    return bool((value[inner] == outer).all())
+
+
+def regression_of(est: Estimate, what: str) -> Any:
+    """The fitted regression that ``est`` carries; an error naming what to use instead when it has none."""
+    reg = est.design
+    fit = getattr(reg, "fit", None)
+    if not isinstance(fit, LeastSquares) or reg.y is not reg.design.y:
+        raise DesignError(
+            f"{what} needs a linear regression with absorbed effects (g.twfe, g.event_study, g.stacked …); "
+            f"{est.method.title} is not one. Its influence functions serve .bands(), .test() and g.multiple_testing"
+        )
+    return reg
+
+
+def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> Fitted:
+    """Return the combination ``term`` of the regression behind ``est``."""
+    reg = regression_of(est, what)
+    names = list(reg.names)
+    if term is None:
+        own = [t for t in est.terms if t in names]
+        if len(est.terms) != 1 or not own:
+            raise DesignError(
+                f"name one coefficient with term=, or a combination {{name: weight}}; coefficients are {names[:12]}"
+            )
+        term = own[0]
+    parts = {term: 1.0} if isinstance(term, str) else dict(term)
+    absent = [t for t in parts if t not in names]
+    if absent:
+        raise DesignError(f"no such coefficients: {absent}. Coefficients are {names[:12]}")
+    c = np.zeros(len(names))
+    for t, w in parts.items():
+        c[names.index(t)] = w
+    fit: LeastSquares = reg.fit
+    loading = fit.bread @ c
+    spread = float(c @ loading)
+    if len(names) == 1 and fit.dense.shape[1] == 1:
+        direction = np.ascontiguousarray(fit.dense[:, 0]) / c[0]
+    else:
+        direction = fit.columns() @ (loading / spread)
+    level = getattr(est.rule, "levels", (reg.design.unit_name,))[0]
+    name = term if isinstance(term, str) else " + ".join(f"{w:g}·{t}" for t, w in parts.items())
+    return Fitted(
+        term=name,
+        estimate=float(c @ fit.beta),
+        fit=fit,
+        projection=reg.projection,
+        direction=direction,
+        scale=1 / spread,
+        design=reg.design,
+        level=level,
+    )
