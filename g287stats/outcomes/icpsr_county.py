@@ -34,12 +34,14 @@ from g287stats.geography import harmonise
 from g287stats.outcomes import FlowStep, OutcomeTable, select_years
 from g287stats.outcomes.coverage import VOCABULARY, break_labels
 from g287stats.outcomes.icpsr_files import ARRESTS, CRIMES, reported
+from g287stats.outcomes.population import load_population
 
 CAVEAT = (
     "NACJD's county imputation is disputed: months reported is in truth the last month reported, and Maltz and "
     "Targonski (2002) advise against county-level use. Kaplan withdrew his own county file for these reasons "
     "(openICPSR 108164 V4). Hold results against a series built from full reporters only."
 )
+CoverageOf = Literal["months", "residents", "both"]
 SeptemberEleven = Literal["missing", "subtract", "as_published"]
 SEPTEMBER_11 = {"New York City": (("36005", "36047", "36061", "36081", "36085"), 2823), "Somerset": (("42111",), 40)}
 """Murders of 11 September 2001 counted in the 2001 file, by place (FBI, Crime in the United States 2001, special
@@ -73,7 +75,7 @@ def load_icpsr_county(
     *,
     september_11: SeptemberEleven = "missing",
     doubt_below: float = 0.9,
-    population: pd.DataFrame | None = None,
+    coverage_of: CoverageOf = "both",
 ) -> OutcomeTable:
     """Return county crimes as imputed by NACJD, from the files added as ``icpsr-county-crimes``.
 
@@ -87,10 +89,10 @@ def load_icpsr_county(
         published victims off (New York's split like the file splits its murders), ``"as_published"`` keeps them.
     doubt_below
         Cells with a coverage below this share carry a reason in ``doubt``; nothing is dropped for it.
-    population
-        Residents by ``county_fips`` and ``year`` (column ``population``). When given, ``coverage`` is the lower
-        of COVIND and covered over resident population, since COVIND can stand near 100 with most of a county
-        outside any reporting agency's population.
+    coverage_of
+        What ``coverage`` is the share of: ``"months"`` = COVIND / 100; ``"residents"`` = covered (CPOPCRIM) over
+        resident population, at most 1; ``"both"`` = the lower of the two, since COVIND can stand near 100 with
+        most of a county living outside any reporting agency. Before 2000 only months are known.
 
     Notes
     -----
@@ -117,7 +119,7 @@ def load_icpsr_county(
     frame = frame.rename(
         columns={"CPOPCRIM": "population", "CPOPARST": "arrest_population", "AG_OFF": "agencies_reporting"}
     )
-    frame, basis = _lower_coverage(frame, population)
+    frame = _coverage(frame, coverage_of)
     frame["doubt"] = _low_doubt(frame, doubt_below)
     frame["imputed"] = np.where(frame["covind"] >= 100, "none", "producer")
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
@@ -132,7 +134,7 @@ def load_icpsr_county(
         counts=named,
         codebook=_crime_codebook(columns),
         provenance=_provenance(
-            CRIMES, chosen, {"september_11": september_11, "doubt_below": doubt_below, "coverage": basis}
+            CRIMES, chosen, {"september_11": september_11, "doubt_below": doubt_below, "coverage_of": coverage_of}
         ),
         coverage="coverage",
         denominator="population",
@@ -332,14 +334,20 @@ def _sum_parts(rows: pd.DataFrame, counts: Sequence[str], residents: str, others
     return out.reset_index()
 
 
-def _lower_coverage(frame: pd.DataFrame, population: pd.DataFrame | None) -> tuple[pd.DataFrame, str]:
-    if population is None:
-        return frame, "COVIND / 100"
-    residents = population[["county_fips", "year", "population"]].rename(columns={"population": "_residents"})
-    out = frame.merge(residents, on=["county_fips", "year"], how="left", validate="one_to_one")
+def _coverage(frame: pd.DataFrame, of: CoverageOf) -> pd.DataFrame:
+    if of not in ("months", "residents", "both"):
+        raise SourceError(f"coverage_of={of!r}; it is one of 'months', 'residents', 'both'")
+    residents = load_population()[["county_fips", "year", "population"]].rename(columns={"population": "_residents"})
+    out = frame.merge(
+        residents.astype({"year": "int64"}), on=["county_fips", "year"], how="left", validate="one_to_one"
+    )
     share = (out["population"].astype("float64") / out["_residents"].astype("float64")).clip(upper=1.0)
-    out["coverage"] = np.fmin(out["coverage"], share)
-    return out.drop(columns="_residents"), "lower of COVIND / 100 and covered over resident population"
+    share = share.mask(~out["usable"].astype(bool), 0.0)
+    if of == "residents":
+        out["coverage"] = share
+    elif of == "both":
+        out["coverage"] = np.fmin(out["coverage"], share)
+    return out.drop(columns="_residents")
 
 
 def _low_doubt(frame: pd.DataFrame, below: float) -> pd.Series:
