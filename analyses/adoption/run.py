@@ -6,43 +6,45 @@ import pandas as pd
 import g287stats as g
 from g287stats.report import plots
 
-PUBLISHED = {  # agreements active, as published, where a list of the day is in hand
-    "2025-01-20": "count-2025-01-20-active",
-    "2025-04-15": "count-2025-04-mid-active",
-    "2025-08-29": "count-2025-08-29-active",
+PUBLISHED = {  # agreements active as published, and the day they are drawn at
+    "count-2025-01-20-active": "2025-01-20",
+    "count-2025-04-mid-active": "2025-04-15",
+    "count-2025-08-29-active": "2025-08-28",
 }
+GAP = (pd.Timestamp("2017-08-01"), pd.Timestamp("2021-01-13"))
+EDGES = (2002, 2007, 2009, 2017, 2021, 2025, 2026, 2027)
+CLASSES = ("2002–06", "2007–08", "2009–16", "2017–20", "2021–24", "2025", "2026")
 
 
 def run(bench):
     a = g.load_agreements()
-    curve = a.adoption_curve(freq="M")
+    record = {"record": a.release, "spells": len(a)}
+    signed = a.adoption_curve(freq="M", basis="signed")
+    listed = a.adoption_curve(freq="W", basis="listed").loc["2025-01":]
     claims = g.findings("count").set_index("claim_id")["estimate"]
-    marks = pd.DataFrame(
-        {"date": pd.to_datetime(list(PUBLISHED)), "value": claims[list(PUBLISHED.values())].to_numpy()}
-    )
+    days = pd.to_datetime(list(PUBLISHED.values()))
+    marks = pd.DataFrame({"date": days, "value": claims[list(PUBLISHED)].to_numpy()})
     figure, (whole, recent) = plt.subplots(1, 2, figsize=(12, 4.5), width_ratios=(3, 2))
-    plots.plot_adoption(curve, whole, published=marks, gap=(pd.Timestamp("2017-08-01"), pd.Timestamp("2021-01-13")))
-    plots.plot_adoption(a.adoption_curve(freq="D").loc["2025-01-01":], recent, published=marks)
+    plots.plot_adoption(dated(signed), whole, gap=GAP)
+    plots.plot_adoption(dated(listed), recent, published=marks)
+    whole.set_title("signed and not ended, by month")
+    recent.set_title("printed on the list in force, by week")
     recent.tick_params(axis="x", rotation=45)
-    note = "Open circles: published counts. Shaded: no list in hand. Right: daily since January 2025."
-    bench.figure("adoption", figure, title="Active agreements by model", note=note, provenance=a.provenance)
-    bench.table(
-        "adoption_monthly", curve.reset_index(), title="Active agreements at month ends", provenance=a.provenance
-    )
+    note = "Open circles: published counts. Shaded: no list in hand, ends known to a window only."
+    bench.figure("adoption", figure, title="Active agreements by model", note=note, provenance=record)
+    monthly = signed.rename_axis("month").reset_index().astype({"month": str})
+    bench.table("adoption_monthly", monthly, title="Agreements signed and not ended, at month ends", provenance=record)
 
     panel = g.county_panel(years=(2002, 2026), exposure=g.Exposure(models="any", level="county"), agreements=a)
     first = panel.treated_units()
-    edges, names = (
-        (2002, 2007, 2009, 2017, 2021, 2025, 2026, 2027),
-        ("2002–06", "2007–08", "2009–16", "2017–20", "2021–24", "2025", "2026"),
-    )
     figure, ax = plt.subplots(figsize=(10, 6.2))
-    plots.plot_county_map(first.set_index("county_fips")["cohort"].astype(float), ax, bounds=edges, labels=names)
-    bench.figure(
-        "first_adoption",
-        figure,
-        title="Year of the first agreement of a county-level agency",
-        note=f"{len(first)} counties ever; grey: none.",
-        provenance=panel.provenance,
-    )
-    bench.table("first_adoption", first, title="Counties by first agreement", provenance=panel.provenance)
+    years = first.set_index("county_fips")["cohort"].astype(float)
+    plots.plot_county_map(years, ax, bounds=EDGES, labels=CLASSES)
+    title = "Year of the first agreement of a county-level agency"
+    bench.figure("first_adoption", figure, title=title, note=f"{len(first)} counties ever; grey: none.",
+                 provenance=panel.provenance)  # fmt: skip
+    bench.table("first_adoption_counties", first, title=title, provenance=panel.provenance)
+
+
+def dated(curve):
+    return curve.drop(columns="total").set_axis(curve.index.to_timestamp(how="end"))

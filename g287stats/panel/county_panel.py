@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.agreements import Agreements, load_agreements
+from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.errors import DesignError, SourceError
 from g287stats.geography import load_counties, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
@@ -190,6 +190,7 @@ def county_panel(
     """
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
     record = agreements if agreements is not None else load_agreements()
+    last_day = _last_day(record)
     exposures: Mapping[str, Exposure] = (
         exposure if isinstance(exposure, Mapping) else {"": exposure if exposure is not None else Exposure()}
     )
@@ -198,10 +199,10 @@ def county_panel(
     flow: list[tuple[str, str, int, tuple[str, ...]]] = []
     book: dict[str, Mapping[str, str]] = {}
 
-    frame = _skeleton(tables, years, freq, time, record.covers[1])
+    frame = _skeleton(tables, years, freq, time, last_day)
     if not tables and years is not None:
         flow.append(
-            ("panel", f"county × period rows, to the last period begun by {record.covers[1]:%Y-%m-%d}", len(frame), ())
+            ("panel", f"county × period rows, to the last period begun by {last_day:%Y-%m-%d}", len(frame), ())
         )
     book["county_fips"] = {
         "description": "County, harmonised 2010–2019 unit",
@@ -230,11 +231,19 @@ def county_panel(
     provenance = {
         "outcomes": {t.name: dict(t.provenance) for t in tables},
         "exposure": {k or "treated": v.describe() for k, v in exposures.items()},
-        "agreements": dict(record.provenance),
+        "agreements": {"record": record.release, "spells": len(record.frame), "covers to": f"{last_day:%Y-%m-%d}"},
         "freq": freq,
         "denominator": denominator or "current year",
     }
     return CountyPanel(frame, book, provenance, tuple(flow), time=time)
+
+
+def _last_day(record: Agreements) -> pd.Timestamp:
+    """Day of the last list of participating agencies, or of the last dated event of a record without lists."""
+    lists = record.lists
+    if len(lists):
+        return lists.loc[lists["kind"].eq("participating"), "list_date"].max()
+    return record.frame[["signed_date", "last_listed", "gone_by", "ended_date"]].max().max()
 
 
 def _load(name: str, years: Any, freq: Freq) -> OutcomeTable:
@@ -289,7 +298,7 @@ def _add_exposure(
     tail = f"_{suffix}" if suffix else ""
     span = frame[time].drop_duplicates()
     wanted = pd.PeriodIndex(span.astype(str) if freq == "Y" else span, freq=freq).sort_values()
-    first, last = record.covers
+    first, last = record.frame["signed_date"].min(), _last_day(record)
     if wanted[-1].start_time > last:
         raise SourceError(
             f"the agreement record ends {last:%Y-%m-%d}; the panel asks for {wanted[0]}–{wanted[-1]}. "

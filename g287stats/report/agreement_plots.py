@@ -14,7 +14,7 @@ from statsmodels.duration.survfunc import SurvfuncRight
 from g287stats.report import plots
 
 if TYPE_CHECKING:
-    from g287stats.agreements import Agreements
+    from g287stats.agreements.table import Agreements
 
 DAYS_PER_YEAR = 365.2425
 
@@ -23,9 +23,10 @@ def adoption(
     record: Agreements, ax: Axes | None = None, *, by: Literal["model", "agency_type"] = "model", freq: str = "M"
 ) -> Axes:
     """Draw active agreements at period ends by model or by type of agency."""
+    curve = record.adoption_curve(freq=freq, by=by).drop(columns="total")
+    curve.index = curve.index.to_timestamp(how="end")
     if by == "model":
-        return plots.plot_adoption(record.adoption_curve(freq=freq), ax)
-    curve = record.adoption_curve(freq=freq, by="agency_type")
+        return plots.plot_adoption(curve, ax)
     largest = curve.max().sort_values(ascending=False).index
     ax = ax or plots.plt.subplots(figsize=(9, 4.5))[1]
     ax.stackplot(curve.index, *[curve[c] for c in largest], labels=[c.replace("_", " ") for c in largest])
@@ -81,7 +82,8 @@ def survival_table(record: Agreements, by: Literal["model", "all"] = "model", le
     middle = spells["last_listed"] + (spells["gone_by"] - spells["last_listed"]) / 2
     end = spells["ended_date"].fillna(middle).fillna(spells["gone_by"])
     ended = ~spells["end_precision"].eq("open") & end.notna()
-    stop = end.where(ended, record.covers[1])
+    last = record.lists.loc[record.lists["kind"].eq("participating"), "list_date"].max()
+    stop = end.where(ended, last)
     years = (stop - spells["signed_date"]).dt.days / DAYS_PER_YEAR
     parts = []
     for name in ["all"] if by == "all" else sorted(spells["model"].unique()):
