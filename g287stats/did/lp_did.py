@@ -1,0 +1,185 @@
+"""Local-projections difference-in-differences (Dube, Girardi, Jordà and Taylor)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.did.design import Design, prepare
+from g287stats.did.regression import Block, regress, tell
+from g287stats.did.twfe import with_average
+from g287stats.did.wide import absorbing_cohort, matrix
+from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.covariance import Clustered, Influence, SmallSample
+from g287stats.inference.estimate import Estimate, Method
+
+METHOD = Method(
+    "lp_did",
+    "Local-projections difference-in-differences",
+    (
+        "Dube, A., Girardi, D., Jordà, Ò. and Taylor, A. M. (2025). A local projections approach to "
+        "difference-in-differences. Journal of Applied Econometrics 40(5), 741–758.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class ByHorizon(Clustered):
+    """Clustered covariance whose small-sample factor differs by parameter and is in the influence functions."""
+
+    convention: SmallSample = "nonnested"
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        counts = ", ".join(f"{self.n_clusters.get(v, '?')} {v} clusters" for v in self.levels)
+        return f"cluster-robust ({counts}; small-sample: {self.convention}, by horizon)"
+
+
+def lp_did(
+    data: Any,
+    outcome: str,
+    *,
+    window: tuple[int, int],
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    treatment: str | None = None,
+    control: Literal["never", "notyet"] = "notyet",
+    weighting: Literal["variance", "equal"] = "variance",
+    covariates: Sequence[str] = (),
+    weights: str | None = None,
+    cluster: str | None = None,
+    small_sample: SmallSample = "nonnested",
+) -> Estimate:
+    """One regression of a long difference on starting treatment per horizon, with clean controls.
+
+    For horizon h, over units that start treatment in t and units not treated by max(t, t + h),
+
+        y_i,t+h − y_i,t−1 = β_h ΔD_it + x_i,t−1'γ_h + δ_t^h + e_it^h.
+
+    β_h averages the effects of the cohorts at event time h, with weights n₁n₀/n by period (``variance``), or by
+    treated units (``equal``: rows are weighted by n/n₀; the points then equal Callaway–Sant'Anna event-time effects
+    with the same controls). Assumes parallel trends given covariates and no anticipation; treatment absorbing.
+
+    Parameters
+    ----------
+    window
+        First and last horizon, ``(-2, 3)``; −1 is the base.
+    control
+        ``notyet``: everyone not treated by max(t, t + h); ``never``: units never treated within the panel.
+    covariates, weights
+        Columns read in t − 1.
+    cluster
+        Level constant within units; default the unit.
+
+    Returns
+    -------
+    Estimate
+        One parameter per horizon (``event_time``), ``overall`` their plain average after treatment. The influence
+        functions, by unit, carry the small-sample factor of their own regression.
+
+    Raises
+    ------
+    DesignError, IdentificationError
+        Treatment that ends; a horizon without treated or control differences, by name.
+    """
+    low, high = window
+    if low > high or high < 0:
+        raise DesignError(f"window={window} must end at 0 or later: window=(-2, 3)")
+    if control not in ("never", "notyet") or weighting not in ("variance", "equal"):
+        raise DesignError(f"control={control!r}, weighting={weighting!r}: see the documentation for the choices")
+    design = prepare(
+        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
+        weights=weights, cluster=cluster,
+    )  # fmt: skip
+    design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
+    level = cluster or design.unit_name
+    codes = {v: design.unit_level(v) for v in dict.fromkeys((design.unit_name, level))}
+    if codes[level] is None:
+        raise DesignError(f"cluster {level!r} changes within units; give one that does not")
+    notes = list(design.notes)
+    points, psi, rows = [], [], []
+    for h in range(low, high + 1):
+        if h == -1:
+            continue
+        local, on, units, alone = _differences(design, h, control, weighting)
+        if len(alone):
+            notes.append(f"horizon {h}: no clean control for units starting in {', '.join(map(str, alone))}; left out")
+        if not on.any():
+            what = f"units starting in {', '.join(map(str, alone))} have no clean control" if alone else "nobody starts"
+            raise IdentificationError(f"{outcome}: at horizon {h}, with both periods observed, {what}")
+        fit = regress(local, [Block((str(h),), columns=on[:, None].astype(float))])
+        one = fit.estimate([str(h)], kind="static", method=METHOD, cluster=level, small_sample=small_sample)
+        factor = one.rule.factor()  # type: ignore[attr-defined]
+        psi.append(np.sqrt(factor) * np.bincount(units, one.influence.psi[:, 0], design.n_units))
+        points.append(one.point[0])
+        rows.append((str(h), h, int(on.sum()), int((~on).sum())))
+    sizes = {v: int(c.max()) + 1 for v, c in codes.items() if c is not None}
+    tell(design, notes[len(design.notes) :])
+    result = Estimate(
+        labels=pd.DataFrame(rows, columns=["term", "event_time", "n_switches", "n_clean"]),
+        point=np.array(points),
+        influence=Influence(np.array(psi).T, {v: c for v, c in codes.items() if c is not None}),
+        rule=ByHorizon((level,), "unadjusted", design.n, {}, sizes, convention=small_sample),
+        kind="event",
+        method=METHOD,
+        outcome=outcome,
+        sample=design.sample(),
+        options={"window": window, "control": control, "weighting": weighting, "weights": weights},
+        reference=(-1,),
+        notes=tuple(notes),
+        provenance=design.provenance,
+        design=design,
+    )
+    return with_average(result)
+
+
+def _differences(
+    design: Design, h: int, control: str, weighting: str
+) -> tuple[Design, np.ndarray, np.ndarray, list[Any]]:
+    """Return the design of one horizon (its unit effect is the period), which rows start treatment, their units.
+
+    Last, the periods whose starters have no clean control and are left out.
+    """
+    t = design.n_periods
+    y = matrix(design)
+    row = matrix(design, np.arange(design.n, dtype=float))
+    periods = np.arange(max(1, -h), min(t, t - h))
+    start = design.cohort[:, None] == periods
+    last = np.maximum(periods, periods + h)
+    clean = (design.cohort >= t)[:, None] if control == "never" else design.cohort[:, None] > last
+    change = y[:, periods + h] - y[:, periods - 1]
+    where, unit = np.nonzero(((start | clean) & ~np.isnan(change)).T)
+    on = start[unit, where]
+    base = row[unit, periods[where] - 1].astype(int)
+    mass = np.ones(len(on)) if design.weights is None else design.weights[base]
+    free = np.bincount(where, mass * ~on, len(periods))
+    alone = [design.calendar[periods[p]] for p in np.unique(where[on]) if free[p] == 0]
+    if weighting == "equal":
+        total = np.bincount(where, mass, len(periods))
+        mass = mass * total[where] / np.where(free > 0, free, 1.0)[where]
+    kept = np.flatnonzero(free[where] > 0)
+    where, unit, on, base, mass = where[kept], unit[kept], on[kept], base[kept], mass[kept]
+    effect = np.unique(where, return_inverse=True)[1].reshape(-1)
+    present = np.unique(where)
+    name = f"{design.time_name} of horizon {h}"
+    levels = {v: np.unique(c[base], return_inverse=True)[1].reshape(-1) for v, c in design.clusters.items()}
+    local = replace(
+        design,
+        unit_name=name,
+        y=change[unit, where],
+        unit=effect,
+        time=np.zeros(len(on), dtype=np.int64),
+        unit_labels=pd.Index([design.calendar[p] for p in periods[present]], name=name),
+        calendar=design.calendar[:1],
+        cohort=np.zeros(len(present), dtype=np.int64),
+        covariates=design.covariates[base],
+        weights=None if design.weights is None and weighting == "variance" else mass,
+        clusters={name: effect, **levels},
+    )
+    return local, on, unit, alone
