@@ -12,11 +12,11 @@ import pandas as pd
 
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.errors import DesignError, SourceError
-from g287stats.geography import load_counties, state_of
+from g287stats.geography import county_distances, load_counties, neighbours, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.coverage import apply_coverage
 from g287stats.outcomes.population import load_population
-from g287stats.panel.exposure import Exposure, exposure_shares, intervals, treatment_table
+from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 
 PER = 100_000
 Freq = Literal["Y", "Q", "M"]
@@ -201,9 +201,7 @@ def county_panel(
 
     frame = _skeleton(tables, years, freq, time, last_day)
     if not tables and years is not None:
-        flow.append(
-            ("panel", f"county × period rows, to the last period begun by {last_day:%Y-%m-%d}", len(frame), ())
-        )
+        flow.append(("panel", f"county × period rows, to the last period begun by {last_day:%Y-%m-%d}", len(frame), ()))
     book["county_fips"] = {
         "description": "County, harmonised 2010–2019 unit",
         "unit": "5-character FIPS",
@@ -312,7 +310,8 @@ def _add_exposure(
     periods = pd.period_range(min(first.to_period(freq), wanted[0]), wanted[-1], freq=freq)
     found = intervals(record.frame, definition, last + pd.Timedelta(days=1))
     place = found.frame.columns[0]
-    long = treatment_table(exposure_shares(found.frame, place, periods), definition)
+    days = found.frame if definition.of == "own" else spread(found.frame, _links(definition))
+    long = treatment_table(exposure_shares(days, place, periods), definition)
     if freq == "Y":
         long["period"] = long["period"].dt.year
         long["cohort"] = long["cohort"].dt.year.where(long["cohort"].notna()).astype("Int64")
@@ -351,6 +350,17 @@ def _add_exposure(
     order = ["cohort", "treated", "exposure_share", "first_share", "after_exit"]
     merged = merged[[*frame.columns, *order]].rename(columns={c: c + tail for c in order})
     return merged, steps
+
+
+def _links(definition: Exposure) -> pd.DataFrame:
+    """Pairs (county, county whose agreements count for it) of a neighbour exposure."""
+    if isinstance(definition.of, tuple):
+        low, high = definition.of
+        pairs = county_distances(max_km=high)
+        pairs = pairs[pairs["km"] > low].rename(columns={"other_fips": "source_fips"})
+    else:
+        pairs = neighbours(water=definition.of == "adjacent_or_water").rename(columns={"neighbour_fips": "source_fips"})
+    return pairs[["county_fips", "source_fips"]]
 
 
 def _add_population(

@@ -49,6 +49,10 @@ class Exposure:
     end_window
         The end of a spell known only to lie between two lists: ``"last_listed"``, ``"midpoint"`` or
         ``"gone_by"``.
+    of
+        Whose agreements: the county's ``"own"``, those of ``"adjacent"`` counties (a land border, 2010),
+        ``"adjacent_or_water"``, or of counties in a ring ``(more than, up to)`` kilometres away between centres
+        of population. A neighbour exposure is the share of days with an agreement in at least one such county.
     """
 
     models: Literal["any"] | tuple[str, ...] = "any"
@@ -58,6 +62,7 @@ class Exposure:
     on_exit: Literal["absorbing", "censor", "switching"] = "absorbing"
     min_share: float = 0.0
     end_window: Literal["last_listed", "midpoint", "gone_by"] = "midpoint"
+    of: Literal["own", "adjacent", "adjacent_or_water"] | tuple[float, float] = "own"
 
     def __post_init__(self) -> None:
         models = MODELS if self.models == "any" else _tuple(self.models)
@@ -73,6 +78,11 @@ class Exposure:
             )
         if not 0 <= self.min_share <= 1:
             raise DesignError(f"Exposure: min_share={self.min_share} is not a share; use a number from 0 to 1")
+        ring = isinstance(self.of, tuple) and len(self.of) == 2 and 0 <= self.of[0] < self.of[1]
+        if not ring and self.of not in ("own", "adjacent", "adjacent_or_water"):
+            raise DesignError(f'Exposure: of={self.of!r}; use "own", "adjacent", "adjacent_or_water" or (0, 50) in km')
+        if self.of != "own" and "state" in levels:
+            raise DesignError('Exposure: level="state" already covers every county of a state; use of="own"')
         for name, value, allowed in (
             ("date", self.date, ("signed", "first_listed")),
             ("on_exit", self.on_exit, ("absorbing", "censor", "switching")),
@@ -87,9 +97,15 @@ class Exposure:
         """Return the definition in one sentence, for codebooks and notes."""
         what = "any model" if set(self.models) == set(MODELS) else "/".join(self.models)
         lag = f" plus {self.lag} days" if self.lag else ""
+        where = {
+            "own": "",
+            "adjacent": " in an adjacent county",
+            "adjacent_or_water": " in a county adjacent by land or water",
+        }
+        place = where[self.of] if isinstance(self.of, str) else f" in a county {self.of[0]:g} to {self.of[1]:g} km away"
         first = "any day" if self.min_share == 0 else f"at least {self.min_share:.0%} of days"
         return (
-            f"287(g) agreement ({what}) of a {' or '.join(self.level)} agency, from {self.date} date{lag}; "
+            f"287(g) agreement ({what}) of a {' or '.join(self.level)} agency{place}, from {self.date} date{lag}; "
             f"treated with {first} under it; exits: {self.on_exit}; ends known to a window: {self.end_window}"
         )
 
@@ -155,10 +171,17 @@ def intervals(spells: pd.DataFrame, exposure: Exposure, horizon: pd.Timestamp) -
         nowhere = here["county_fips"].isna()
         if nowhere.any():
             flow.append(("no county: left out", int(nowhere.sum()), tuple(here.loc[nowhere, "agreement_id"])))
-        here = here[~nowhere].assign(county_fips=here["county_fips"].str.split(";")).explode("county_fips")
+        here = here[~nowhere]
+        here = here.assign(county_fips=here["county_fips"].str.split(";")).explode("county_fips")
     out = here[[place, "start", "end", "agreement_id", "model"]].sort_values([place, "start", "end", "agreement_id"])
     flow.append((f"{place} × spell intervals", len(out), ()))
     return Intervals(out.reset_index(drop=True), tuple(flow))
+
+
+def spread(days: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Hand each county's intervals to the counties that ``pairs`` (county_fips, source_fips) link to it."""
+    linked = pairs.merge(days.rename(columns={"county_fips": "source_fips"}), on="source_fips", how="inner")
+    return linked[list(days.columns)].sort_values(["county_fips", "start", "end", "agreement_id"], ignore_index=True)
 
 
 def exposure_shares(days: pd.DataFrame, place: str, periods: pd.PeriodIndex) -> pd.DataFrame:

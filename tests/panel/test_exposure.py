@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError
-from g287stats.panel.exposure import Exposure, exposure_shares, intervals, treatment_table
+from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 
 HORIZON = pd.Timestamp("2026-05-19")
 
@@ -133,3 +133,14 @@ def test_row_order_does_not_matter():
 def test_refusals_say_what_to_type(arguments, words):
     with pytest.raises(DesignError, match=words):
         Exposure(**arguments)
+
+
+def test_neighbour_exposure_counts_days_with_an_agreement_next_door():
+    spells = table(spell("A", "37001", "JEM", "2007-07-01"), spell("B", "37003", "JEM", "2007-01-01", "2007-03-01"))
+    own = intervals(spells, Exposure(), HORIZON).frame
+    pairs = pd.DataFrame({"county_fips": ["37005", "37005", "37007"], "source_fips": ["37001", "37003", "37001"]})
+    wide = exposure_shares(spread(own, pairs), "county_fips", years(2007, 2007))
+    # next to both: 184 days from July and 59 days of January and February; next to A alone: 184
+    assert wide.loc["37005"].iloc[0] == pytest.approx((184 + 59) / 365, abs=1e-15)
+    assert wide.loc["37007"].iloc[0] == pytest.approx(184 / 365, abs=1e-15)
+    assert "37001" not in wide.index

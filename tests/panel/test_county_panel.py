@@ -1,0 +1,132 @@
+"""The panel on the released data: keys, rates, flow, refusals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import g287stats as g
+from g287stats.errors import CoverageError, DesignError, SourceError
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return g.county_panel("fbi_table10", (2005, 2015))
+
+
+def test_keys_are_unique_and_every_cell_is_accounted_for(panel):
+    frame = panel.frame
+    assert not frame.duplicated(["county_fips", "year"]).any()
+    assert frame["county_fips"].str.fullmatch(r"\d{5}").all()
+    assert len(frame) == frame["county_fips"].nunique() * 11
+    flow = panel.flow_table().set_index("step")["rows"]
+    figures = flow["county-periods with a figure"]
+    assert figures + flow["county-periods without a figure (missing, never zero)"] == len(frame) == flow["rows kept"]
+
+
+def test_every_column_is_described(panel):
+    assert set(panel.frame.columns) <= set(panel.codebook)
+    assert "per 100,000" in panel.describe("property_rate")["description"]
+    with pytest.raises(DesignError, match="no column 'crime'"):
+        panel.describe("crime")
+
+
+def test_rate_is_offences_per_100_000_residents(panel):
+    row = panel.frame.dropna(subset=["property"]).iloc[0]
+    assert row["property_rate"] == pytest.approx(100_000 * row["property"] / row["population"], rel=1e-15)
+
+
+def test_missing_is_not_zero(panel):
+    frame = panel.frame
+    absent = frame["violent"].isna()
+    assert absent.any()
+    assert frame.loc[absent, "violent_rate"].isna().all()
+
+
+def test_alamance_is_treated_from_2007_and_keeps_its_exit(panel):
+    alamance = panel.frame.query("county_fips == '37001'").set_index("year")
+    assert alamance["cohort"].dropna().unique().tolist() == [2007]
+    assert alamance.loc[2007, "exposure_share"] == pytest.approx(356 / 365)
+    assert alamance.loc[2012, "exposure_share"] == pytest.approx(261 / 366)
+    assert alamance.index[alamance["after_exit"]].tolist() == [2013, 2014, 2015]
+
+
+def test_later_adopters_are_not_yet_treated_in_an_early_panel(panel):
+    # hundreds of counties first sign in 2025; in a panel to 2015 they have no cohort
+    assert panel.frame["cohort"].max() <= 2015
+
+
+def test_several_exposures_carry_their_names():
+    both = g.county_panel(
+        years=(2006, 2013),
+        exposure={"tfm": g.Exposure(models=("TFM",), on_exit="switching"), "state": g.Exposure(level="state")},
+    ).frame
+    on = both.groupby("year")["treated_tfm"].sum()
+    assert on[2011] > 0
+    assert on[2013] == 0  # ICE let every task-force memorandum lapse on 31 December 2012
+    florida = both[both["county_fips"].str[:2] == "12"]
+    assert florida["treated_state"].all()  # the Florida Department of Law Enforcement signed in 2002
+
+
+def test_months_count_like_the_year():
+    monthly = g.county_panel(years=(2007, 2007), freq="M").frame.query("county_fips == '37001'")
+    days = monthly["period"].dt.days_in_month.to_numpy()
+    assert monthly["exposure_share"].to_numpy() @ days / 365 == pytest.approx(356 / 365, abs=1e-12)
+    assert monthly["cohort"].iloc[0] == pd.Period("2007-01", "M")
+
+
+def test_censoring_lists_the_rows_it_removes():
+    censored = g.county_panel("fbi_table10", (2005, 2015), exposure=g.Exposure(on_exit="censor"))
+    flow = {s: (n, listing) for b, s, n, listing in censored.flow if b == "exposure"}
+    number, listing = flow["rows censored after exit"]
+    assert number == len(listing) > 0
+    assert "37001 2013" in listing
+    assert censored.frame.query("county_fips == '37001'")["year"].max() == 2012
+
+
+def test_neighbours_are_treated_by_the_county_next_door():
+    near = g.county_panel(years=(2007, 2007), exposure=g.Exposure(of="adjacent")).frame.set_index("county_fips")
+    assert near.loc["37135", "treated"]  # Orange NC borders Alamance
+    assert not near.loc["53033", "treated"]  # King WA borders no treated county in 2007
+
+
+def test_fixed_denominator_changes_rates_only():
+    moving = g.county_panel("fbi_table10", (2009, 2010)).frame
+    fixed = g.county_panel("fbi_table10", (2009, 2010), denominator=2009).frame
+    assert (fixed.groupby("county_fips")["population"].nunique() <= 1).all()
+    pd.testing.assert_series_equal(moving["property"], fixed["property"])
+    first = moving["year"] == 2009
+    np.testing.assert_array_equal(moving.loc[first, "property_rate"], fixed.loc[first, "property_rate"])
+
+
+def test_coverage_is_an_argument_and_drops_are_listed():
+    with pytest.raises(CoverageError, match="13067"):
+        g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0)
+    dropped = g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0, on_low_coverage="drop")
+    steps = [listing for b, s, n, listing in dropped.flow if "coverage below" in s]
+    assert any("13067 2010" in entry for entry in steps[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        ({"outcomes": "fbi_table10", "years": (2005, 2023)}, SourceError, "covers"),
+        ({"outcomes": "fbi_table10", "years": (2005, 2015), "freq": "M"}, DesignError, "frequency 'Y'"),
+        ({"years": (2020, 2030)}, SourceError, "record ends"),
+        ({}, DesignError, "needs years"),
+        ({"outcomes": "homicide_in_mars"}, SourceError, "Known outcomes"),
+        ({"outcomes": "fbi_table10", "denominator": 1890}, DesignError, "population is in hand for"),
+    ],
+)
+def test_refusals(arguments, kind, words):
+    with pytest.raises(kind, match=words):
+        g.county_panel(**arguments)
+
+
+def test_exports_bring_their_codebook(panel, tmp_path):
+    small = panel.query("county_fips == '37001'")
+    for write, name in ((small.to_csv, "p.csv"), (small.to_parquet, "p.parquet"), (small.to_stata, "p.dta")):
+        target, book = write(tmp_path / name)
+        assert target.stat().st_size > 0
+        assert "per 100,000" in book.read_text()
+    back = pd.read_stata(tmp_path / "p.dta")
+    assert back["year"].tolist() == list(range(2005, 2016))
