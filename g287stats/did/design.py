@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -127,14 +128,23 @@ class Design:
 
     def unit_level(self, level: str) -> np.ndarray | None:
         """Codes of a cluster level per unit (N,), or None when it varies within units."""
-        if level == self.unit_name:
-            return np.arange(self.n_units)
-        codes = self.clusters[level]
-        if not _steady(self.unit, codes).all():
-            return None
-        first = np.zeros(self.n_units, dtype=codes.dtype)
-        first[self.unit] = codes
-        return first
+        return self._unit_levels[level]
+
+    @cached_property
+    def _unit_levels(self) -> dict[str, np.ndarray | None]:
+        out: dict[str, np.ndarray | None] = {}
+        for level, codes in self.clusters.items():
+            if level == self.unit_name:
+                out[level] = np.arange(self.n_units)
+            elif _steady(self.unit, codes).all():
+                out[level] = codes[np.flatnonzero(np.r_[True, self.unit[1:] != self.unit[:-1]])]
+            else:
+                out[level] = None
+        return out
+
+    def fixed_in_units(self, values: np.ndarray) -> bool:
+        """Whether a variable by row (n,) takes one value in every unit."""
+        return bool(_steady(self.unit, values).all())
 
     def restrict(self, keep: np.ndarray, reason: str) -> Design:
         """Return the design on the rows ``keep`` (boolean), the others counted in ``flow`` under ``reason``.
@@ -277,9 +287,9 @@ def prepare(
     if again.any():
         remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
         problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
-    for name in (weights, exposure):
-        if name and (values[name] <= 0).any():
-            problems.add(f"{name!r} must be positive; it is not at", where(values[name] <= 0))
+    for positive in filter(None, (weights, exposure)):
+        if (values[positive] <= 0).any():
+            problems.add(f"{positive!r} must be positive; it is not at", where(values[positive] <= 0))
     cohort_position = None
     if cohort:
         cohort_position = ordered(_cohorts(frame[cohort], cohort, origin, problems, notes, frame[unit]))
@@ -328,11 +338,14 @@ def prepare(
     late = int(((cohort_units > last - first) & (cohort_units != NEVER)).sum())
     if late:
         notes.append(f"{late} units are first treated after the last period {origin.label(last)}")
-    coded[unit] = (unit_codes, offered)
     levels = {unit: unit_sorted}
     for name in clusters:
         if name != unit:
             levels[name] = _dense(taken(ordered(coded[name][0])))
+            moving = np.unique(unit_sorted[~_steady(unit_sorted, levels[name])])
+            if len(moving) and name != time:
+                names = ", ".join(str(u) for u in unit_labels[moving[:8]])
+                notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
     effects = {}
     for effect in fixed_effects:
         parts = (effect,) if isinstance(effect, str) else tuple(effect)
@@ -372,8 +385,8 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
         values = column.to_numpy()
         heads = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
         if len(heads) <= len(values) // 2:
-            codes, labels = pd.factorize(values[heads], sort=True)
-            return np.repeat(codes.astype(np.int64), np.diff(np.r_[heads, len(values)])), pd.Index(labels)
+            codes, found = pd.factorize(values[heads], sort=True)
+            return np.repeat(codes.astype(np.int64), np.diff(np.r_[heads, len(values)])), pd.Index(found)
     codes, labels = pd.factorize(column, sort=True)
     return codes.astype(np.int64), pd.Index(labels)
 
@@ -423,6 +436,7 @@ def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
 
 def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, _Origin]:
     """Return integer positions that count periods by ones, and the way back to labels."""
+    number: np.ndarray
     if isinstance(column.dtype, pd.PeriodDtype):
         return np.asarray(column.array.asi8, dtype=np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
     if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):

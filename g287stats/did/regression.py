@@ -7,7 +7,7 @@ K, when rows instead of units must carry the influence, and how a rank deficienc
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -200,19 +200,20 @@ def absorb_design(design: Design, *, weights: np.ndarray | None = None, unit_tre
     )
 
 
-def by_time(design: Design, names: Sequence[str]) -> list[Block]:
+def by_time(design: Design, names: Sequence[str], rows: np.ndarray | None = None) -> list[Block]:
     """Covariates interacted with period dummies, one block each.
 
     A covariate fixed within units leaves out the first observed period, to which the others are relative; the
     unit effects absorb its level.
     """
-    blocks = []
-    present = np.flatnonzero(np.bincount(design.time, minlength=design.n_periods))
+    blocks: list[Block] = []
+    if not names:
+        return blocks
+    seen = design.time if rows is None else design.time[rows]
+    present = np.flatnonzero(np.bincount(seen, minlength=design.n_periods))
     for name in names:
         x = design.covariates[:, design.covariate_names.index(name)]
-        first = np.zeros(design.n_units)
-        first[design.unit[::-1]] = x[::-1]
-        used = present[1:] if (first[design.unit] == x).all() else present
+        used = present[1:] if design.fixed_in_units(x) else present
         lookup = np.full(design.n_periods, -1)
         lookup[used] = np.arange(len(used))
         terms = tuple(f"{name}×{design.calendar[t]}" for t in used)
@@ -248,40 +249,57 @@ def covariance_rule(
     regression: Regression, levels: tuple[str, ...], small_sample: SmallSample, vcov: Vcov
 ) -> CovarianceRule:
     """Build the covariance rule with K counted by the convention asked for."""
-    design, n_regressors = regression.design, len(regression.names)
-    full = parameter_count(regression, n_regressors, (), "full")
+    design, n_regressors, trends = regression.design, len(regression.names), bool(regression.n_slopes)
+
+    def count(levels: tuple[str, ...], convention: SmallSample) -> int:
+        return parameter_count(design, n_regressors, levels, convention, unit_trends=trends)
+
     if vcov == "iid":
         fit = regression.fit
-        return Homoskedastic.from_residuals(fit.residual, fit.projection.weights, design.n - full)
+        return Homoskedastic.from_residuals(fit.residual, fit.projection.weights, design.n - count((), "full"))
     if vcov == "HC1":
-        return Heteroskedastic(design.n, full)
+        return Heteroskedastic(design.n, count((), "full"))
     if vcov != "cluster":
         raise DesignError(f"vcov={vcov!r}: choose 'cluster', 'iid' or 'HC1'")
-    counts = {v: int(codes.max()) + 1 for v, codes in design.clusters.items()}
-    single = {v: parameter_count(regression, n_regressors, (v,), small_sample) for v in design.clusters}
-    if len(levels) == 2:
-        single["&".join(levels)] = parameter_count(regression, n_regressors, levels, small_sample)
-    return clustered(levels, small_sample, design.n, single, counts)
+    return clustered(design, levels, small_sample, count)
 
 
 def clustered(
-    levels: tuple[str, ...], small_sample: SmallSample, n_obs: int, k: Mapping[str, int], n_clusters: Mapping[str, int]
+    design: Design,
+    levels: tuple[str, ...],
+    small_sample: SmallSample,
+    count: Callable[[tuple[str, ...], SmallSample], int],
+    *,
+    normal: bool = False,
 ) -> Clustered:
-    """Clustered rule; too few clusters or too few observations for the convention is an error that says so."""
+    """Clustered rule on the levels a design carries, K from ``count(levels, small_sample)``.
+
+    One cluster, or a convention that counts as many parameters as observations, is an error that says so.
+    """
+    sizes = {v: int(codes.max()) + 1 for v, codes in design.clusters.items()}
     for v in levels:
-        if n_clusters[v] < 2:
-            raise DesignError(f"only {n_clusters[v]} cluster in {v!r}: cluster by a finer level")
+        if sizes[v] < 2:
+            raise DesignError(f"only {sizes[v]} cluster in {v!r}: cluster by a finer level")
+    if small_sample in ("did", "unadjusted"):
+        return Clustered(levels, small_sample, design.n, {}, sizes, normal)
+    k = {v: count((v,), small_sample) for v in design.clusters}
     name = "&".join(levels)
-    if small_sample in ("nonnested", "full", "none") and n_obs <= k[name]:
+    k[name] = count(levels, small_sample)
+    if design.n <= k[name]:
         raise DesignError(
-            f"small_sample={small_sample!r} counts {k[name]} parameters on {n_obs} observations; "
+            f"small_sample={small_sample!r} counts {k[name]} parameters on {design.n} observations; "
             "use small_sample='nonnested' or fewer fixed effects"
         )
-    return Clustered(levels, small_sample, n_obs, dict(k), dict(n_clusters))
+    return Clustered(levels, small_sample, design.n, k, sizes, normal)
 
 
 def parameter_count(
-    regression: Regression, n_regressors: int, levels: tuple[str, ...], small_sample: SmallSample
+    design: Design,
+    n_regressors: int,
+    levels: tuple[str, ...],
+    small_sample: SmallSample,
+    *,
+    unit_trends: bool = False,
 ) -> int:
     """K of the small-sample factor (n−1)/(n−K).
 
@@ -291,29 +309,41 @@ def parameter_count(
     """
     if small_sample == "none":
         return n_regressors
-    p, d = regression.projection, regression.design
-    effects = [(p.unit, int((p.unit_weight > 0).sum()) * (1 + regression.n_slopes))]
-    effects += [(c, int((w > 0).sum())) for c, w in zip(p.codes, p.level_weight)]
+    effects = [(design.unit, design.n_units), (design.time, design.n_observed_periods)]
+    effects += [(c, int(c.max()) + 1) for c in design.effects.values()]
     kept = [
-        e
-        for a, e in enumerate(effects)
-        if not any(_constant_within(e[0], f[0]) and (e[1] < f[1] or b < a) for b, f in enumerate(effects) if b != a)
+        (inner, size)
+        for a, (inner, size) in enumerate(effects)
+        if not any(
+            size <= other and _constant_within(inner, outer) and (size < other or b < a)
+            for b, (outer, other) in enumerate(effects)
+            if b != a
+        )
     ]
-    total = n_regressors + sum(size for _, size in kept) - (len(kept) - 1)
+    sizes = [size * (1 + unit_trends) if codes is design.unit else size for codes, size in kept]
+    total = n_regressors + sum(sizes) - (len(kept) - 1)
     if small_sample == "nonnested":
-        for codes, size in kept:
-            if any(_constant_within(d.clusters[v], codes) for v in levels):
+        for (codes, _), size in zip(kept, sizes):
+            if any(_nested(design, v, codes) for v in levels):
                 total -= size - 1
     return total
 
 
-def _constant_within(inner: np.ndarray, outer: np.ndarray) -> bool:
-    """Whether ``inner`` takes one value within each level of ``outer``."""
-    if inner is outer:
-        return True
+def _nested(design: Design, level: str, effect: np.ndarray) -> bool:
+    """Whether every level of a fixed effect lies in one cluster."""
+    if effect is design.unit:
+        return design.unit_level(level) is not None
+    return _constant_within(design.clusters[level], effect)
+
+
+def _constant_within(inner: np.ndarray, outer: np.ndarray, look: int = 2048) -> bool:
+    """Whether ``inner`` takes one value within each level of ``outer``; the first rows usually tell."""
     value = np.zeros(int(outer.max()) + 1, dtype=inner.dtype)
-    value[outer] = inner
-    return bool((value[outer] == inner).all())
+    for rows in (slice(look), slice(None)):
+        value[outer[rows]] = inner[rows]
+        if not (value[outer[rows]] == inner[rows]).all():
+            return False
+    return True
 
 
 def tell(design: Design, notes: Sequence[str]) -> None:

@@ -386,6 +386,35 @@ class Projection:
         levels = (_sum_rows(values, code, size) for code, size in zip((time, *effects), self.sizes))
         return Moments(np.stack(by_unit), tuple(levels))
 
+    def functional(
+        self,
+        unit: np.ndarray,
+        time: np.ndarray,
+        column: np.ndarray,
+        values: np.ndarray,
+        n_columns: int,
+        effects: Sequence[np.ndarray] = (),
+        trends: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, ...]:
+        """Level coefficients of ``(F'WF)⁻¹ F₁'v`` per effect, (L_j, k), for rows that each feed one of k columns.
+
+        The rows, (m,), may lie outside the sample; ``values`` are their v, ``column`` says which functional they
+        belong to. Predictions ``v'F₁c`` react to a residual e of the sample by ``(F c)'W e``; as weighted residuals
+        add up to zero within units, the sums by unit and level times these coefficients are all of it.
+        """
+        units, inside = np.unique(unit, return_inverse=True)
+        flat = inside.reshape(-1) * n_columns + column
+        by_unit = [
+            np.bincount(flat, values * b, len(units) * n_columns).reshape(len(units), n_columns)
+            for b in self._rows_basis(unit, trends)
+        ]
+        b = []
+        for j, code in enumerate((time, *effects)):
+            size = self.sizes[j]
+            sums = np.bincount(code * n_columns + column, values, size * n_columns).reshape(size, n_columns)
+            b.append(sums - sum(p.take(units).tdot(u) for p, u in zip(self._pairs[j], by_unit)))
+        return self._solve_levels(tuple(b))
+
     def solve(self, moments: Moments) -> Coefficients:
         """Solve the normal equations ``F'WF c = moments`` for k right-hand sides."""
         b = tuple(
@@ -470,6 +499,9 @@ class _Pair:
     def __init__(self, matrix: np.ndarray | sparse.csr_array):
         self.matrix = matrix
 
+    def take(self, units: np.ndarray) -> _Pair:
+        return _Pair(self.matrix[units])
+
     def dot(self, levels: np.ndarray) -> np.ndarray:
         return self.matrix @ levels
 
@@ -486,6 +518,9 @@ class _Flat(_Pair):
 
     def __init__(self, column: np.ndarray, n_levels: int):
         self.column, self.n_levels = column, n_levels
+
+    def take(self, units: np.ndarray) -> _Pair:
+        return _Flat(self.column[units], self.n_levels)
 
     def dense(self) -> np.ndarray:
         return np.repeat(self.column[:, None], self.n_levels, axis=1)
