@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from g287stats._version import __version__
@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of our output (head, less) has enough
+        sys.stderr.close()
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +45,23 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser("findings", help="list the published claims")
     p.add_argument("--statement", help="i, ii, iii, iv, v or count")
     p.set_defaults(run=_findings)
+
+    p = commands.add_parser("data", help="tables: what is inside, what you add, what can be downloaded")
+    verbs = p.add_subparsers(title="data commands", metavar="VERB", required=True)
+    q = verbs.add_parser("list", help="every table with its tier and whether it is here")
+    q.set_defaults(run=_data("data_list"))
+    q = verbs.add_parser("describe", help="one table: columns, terms, where to get it")
+    q.add_argument("name")
+    q.set_defaults(run=_data("data_describe", "name"))
+    q = verbs.add_parser("add", help="check, parse and keep files you obtained yourself")
+    q.add_argument("name")
+    q.add_argument("paths", nargs="+", type=Path)
+    q.set_defaults(run=_data("data_add", "name", "paths"))
+    q = verbs.add_parser("fetch", help="download an open table")
+    q.add_argument("name")
+    q.set_defaults(run=_data("data_fetch", "name"))
+    q = verbs.add_parser("verify", help="hash again what is kept and what is released")
+    q.set_defaults(run=_data("data_verify"))
 
     p = commands.add_parser("cite", help="how to cite the software, the data and the producers")
     p.set_defaults(run=_cite)
@@ -81,6 +101,17 @@ def _findings(options: argparse.Namespace) -> int:
     for _, row in findings(options.statement).iterrows():
         print(f"{row['claim_id']:26s} {published_text(row):38s} {row['finding']}")
     return 0
+
+
+def _data(function: str, *names: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        from g287stats import catalog
+
+        result = getattr(catalog, function)(*(getattr(options, n) for n in names))
+        print(result)
+        return 0 if getattr(result, "ok", True) else 1
+
+    return run
 
 
 def _cite(options: argparse.Namespace) -> int:

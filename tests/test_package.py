@@ -1,0 +1,48 @@
+"""The front door: what importing costs, what is public, what the command line answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+import g287stats as g
+from g287stats.cli import main
+
+
+def test_import_loads_no_heavy_library():
+    # timing is measured in benchmarks/; here only that nothing heavy is imported before it is used
+    code = (
+        "import sys, g287stats; print([m for m in ('matplotlib','statsmodels','scipy','pandas') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves_and_has_a_docstring():
+    for name in g.__all__:
+        value = getattr(g, name)
+        if name != "__version__":
+            assert value.__doc__, name
+            assert not isinstance(value, type(sys)), f"{name} is a module, not the public function"
+
+
+def test_unknown_attribute_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'att_tg'"):
+        g.att_tg  # noqa: B018
+
+
+def test_command_line_without_command_prints_help(capsys):
+    assert main([]) == 2
+    assert "replicate" in capsys.readouterr().out
+
+
+def test_errors_reach_the_user_as_one_message_and_status_1(capsys):
+    assert main(["replicate", "--only", "no-such-thing"]) == 1
+    assert "neither an analysis" in capsys.readouterr().err
+
+
+def test_findings_and_cite_print(capsys):
+    assert main(["findings", "--statement", "ii"]) == 0
+    assert "111 %" in capsys.readouterr().out
+    assert main(["cite"]) == 0
+    assert "data version 2026.1" in capsys.readouterr().out
