@@ -18,11 +18,11 @@ import pandas as pd
 
 from g287stats._version import __version__
 from g287stats.catalog import released_dir
-from g287stats.errors import G287Error
 from g287stats.claims.judge import Verdict, judge_effect, judge_number
 from g287stats.claims.registry import findings, published_text
-from g287stats.inference.power import minimum_detectable_effect
+from g287stats.errors import G287Error
 from g287stats.inference.estimate import Estimate
+from g287stats.inference.power import minimum_detectable_effect
 from g287stats.report.tables import frame_table
 
 if TYPE_CHECKING:

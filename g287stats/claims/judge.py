@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import G287Error
 from g287stats.claims.vocabulary import STATUS
+from g287stats.errors import G287Error
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import read_released, schema, write_released
-from g287stats.errors import Problems, SourceError, UnavailableError
 from g287stats.claims.vocabulary import VERDICTS
+from g287stats.errors import Problems, SourceError, UnavailableError
 
 _NUMBERS = ("year", "estimate", "estimate_low", "estimate_high", "se", "ci_low", "ci_high")
 

@@ -18,10 +18,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from g287stats.catalog import analyses_dir
-from g287stats.errors import G287Error, UnavailableError
 from g287stats.claims.exhibits import Exhibit, Exhibits, versions
 from g287stats.claims.registry import findings, published_text, statements
 from g287stats.claims.vocabulary import NOT_YET
+from g287stats.errors import G287Error, UnavailableError
 
 
 @dataclass(frozen=True)
