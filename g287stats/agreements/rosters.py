@@ -1,0 +1,237 @@
+"""ICE workbooks → printed rows: one reader for participating and pending lists, strict about what it meets.
+
+A workbook is checked before it is parsed (size, archive integrity, extent of the sheet, formulas), so that a
+damaged or hostile file costs bounded time and memory. Whatever is repaired or left out is returned as a list
+beside the rows; whatever cannot be read is raised, all problems of the file together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import re
+import unicodedata
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from python_calamine import CalamineError, CalamineWorkbook
+
+from g287stats.errors import Problems, SourceError
+
+COLUMNS = {
+    "STATE": "state",
+    "LAW ENFORCEMENT AGENCY": "agency",
+    "TYPE": "type",
+    "COUNTY": "county",
+    "SUPPORT TYPE": "model",
+    "SIGNED": "signed",
+    "MOA": "moa",
+    "ADDENDUM": "addendum",
+}
+REQUIRED = {
+    "participating": ("STATE", "LAW ENFORCEMENT AGENCY", "SUPPORT TYPE", "SIGNED"),
+    "pending": ("STATE", "LAW ENFORCEMENT AGENCY", "SUPPORT TYPE"),
+}
+ROW_FIELDS = ["row", *COLUMNS.values()]
+
+MAX_BYTES = 16 << 20  # the largest workbook ICE has published is under 0.3 MB
+MAX_UNPACKED = 96 << 20
+MAX_ROWS, MAX_COLUMNS = 100_000, 64
+
+_CELL = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,4})(\d{1,8})"')
+_FORMULA = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,4}\d{1,8})"[^>]*>\s*<f[\s/>]')
+
+
+@dataclass(frozen=True)
+class PrintedList:
+    """The rows of one workbook as printed, and what was repaired to read them.
+
+    ``rows`` has the columns of :data:`ROW_FIELDS` (``row`` is the line in the sheet; ``signed`` is a date cell,
+    or text as printed). ``repairs`` are sentences; an empty tuple means nothing was touched.
+    """
+
+    file: str
+    kind: str
+    rows: pd.DataFrame
+    repairs: tuple[str, ...] = ()
+
+
+def clean(value: Any) -> str:
+    """Return a cell as text: compatible characters unified, straight apostrophes, single spaces."""
+    return _clean_text("" if value is None else str(value))
+
+
+@lru_cache(maxsize=1 << 16)
+def _clean_text(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text)
+    for curly in "‘’ʼ`´":
+        text = text.replace(curly, "'")
+    return re.sub(r"\s+", " ", text.replace("–", "-")).strip()
+
+
+def read_list(path: Path, kind: str = "participating") -> PrintedList:
+    """Read one ICE workbook.
+
+    ``kind`` is ``"participating"`` or ``"pending"``. The table is the one sheet whose first row has the required
+    headings; other sheets are named in ``repairs``. Blank rows are dropped and counted. Raises
+    :class:`SourceError` for a file that is not an intact workbook, is larger or wider than a list can be, holds
+    formulas, has unknown or missing columns, or is a list of the other kind.
+    """
+    data = _checked(Path(path))
+    name = Path(path).name
+    try:
+        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
+        sheets = {s: book.get_sheet_by_name(s).to_python(skip_empty_area=False) for s in book.sheet_names}
+    except (CalamineError, zipfile.BadZipFile, ValueError, OSError) as error:
+        raise SourceError(f"{name}: not a readable workbook ({error}). Fetch the file again") from error
+    repairs: list[str] = []
+    tables = {s: rows for s, rows in sheets.items() if rows and {"STATE"} <= {clean(c).upper() for c in rows[0]}}
+    if len(tables) != 1:
+        raise SourceError(
+            f"{name}: {len(tables)} of the sheets {list(sheets)} start with ICE's headings; one must. "
+            "Is this the workbook ICE publishes?"
+        )
+    repairs += [f"sheet {s!r} left out: no list" for s in sheets if s not in tables and sheets[s]]
+    (rows,) = tables.values()
+    header = [clean(c).upper() for c in rows[0]]
+    _check_header(name, kind, header)
+    width = len(header)
+    body, blank = [], 0
+    for number, cells in enumerate(rows[1:], start=2):
+        cells = list(cells[:width]) + [""] * (width - len(cells))
+        if not any(clean(c) for c in cells):
+            blank += 1
+            continue
+        record = {COLUMNS[h]: c for h, c in zip(header, cells) if h}
+        body.append({f: record.get(f, "") for f in ROW_FIELDS} | {"row": number})
+    if blank:
+        repairs.append(f"{blank} blank rows dropped")
+    frame = pd.DataFrame(body, columns=ROW_FIELDS, dtype=object)
+    return PrintedList(name, kind, frame, tuple(repairs))
+
+
+def _checked(path: Path) -> bytes:
+    """Return the bytes of an intact, bounded, formula-free workbook, or raise."""
+    if not path.is_file():
+        raise SourceError(f"{path}: no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise SourceError(f"{path.name}: {path.stat().st_size:,} bytes; a list has under {MAX_BYTES:,}. Not read")
+    data = path.read_bytes()
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        unpacked = sum(i.file_size for i in archive.infolist())
+        if unpacked > MAX_UNPACKED:
+            raise SourceError(f"{path.name}: unpacks to {unpacked:,} bytes; a list to under {MAX_UNPACKED:,}. Not read")
+        damaged = archive.testzip()
+        if damaged:
+            raise SourceError(f"{path.name}: part {damaged!r} is damaged. Fetch the file again")
+        sheets = [i for i in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", i)]
+        parts = {s: archive.read(s) for s in sheets}
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise SourceError(f"{path.name}: not an intact .xlsx archive ({error}). Fetch the file again") from error
+    except Exception as error:
+        if isinstance(error, SourceError):
+            raise
+        raise SourceError(f"{path.name}: cannot be unpacked ({error}). Fetch the file again") from error
+    problems = Problems(path.name)
+    for sheet, xml in sorted(parts.items()):
+        rows = columns = 0
+        for letters, digits in _CELL.findall(xml):
+            rows, columns = max(rows, int(digits)), max(columns, _column_number(letters))
+        if rows > MAX_ROWS or columns > MAX_COLUMNS:
+            problems.add(
+                f"{sheet} reaches row {rows:,} and column {columns:,}; a list has at most {MAX_ROWS:,} × {MAX_COLUMNS}"
+            )
+        formulas = [cell.decode() for cell in _FORMULA.findall(xml)]
+        if formulas:
+            problems.add(f"{sheet} holds formulas", formulas, "ICE prints values: fetch the file again")
+    problems.raise_if_any(SourceError)
+    return data
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
+
+
+def _check_header(name: str, kind: str, header: list[str]) -> None:
+    problems = Problems(name)
+    unknown = [h for h in header if h and h not in COLUMNS]
+    if unknown:
+        problems.add("unknown columns", unknown, f"A list has {', '.join(COLUMNS)}")
+    twice = sorted({h for h in header if h and header.count(h) > 1})
+    if twice:
+        problems.add("columns printed twice", twice)
+    absent = [h for h in REQUIRED[kind] if h not in header]
+    if kind == "participating" and absent == ["SIGNED"]:
+        problems.add("no SIGNED column: this is a pending list offered as participating")
+    elif absent:
+        problems.add("columns are missing", absent)
+    if kind == "pending" and "SIGNED" in header:
+        problems.add("a SIGNED column: this is a participating list offered as pending")
+    problems.raise_if_any(SourceError)
+
+
+_TEXT_DATES = (
+    (re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T]00:00(?::00)?)?"), (0, 1, 2)),
+    (re.compile(r"(\d{1,2})/(\d{1,2})/?((?:19|20)\d{2})"), (2, 0, 1)),
+)
+
+
+def parse_date(value: Any) -> tuple[pd.Timestamp | None, str]:
+    """Read a SIGNED cell: ``(date, repair)``; the date is ``None`` when it cannot be read.
+
+    Understood: date cells; ISO text; ``M/D/YYYY`` text, also with the second slash missing (``05/082025``);
+    spreadsheet day numbers. ``repair`` is empty for a date cell or ISO text and a sentence otherwise.
+    """
+    if isinstance(value, dt.date | dt.datetime):
+        return _timestamp(value.year, value.month, value.day), ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if 36_000 <= value <= 60_000:  # 1998 to 2064 as spreadsheet day numbers
+            return pd.Timestamp("1899-12-30") + pd.Timedelta(days=int(value)), f"day number {value:g} read as a date"
+        return None, f"number {value!r}"
+    text = clean(value)
+    for n, (pattern, order) in enumerate(_TEXT_DATES):
+        match = pattern.fullmatch(text)
+        if match:
+            year, month, day = (int(match.group(i + 1)) for i in order)
+            stamp = _timestamp(year, month, day)
+            return stamp, "" if n == 0 or stamp is None else f"text {text!r} read as {stamp:%Y-%m-%d}"
+    return None, f"text {text!r}"
+
+
+def _timestamp(year: int, month: int, day: int) -> pd.Timestamp | None:
+    try:
+        return pd.Timestamp(year=year, month=month, day=day) if 1900 <= year <= 2200 else None
+    except ValueError:
+        return None
+
+
+_STAMP = re.compile(r"-(\d{8})(\d{6})\b")
+_NAMED = re.compile(r"(?<!\d)(\d{2})(\d{2})(20\d{2})(am|mid|pm)?", re.IGNORECASE)
+
+
+def name_date(file: str) -> tuple[pd.Timestamp | None, str]:
+    """Read list date and time of day from a file name: ``(date, "HHMM" + suffix)``; date ``None`` if absent.
+
+    ICE's own names end in month, day, year and am, mid or pm (taken as 09:00, 12:00 and 15:00); archived copies
+    carry the second of their capture. What follows (``pm2``, ``pm_b``) orders lists within the half-day.
+    """
+    stem = Path(file).stem
+    match = _STAMP.search(stem)
+    if match:
+        day, time = match.groups()
+        return _timestamp(int(day[:4]), int(day[4:6]), int(day[6:])), time[:4]
+    match = _NAMED.search(stem)
+    if match:
+        month, day, year, part = match.groups()
+        time = {"am": "0900", "mid": "1200", "pm": "1500"}.get((part or "mid").lower(), "1200")
+        return _timestamp(int(year), int(month), int(day)), time + stem[match.end() :].strip().lower()
+    match = re.search(r"(am|mid|pm)\w*$", stem, re.IGNORECASE)
+    return None, {"am": "0900", "mid": "1200", "pm": "1500"}[match.group(1).lower()] if match else "1200"
