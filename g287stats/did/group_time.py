@@ -341,7 +341,7 @@ def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_s
     target = unit if by_unit else np.arange(len(rows))
     n = len(sample.units) if by_unit else len(rows)
 
-    def cell(j: int) -> tuple[np.ndarray, cross_sections.CrossSection]:
+    def cell(j: int | np.integer[Any]) -> tuple[np.ndarray, cross_sections.CrossSection]:
         g = grid.cohorts[grid.group[j]]
         period = (time == grid.t[j]) | (time == grid.b[j])
         use = np.flatnonzero(period & ((cohort == g) | (cohort > grid.latest[j])))
@@ -375,8 +375,8 @@ def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_s
 def _keys(design: Design, sample: _Sample) -> dict[str, np.ndarray]:
     """Codes of every cluster level by influence row, recoded to those present."""
     if sample.mode == "cross_section":
-        codes = {"observation": np.arange(len(sample.rows))}
-        return codes | {k: np.unique(v[sample.rows], return_inverse=True)[1] for k, v in design.clusters.items()}
+        out: dict[str, np.ndarray] = {"observation": np.arange(len(sample.rows))}
+        return out | {k: np.unique(v[sample.rows], return_inverse=True)[1] for k, v in design.clusters.items()}
     out = {design.unit_name: np.arange(len(sample.units))}
     for level in design.clusters:
         if level == design.unit_name:
@@ -418,8 +418,7 @@ def _refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | 
         numeric = value.dtype.kind in "iuf"
         there = value.notna() & (value != 0) & np.isfinite(value) if numeric else value.notna()
         last = design.period_label(design.n_periods - 1)
-        inside = there.copy()
-        inside[there] = [v <= last for v in value[there]]
+        inside = np.array([bool(t) and v <= last for t, v in zip(there, value)])
         gone = sorted({str(k) for k in keys[inside].unique()})
     if treatment and not gone:
         on = pd.DataFrame({"unit": keys, "time": frame[design.time_name], "on": frame[treatment]}).dropna()
@@ -528,14 +527,7 @@ def _labelled(
         }
     )
     refused = frame.loc[problem != "", ["cohort", "time"]].assign(reason=problem[problem != ""])
-    overlap = pd.DataFrame(
-        {
-            "cohort": frame["cohort"],
-            "max_propensity": result.max_propensity,
-            "effective_controls": result.effective_controls,
-        }
-    )[(problem == "") & ~grid.reference]
-    overlap = overlap.groupby("cohort", sort=True).agg({"max_propensity": "max", "effective_controls": "min"})
+    overlap = _overlap(grid, result, np.flatnonzero((problem == "") & ~grid.reference), calendar)
     labels = frame.iloc[keep].reset_index(drop=True)
     text = np.array(names, dtype=object)
     labels.insert(0, "term", "att(" + text[cohort_position[keep]] + "," + text[grid.t[keep]] + ")")
@@ -562,7 +554,7 @@ def _labelled(
             "n_cohorts": len(present),
             "balanced": sample.mode == "balanced_only",
             "flow": _flow(design, sample, result.n_rows),
-            "overlap": overlap.reset_index(),
+            "overlap": overlap,
             "refused": refused.reset_index(drop=True),
         },
         options=options,
@@ -575,6 +567,21 @@ def _labelled(
         notes=tuple(notes),
         provenance=design.provenance,
         design=design,
+    )
+
+
+def _overlap(grid: _Grid, result: _Result, cells: np.ndarray, calendar: list[Any]) -> pd.DataFrame:
+    """By cohort: the largest propensity among controls, the smallest effective number of controls."""
+    largest, fewest = np.zeros(len(grid.cohorts)), np.full(len(grid.cohorts), np.inf)
+    np.maximum.at(largest, grid.group[cells], result.max_propensity[cells])
+    np.minimum.at(fewest, grid.group[cells], result.effective_controls[cells])
+    present = np.isfinite(fewest)
+    return pd.DataFrame(
+        {
+            "cohort": _take(calendar, grid.cohorts[present]),
+            "max_propensity": largest[present],
+            "effective_controls": fewest[present],
+        }
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from g287stats.errors import DesignError
 from g287stats.inference.estimate import Aggregation, Cells
@@ -81,7 +82,7 @@ def aggregate(
     out = _averages(estimate, list(members.values()), mass, labels, kind, reference=normalised)
 
     if kind == "event":
-        after = np.array([v >= 0 for v in values])
+        after = np.array(values, dtype=int) >= 0
         weights = after / after.sum() if after.any() else None
         extra = None
     elif kind == "cohort":
@@ -115,28 +116,28 @@ def _averages(
     reference: tuple[object, ...] = (),
 ) -> Estimate:
     """Mass-weighted averages of the cells listed in ``members``, with the influence of estimated masses."""
-    weights = np.zeros((len(members), len(mass)))
-    for row, cells in enumerate(members):
-        total = mass[cells].sum()
-        if not total > 0:
-            raise DesignError(f"the cells behind {labels['term'].iloc[row]!r} have no mass")
-        weights[row, cells] = mass[cells] / total
-    extra = _mass_influence(estimate, members, mass, weights)
-    return estimate.combine(weights, labels, kind=kind, extra=extra, reference=reference)
-
-
-def _mass_influence(
-    estimate: Estimate, members: list[np.ndarray], mass: np.ndarray, weights: np.ndarray
-) -> np.ndarray | None:
-    """Rows × outputs: what estimating the masses adds to the influence of each average; None for fixed masses."""
+    totals = np.array([mass[cells].sum() for cells in members])
+    if not (totals > 0).all():
+        raise DesignError(f"the cells behind {labels['term'].iloc[int(np.argmin(totals))]!r} have no mass")
+    cell, row = np.concatenate(members), np.repeat(np.arange(len(members)), [len(cells) for cells in members])
+    weights = sparse.csr_matrix((mass[cell] / totals[row], (row, cell)), shape=(len(members), len(mass)))
+    point = np.bincount(row, weights.data * estimate.point[weights.indices], len(members))
+    extra = None
     cells = estimate.cells
-    if cells is None or cells.mass_influence is None or cells.mass_group is None:
-        return None
-    slope = np.zeros((len(members), cells.mass_influence.shape[1]))
-    for row, rows in enumerate(members):
-        gap = (estimate.point[rows] - weights[row, rows] @ estimate.point[rows]) / mass[rows].sum()
-        np.add.at(slope[row], cells.mass_group[rows], gap)
-    return cells.mass_influence @ slope.T
+    if cells is not None and cells.mass_influence is not None and cells.mass_group is not None:
+        slope = np.zeros((len(members), cells.mass_influence.shape[1]))
+        np.add.at(slope, (row, cells.mass_group[cell]), (estimate.point[cell] - point[row]) / totals[row])
+        extra = cells.mass_influence @ slope.T
+    return replace(
+        estimate,
+        labels=labels,
+        point=point,
+        influence=estimate.influence.combine(weights, extra),
+        kind=kind,
+        cells=None,
+        overall=None,
+        reference=reference,
+    )
 
 
 def _share_influence(cells: Cells, members: list[np.ndarray], att: np.ndarray, share: np.ndarray) -> np.ndarray | None:

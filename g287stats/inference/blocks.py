@@ -15,6 +15,9 @@ from g287stats.inference.covariance import Influence
 
 Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
+_KEEP = 1 << 22
+"""Influence of at most this many elements (32 MB) is kept once made."""
+
 
 class BlockedInfluence(Influence):
     """An :class:`~g287stats.inference.covariance.Influence` whose columns are made on demand.
@@ -34,14 +37,29 @@ class BlockedInfluence(Influence):
     """
 
     def __init__(self, blocks: Blocks, n_params: int, order: np.ndarray, keys: Mapping[str, np.ndarray]):
-        object.__setattr__(self, "blocks", blocks)
+        object.__setattr__(self, "_make", blocks)
+        object.__setattr__(self, "_kept", [])
         object.__setattr__(self, "_n_params", n_params)
         object.__setattr__(self, "order", order)
         object.__setattr__(self, "keys", keys)
 
-    blocks: Blocks
     order: np.ndarray
+    _make: Blocks
+    _kept: list[tuple[np.ndarray, np.ndarray]]
     _n_params: int
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Iterate over (columns, values), from memory when small and made before."""
+        if self._kept:
+            yield from self._kept
+            return
+        small = self._n_params * len(self.order) <= _KEEP
+        made = []
+        for columns, values in self._make():
+            if small:
+                made.append((columns, values.copy()))
+            yield columns, values
+        self._kept.extend(made)
 
     @property
     def n_params(self) -> int:
@@ -75,14 +93,22 @@ class BlockedInfluence(Influence):
             out[columns] = np.einsum("ij,ij->i", s, s)
         return out
 
-    def combine(self, weights: np.ndarray, extra: np.ndarray | None = None) -> Influence:
+    def combine(self, weights: np.ndarray | sparse.spmatrix, extra: np.ndarray | None = None) -> Influence:
         """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
-        total = np.zeros((len(weights), len(self.order)))
+        total = np.zeros((weights.shape[0], len(self.order)))
+        by_parameter = sparse.csc_matrix(weights)
+        row, weight = by_parameter.indices.tolist(), by_parameter.data.tolist()
+        start = by_parameter.indptr.tolist()
+        scaled = np.empty(len(self.order))
         for columns, values in self.blocks():
-            part = weights[:, columns]
-            touched = np.flatnonzero(part.any(axis=1))
-            if len(touched):
-                total[touched] += part[touched] @ values
+            if by_parameter.nnz <= 2 * self._n_params:  # averages over disjoint sets of parameters
+                for j, column in enumerate(columns.tolist()):
+                    for k in range(start[column], start[column + 1]):
+                        total[row[k]] += np.multiply(values[j], weight[k], out=scaled)
+            else:
+                part = by_parameter[:, columns]
+                touched = np.unique(part.indices)
+                total[touched] += part[touched].toarray() @ values
         psi = np.empty_like(total)
         psi[:, self.order] = total
         return Influence(psi.T if extra is None else psi.T + extra, self.keys)

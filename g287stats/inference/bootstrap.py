@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
 
-_ELEMENTS = 1 << 23
-"""Elements of the largest array a chunk of draws may need (64 MB)."""
+_ELEMENTS = 1 << 18
+"""Elements of the largest array a chunk of draws needs, unless one draw is larger (2 MB: stays in cache)."""
 _LONG = 2e11
 """Multiplications from which a progress bar is shown."""
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DECREMENT = 1e-15
-"""Convergence: squared Newton decrement, the distance to the maximum in units of the coefficients' own SE."""
+DECREMENT = 1e-9
+"""Convergence: the last step's squared length in units of the coefficients' own standard errors. Newton's method
+converges quadratically, so the distance left after that step is of the order of this number itself."""
 
 MAX_ITERATIONS = 60
 BLOCK = 1 << 16
@@ -103,9 +104,9 @@ def shared_logits(
             more = np.stack([np.bincount(case_out, row, n_cases) for row in xx_out * (prob - prob * prob)], axis=1)
             score -= minus[open_]
             h += more[open_]
-        h = h.reshape(-1, p, p)
-        hessian[open_] = h
-        step, singular = _solve(h, score)
+        grams = h.reshape(-1, p, p)
+        hessian[open_] = grams
+        step, singular = _solve(grams, score)
         decrement = np.einsum("kp,kp->k", step, score)
         bad = singular | ~np.isfinite(decrement) | (np.abs(step) > 1e3).any(axis=1)
         coef[open_[~bad]] += step[~bad]

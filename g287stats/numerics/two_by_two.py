@@ -106,16 +106,20 @@ def fit(panel: Panel, cells: Comparisons, method: Method) -> Fit:
         collinear=zeros(k, dtype=bool), separated=zeros(k, dtype=bool),
     )  # fmt: skip
     sums = _group_sums(panel)
-    warm: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    warm = np.full((len(panel.start), p + 1), np.nan)  # coefficients and log mass of the controls, by group
+    mass_before = np.concatenate([[0.0], np.cumsum(panel.w)])
+    own = mass_before[panel.stop] - mass_before[panel.start]
     for rows in _same_controls(cells):
         version = int(cells.version[rows[0]])
-        _fit_shared(panel, cells, rows, method, sums[version], warm.get(version), out)
+        n = int(cells.n_control[rows[0]])
+        mass = np.log(np.maximum(mass_before[n] - np.where(panel.start < n, own, 0.0), 1e-300))
+        start = warm[:, :p].copy()
+        start[:, 0] += warm[:, p] - mass  # fewer controls: the odds of treatment rise by as much
+        _fit_shared(panel, cells, rows, method, sums[version], start, out)
         if method != "reg":
-            start = warm.get(version, (zeros((len(panel.start), p)), zeros(len(panel.start), dtype=bool)))
             known = rows[~out.separated[rows] & ~out.collinear[rows]]
-            start[0][cells.group[known]] = out.gamma[known]
-            start[1][cells.group[known]] = True
-            warm[version] = start
+            warm[cells.group[known], :p] = out.gamma[known]
+            warm[cells.group[known], p] = mass[cells.group[known]]
     lost = out.collinear | out.separated
     for name in ("att", "beta", "gamma", "h", "a", "mean_treated", "mean_control"):
         getattr(out, name)[lost] = np.nan
@@ -127,15 +131,90 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
 
     The array is reused: use or copy it before asking for the next.
     """
-    n = panel.y.shape[1]
-    rows_at_once = max(1, BLOCK // n)
-    buffer = np.zeros((rows_at_once, n))
+    n_units = panel.y.shape[1]
+    at_once = max(1, BLOCK // n_units)
+    unweighted = bool((panel.w == 1.0).all())
+    psi = np.empty((at_once, n_units))
+    later, earlier = np.empty_like(psi), np.empty_like(psi)
+    room = [np.empty(at_once * n_units) for _ in range(5)]
     for shared in _same_controls(cells):
-        for lo in range(0, len(shared), rows_at_once):
-            rows = shared[lo : lo + rows_at_once]
-            psi = buffer[: len(rows)]
-            _influence_block(panel, cells, rows, fitted, method, psi)
-            yield rows, psi
+        n, version = int(cells.n_control[shared[0]]), int(cells.version[shared[0]])
+        xs, w = panel.x[version][:, :n], panel.w[:n]
+        case, unit, value = _treated_influence(panel, cells, shared, fitted, method)
+        new = np.concatenate([[True], cells.group[shared][1:] != cells.group[shared][:-1]])
+        distinct = np.cumsum(new) - 1  # cells of one group share propensity and a
+        firsts = shared[new]
+        bounds = np.searchsorted(case, np.arange(0, len(shared) + at_once, at_once))
+        for block, lo in enumerate(range(0, len(shared), at_once)):
+            rows = shared[lo : lo + at_once]
+            k = len(rows)
+            out = psi[:k]
+            r, term = (v[: k * n].reshape(k, n) for v in room[:2])
+            np.take(panel.y, cells.t[rows], axis=0, out=later[:k], mode="clip")
+            np.take(panel.y, cells.b[rows], axis=0, out=earlier[:k], mode="clip")
+            np.subtract(earlier[:k, :n], later[:k, :n], out=r)
+            if method == "reg":  # −r x·a
+                np.matmul(fitted.beta[rows], xs, out=term)
+                r += term
+                np.matmul(fitted.a[rows], xs, out=term)
+                np.multiply(r, term, out=out[:, :n])
+            else:  # −o (r − η_c)/N_c − r x·a + p x·h  =  −(r − η_c) (o/N_c + x·a) − η_c x·a + p x·h
+                first, last = distinct[lo], distinct[lo + k - 1] + 1
+                some, m = firsts[first:last], last - first
+                odds, prob, slope = (v[: m * n].reshape(m, n) for v in room[2:])
+                _scaled_odds(fitted, some, xs, odds)
+                np.add(odds, 1.0 / fitted.n_weighted[some][:, None], out=prob)
+                np.divide(odds, prob, out=prob)
+                shift = fitted.beta[rows]
+                shift[:, 0] += fitted.mean_control[rows]
+                np.matmul(shift, xs, out=term)
+                r += term
+                if method == "dr":
+                    np.matmul(fitted.a[some], xs, out=slope)
+                    slope += odds
+                else:
+                    slope = odds
+                every = m == k
+                of = distinct[lo : lo + k] - first
+                r *= slope if every else slope[of]
+                np.matmul(fitted.h[rows], xs, out=term)
+                term *= prob if every else prob[of]
+                if method == "dr":
+                    r += term
+                    np.matmul(fitted.a[rows] * fitted.mean_control[rows][:, None], xs, out=term)
+                    np.subtract(r, term, out=out[:, :n])
+                else:
+                    np.add(r, term, out=out[:, :n])
+            if not unweighted:
+                out[:, :n] *= w
+            out[:, n:] = 0.0
+            mine = slice(bounds[block], bounds[block + 1])
+            out[case[mine] - lo, unit[mine]] = value[mine]
+            yield rows, out
+
+
+def _scaled_odds(fitted: Fit, rows: np.ndarray, xs: np.ndarray, out: np.ndarray) -> None:
+    """Odds of treatment over N_c, for each of ``rows`` and each column of ``xs``."""
+    gamma = fitted.gamma[rows]
+    gamma[:, 0] -= np.log(fitted.n_weighted[rows])
+    np.matmul(gamma, xs, out=out)
+    np.exp(np.minimum(out, 700.0, out=out), out=out)
+
+
+def _treated_influence(
+    panel: Panel, cells: Comparisons, rows: np.ndarray, fitted: Fit, method: Method
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Flat (position in ``rows``, unit, ψ) over the treated units of each cell."""
+    case, unit = _members(panel, cells.group[rows])
+    cell = rows[case]
+    x = panel.x[int(cells.version[rows[0]])][:, unit]
+    r = panel.y[cells.t[cell], unit] - panel.y[cells.b[cell], unit]
+    r -= np.einsum("jp,pj->j", fitted.beta[cell], x)
+    value = (r - fitted.mean_treated[cell]) / fitted.n_treated[cell]
+    if method != "reg":
+        odds = np.exp(np.minimum(np.einsum("jp,pj->j", fitted.gamma[cell], x), 700.0))
+        value -= np.einsum("jp,pj->j", fitted.h[cell], x) / (1.0 + odds)
+    return case, unit, value * panel.w[unit]
 
 
 @dataclass(frozen=True)
@@ -189,10 +268,10 @@ def _fit_shared(
     rows: np.ndarray,
     method: Method,
     sums: _GroupSums,
-    warm: tuple[np.ndarray, np.ndarray] | None,
+    start: np.ndarray,
     out: Fit,
 ) -> None:
-    """Fill ``out`` for cells that share controls and regressors."""
+    """Fill ``out`` for cells that share controls and regressors; ``start`` (G, p) starts the logits, NaN: cold."""
     n, version = int(cells.n_control[rows[0]]), int(cells.version[rows[0]])
     x, w = panel.x[version], panel.w
     p = len(x)
@@ -234,8 +313,8 @@ def _fit_shared(
     # one propensity per group: cells of the group in other periods share it
     distinct, cell_of = np.unique(group, return_inverse=True)
     case, unit = _members(panel, distinct)
-    start = None if warm is None or not warm[1][distinct].all() else warm[0][distinct]
-    logits = shared_logits(x, w, n, case, unit, len(distinct), start)
+    warm = None if np.isnan(start[distinct]).any() else start[distinct]
+    logits = shared_logits(x, w, n, case, unit, len(distinct), warm)
     out.separated[rows] |= logits.separated[cell_of]
     out.gamma[rows] = logits.coef[cell_of]
     xx = outer_rows(xs) * w[:n]
@@ -274,50 +353,3 @@ def _fit_shared(
         out.a[rows] = np.linalg.solve(a_gram, (x1 - xc)[:, :, None])[:, :, 0]
     out.n_weighted[rows], out.mean_control[rows] = nc, eta_c
     out.att[rows] = eta1 - eta_c
-
-
-def _influence_block(
-    panel: Panel, cells: Comparisons, rows: np.ndarray, f: Fit, method: Method, psi: np.ndarray
-) -> None:
-    """Fill ``psi`` (len(rows) × N) for cells that share controls and regressors."""
-    n, version = int(cells.n_control[rows[0]]), int(cells.version[rows[0]])
-    x, w = panel.x[version], panel.w
-    xs = x[:, :n]
-    group, t, b = cells.group[rows], cells.t[rows], cells.b[rows]
-    psi[:, n:] = 0.0
-    r = psi[:, :n]
-    np.subtract(panel.y[t, :n], panel.y[b, :n], out=r)
-    if method != "ipw":
-        r -= f.beta[rows] @ xs
-    if method == "reg":
-        r *= f.a[rows] @ xs
-        np.negative(r, out=r)
-    else:
-        # −o (r − η_c)/N_c + p x·h − r x·a  =  −r (o/N_c + x·a) + o η_c/N_c + p x·h
-        distinct, cell_of = np.unique(group, return_inverse=True)
-        first = np.empty(len(distinct), dtype=int)
-        first[cell_of[::-1]] = np.arange(len(rows))[::-1]
-        odds = f.gamma[rows[first]] @ xs
-        np.exp(np.minimum(odds, 700.0, out=odds), out=odds)
-        prob = odds / (1.0 + odds)
-        scaled = (odds / f.n_weighted[rows[first]][:, None])[cell_of]
-        score = f.h[rows] @ xs
-        score *= prob[cell_of]
-        if method == "dr":
-            r *= scaled + f.a[rows] @ xs
-        else:
-            r *= scaled
-        scaled *= f.mean_control[rows][:, None]
-        score += scaled
-        np.subtract(score, r, out=r)
-    r *= w[:n]
-
-    case, unit = _members(panel, group)
-    cell = rows[case]
-    xt = x[:, unit]
-    dy = panel.y[t[case], unit] - panel.y[b[case], unit]
-    value = (dy - np.einsum("jp,pj->j", f.beta[cell], xt) - f.mean_treated[cell]) / f.n_treated[cell]
-    if method != "reg":
-        odds = np.exp(np.minimum(np.einsum("jp,pj->j", f.gamma[cell], xt), 700.0))
-        value -= np.einsum("jp,pj->j", f.h[cell], xt) / (1.0 + odds)
-    psi[case, unit] = w[unit] * value
