@@ -319,6 +319,12 @@ class Projection:
             gap = gap - basis[:, None] * held[unit]
         return ok & (np.abs(gap) < 1e-6).all(axis=1)
 
+    def linked(self, reference: int) -> np.ndarray:
+        """Which periods' coefficients the sample can compare with that of ``reference``: boolean (T,)."""
+        null = self._null[0]
+        seen = self.level_weight[0] > 0
+        return seen & seen[reference] & (np.abs(null - null[reference]) < 1e-6).all(axis=1)
+
     # ---- projection ---------------------------------------------------------------------------------------------
     def residualize(self, a: np.ndarray) -> np.ndarray:
         """Residuals of columns ``a``, (n,) or (n, k), after the fixed effects. Never modifies ``a``."""
@@ -341,14 +347,18 @@ class Projection:
     def _residual(self, a: np.ndarray) -> np.ndarray:
         out = self._off_units(a)
         w = self._weighted(out)
-        levels = self._solve_levels(tuple(self._level_sums(w, j)[:, None] for j in range(len(self.codes))))
+        levels = self.solve_levels(tuple(self._level_sums(w, j)[:, None] for j in range(len(self.codes))))
         shaped = out.reshape(self._shape)
         for j, lam in enumerate(levels):
             shaped -= self._take_level(lam[:, 0], j)
         return self._off_units(out)
 
-    def _solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Solve S x = b for right-hand sides already off the units, per effect (L_j, k)."""
+    def solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Solve ``S x = b`` for right-hand sides already off the units, per effect (L_j, k).
+
+        With b the weights of a linear combination of level coefficients, the estimate of the combination reacts to a
+        weighted residual of unit i and level l by ``x[l]``.
+        """
         out = [np.zeros_like(v) for v in b]
         main = out[self._main]
         for block in self._blocks:
@@ -413,7 +423,7 @@ class Projection:
             size = self.sizes[j]
             sums = np.bincount(code * n_columns + column, values, size * n_columns).reshape(size, n_columns)
             b.append(sums - sum(p.take(units).tdot(u) for p, u in zip(self._pairs[j], by_unit)))
-        return self._solve_levels(tuple(b))
+        return self.solve_levels(tuple(b))
 
     def solve(self, moments: Moments) -> Coefficients:
         """Solve the normal equations ``F'WF c = moments`` for k right-hand sides."""
@@ -421,7 +431,7 @@ class Projection:
             level - sum(p.tdot(u) for p, u in zip(self._pairs[j], moments.unit))
             for j, level in enumerate(moments.levels)
         )
-        levels = self._solve_levels(b)
+        levels = self.solve_levels(b)
         by_unit = np.stack(
             [u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels)) for k, u in enumerate(moments.unit)]
         )
