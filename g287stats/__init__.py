@@ -8,14 +8,15 @@ from typing import Any
 from g287stats._version import __version__
 
 _PUBLIC = {  # public name -> module that defines it; imported when first used
-    "Agreements": "g287stats.agreements.table",
-    "load_agreements": "g287stats.agreements.table",
+    "Agreements": "g287stats.agreements",
+    "load_agreements": "g287stats.agreements",
     "data_add": "g287stats.catalog",
     "data_describe": "g287stats.catalog",
     "data_fetch": "g287stats.catalog",
     "data_list": "g287stats.catalog",
     "data_verify": "g287stats.catalog",
     "cite": "g287stats.citation",
+    "export": "g287stats.exporting",
     "att_gt": "g287stats.did.group_time",
     "event_study": "g287stats.did.twfe",
     "twfe": "g287stats.did.twfe",

@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     p = commands.add_parser("cite", help="how to cite the software, the data and the producers")
     p.set_defaults(run=_cite)
 
+    p = commands.add_parser("export", help="write the released tables as CSV, Parquet or Stata files")
+    p.add_argument("--out", type=Path, default=Path("g287stats-data"))
+    p.add_argument("--format", choices=("csv", "parquet", "dta"), default="csv")
+    p.add_argument("--tables", nargs="+", default=[], metavar="NAME")
+    p.set_defaults(run=_export)
+
     p = commands.add_parser("test", help="run the package's own tests (needs the extra 'test')")
     p.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest, e.g. -m slow")
     p.set_defaults(run=_test)
@@ -118,6 +124,14 @@ def _cite(options: argparse.Namespace) -> int:
     from g287stats.citation import cite
 
     print(cite())
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from g287stats.exporting import export
+
+    for path in export(options.out, format=options.format, tables=options.tables):
+        print(path)
     return 0
 
 
