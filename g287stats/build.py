@@ -18,6 +18,7 @@ STEPS = (  # in the order in which rooms build on one another
     ("population", "g287stats.outcomes.population"),
     ("fbi_table10", "g287stats.outcomes.fbi_table10"),
     ("fbi_msa", "g287stats.outcomes.fbi_msa"),
+    ("fbi_cities", "g287stats.outcomes.fbi_cities"),
     ("claims", "g287stats.claims.registry"),
     ("shapes", "g287stats.report.shapes"),
 )

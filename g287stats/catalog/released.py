@@ -7,6 +7,7 @@ the codebook all follow that declaration.
 
 from __future__ import annotations
 
+import gzip
 import json
 from functools import cache
 from pathlib import Path
@@ -107,7 +108,8 @@ def write_released(frame: pd.DataFrame, name: str, out: Path) -> Path:
     problems.raise_if_any(SchemaError)
     path = out / declaration["path"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    text.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    raw = text.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    path.write_bytes(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
     return path
 
 

@@ -14,8 +14,16 @@ __all__ = ["COUNTS", "OUTCOMES", "FlowStep", "OutcomeTable", "load_outcome"]
 OUTCOMES: dict[str, str] = {  # outcome name -> "module:function"; the function takes years= and returns OutcomeTable
     "fbi_table10": "g287stats.outcomes.fbi_table10:load_fbi_table10",
     "fbi_msa": "g287stats.outcomes.fbi_msa:load_fbi_msa",
+    "fbi_county_sums": "g287stats.outcomes.fbi_county_sums:load_fbi_county_sums",
     "icpsr_county": "g287stats.outcomes.icpsr_county:load_icpsr_county",
     "icpsr_arrests": "g287stats.outcomes.icpsr_county:load_icpsr_arrests",
+    "kaplan_agencies": "g287stats.outcomes.kaplan:load_kaplan",
+    "fbi_return_a": "g287stats.outcomes.cde:load_return_a",
+    "fbi_cde": "g287stats.outcomes.cde:load_cde",
+    "rtci": "g287stats.outcomes.rtci:load_rtci",
+    "cdc_homicide": "g287stats.outcomes.cdc_homicide:load_cdc_homicide",
+    "open_policing": "g287stats.outcomes.open_policing:load_open_policing",
+    "usa_counties": "g287stats.outcomes.usa_counties:load_usa_counties",
 }
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import pandas as pd
 
 from g287stats.errors import SourceError
-from g287stats.geography import harmonise
+from g287stats.geography import harmonise, state_of
+from g287stats.outcomes import load_outcome
 from g287stats.outcomes.fbi_msa import load_fbi_msa_counties
+from g287stats.outcomes.population import load_population
 
 STUDIES = {
     3451: 2000, 3721: 2001, 4009: 2002, 4360: 2003, 4466: 2004, 4717: 2005, 23780: 2006, 25114: 2007, 27644: 2008,
@@ -74,6 +76,52 @@ def compare_msa(sources: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["offence", "county_years", "median_ratio", "within_2pct", "within_5pct"])
 
 
+NYC = ("36005", "36047", "36061", "36081", "36085")
+SIZES = (0, 10_000, 50_000, 250_000, float("inf"))
+
+
+def pair_county_sums(sources: Path, min_told: float = 0.0) -> pd.DataFrame:
+    """County-years of the FBI county sums beside the private files, New York City left out; absent sums missing."""
+    ours = load_outcome("fbi_county_sums", min_told=min_told).frame[
+        ["county_fips", "year", "violent", "property", "coverage", "population"]
+    ]
+    theirs = read_private_counties(sources)
+    theirs = theirs[theirs["year"].isin([2006, 2009, 2010, 2011, 2012]) & ~theirs["county_fips"].isin(NYC)]
+    both = theirs.merge(ours, on=["county_fips", "year"], how="left", suffixes=("_icpsr", ""))
+    people = load_population().astype({"year": "int64"})
+    both = both.drop(columns="population").merge(people[["county_fips", "year", "population"]], how="left")
+    both["state"] = both["county_fips"].map(state_of)
+    both["size"] = pd.cut(both["population"].astype(float), SIZES, labels=["<10k", "10-50k", "50-250k", "250k+"])
+    return both
+
+
+def ratios(both: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Totals of the county sums over those of the private files, by ``by``; absent sums count as nothing reported."""
+    grouped = both.groupby(by, observed=True)
+    out = pd.DataFrame({"county_years": grouped.size()})
+    for name in ("violent", "property"):
+        out[name] = grouped[name].sum().astype(float) / grouped[f"{name}_icpsr"].sum()
+    return out.round(3)
+
+
+def county_ratios(both: pd.DataFrame, least: int = 50_000) -> pd.DataFrame:
+    """Distribution of county ratios of property crime in counties of ``least`` residents, by year."""
+    large = both[(both["population"] >= least) & (both["property_icpsr"] > 0)]
+    ratio = (large["property"].astype("float64") / large["property_icpsr"]).fillna(0.0)
+    grouped = ratio.groupby(large["year"])
+    return pd.DataFrame(
+        {"counties": grouped.size(), "p10": grouped.quantile(0.1), "median": grouped.median(),
+         "share_below_0.8": grouped.agg(lambda r: (r < 0.8).mean())}
+    ).round(3)  # fmt: skip
+
+
+def always_close(both: pd.DataFrame, at_least: float = 0.9) -> tuple[int, int]:
+    """Counties whose property sum is ``at_least`` of the private figure in all five years, and counties compared."""
+    ratio = (both["property"].astype("float64") / both["property_icpsr"]).where(both["property_icpsr"] > 0)
+    worst = ratio.fillna(0.0).groupby(both["county_fips"]).min()
+    return int((worst >= at_least).sum()), len(worst)
+
+
 def main() -> None:
     """Print every comparison."""
     folder = os.environ.get("G287STATS_SOURCES")
@@ -82,6 +130,16 @@ def main() -> None:
     sources = Path(folder)
     print("Single-county metropolitan areas (FBI Table 6) / ICPSR county files, 2000–2012")
     print(compare_msa(sources).to_string(index=False))
+    print("\nFBI county sums (cities, sheriffs, county police) / ICPSR county files, New York City left out")
+    print("Sums as the loader gives them (missing where told by under 90 % of the printed agencies' residents)")
+    print(ratios(pair_county_sums(sources, 0.9), "year").T.to_string())
+    both = pair_county_sums(sources)
+    print("Sums of whatever is printed")
+    for by in ("year", "size", "state"):
+        print(ratios(both, by).T.to_string() if by != "state" else ratios(both, by).to_string())
+    print("\nProperty, counties of 50,000 and more, county by county")
+    print(county_ratios(both).to_string())
+    print("Counties at 0.9 or more in all five years: {} of {}".format(*always_close(both)))
 
 
 if __name__ == "__main__":

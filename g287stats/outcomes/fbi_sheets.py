@@ -222,6 +222,7 @@ def _state(text: str) -> tuple[str | None, str | None, list[str]] | None:
     marks = re.findall(r"\d+", text)
     bare = re.sub(r"[\d,]+", " ", text)
     area = None
+    bare = re.sub(r"(?i)\b(state|tribal|other) agenc\w+", " ", bare)
     split = re.search(r"(?i)(non-?\s?metropolitan|metropolitan)\s+count", bare)
     if split:
         area = "nonmetropolitan" if split[1].lower().startswith("non") else "metropolitan"

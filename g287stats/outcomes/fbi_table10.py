@@ -47,14 +47,16 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
 
     ``years=None`` gives 2005–2019; 2004, incomplete, must be asked for.
 
-    ``coverage`` is the number of agencies printed over the number expected; an agency is expected from the
-    first to the last year it is printed (2005–2019). A sum over agencies is missing where one of them prints
-    no figure. Rows printed twice are counted once and listed in the flow.
+    An agency is expected from the first to the last year it is printed (2005–2019), and ``coverage`` is the share
+    of the expected agencies' usual offences that lies with those printed: 1 for most, 0.008 for Gaston NC in
+    2010, when the county police are absent and the sheriff, who rarely investigates there, is printed. A sum over
+    agencies is missing where one of them prints no figure. Rows printed twice count once and are listed in the
+    flow.
     """
     agencies = load_fbi_table10_agencies()
     chosen = select_years("fbi_table10", (2005, 2019) if years is None else years, agencies["year"])
     flow = [FlowStep("agency rows printed", len(agencies), "FBI Table 10, 2004–2019")]
-    expected = _expected(agencies[agencies["year"] >= 2005])
+    expected = _forces_by_year(agencies[agencies["year"] >= 2005])
     agencies = agencies[agencies["year"].isin(chosen)]
     flow.append(FlowStep("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
     unmatched = agencies[agencies["county_fips"].isna()]
@@ -70,7 +72,7 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
     names = by_county["agency"].agg("; ".join)
     frame = frame.join(expected)
     frame["agencies_expected"] = frame["agencies_expected"].fillna(frame["agencies"]).astype("int64")
-    frame["coverage"] = frame["agencies"] / frame["agencies_expected"]
+    frame["coverage"] = frame["coverage"].fillna(1.0)
     frame["area"] = by_county["area"].first()
     frame["agency_names"] = names
     frame["notes"] = join_codes(agencies, ["county_fips", "year"])
@@ -116,13 +118,32 @@ def violent_ex_rape(frame: pd.DataFrame) -> pd.Series:
     return (frame["murder"] + frame["robbery"] + frame["assault"]).astype("Int64")
 
 
-def _expected(agencies: pd.DataFrame) -> pd.DataFrame:
-    """Agencies expected by county-year: each from its first to its last printed year."""
+def expected_forces(agencies: pd.DataFrame) -> pd.DataFrame:
+    """Return the county forces expected: one row a force and year from its first to its last printed year.
+
+    ``weight`` is the force's usual yearly offences (mean of violent without rape plus property over the years it
+    prints both; at least 1), ``printed`` whether it has a row. Columns: county_fips, kind, year, weight, printed.
+    """
     rows = agencies[agencies["county_fips"].notna() & ~agencies["repeated"]]
-    spans = rows.groupby(["county_fips", "kind"])["year"].agg(["min", "max"]).reset_index()
+    key = ["county_fips", "kind"]
+    usual = (rows["violent_ex_rape"] + rows["property"]).astype("float64").groupby([rows[k] for k in key]).mean()
+    spans = rows.groupby(key)["year"].agg(["min", "max"]).reset_index()
+    spans["weight"] = usual.reindex(pd.MultiIndex.from_frame(spans[key])).fillna(1.0).clip(lower=1.0).to_numpy()
     spans["year"] = [list(range(int(a), int(b) + 1)) for a, b in zip(spans["min"], spans["max"])]
-    years = spans.explode("year").astype({"year": "int64"})
-    return years.groupby(["county_fips", "year"]).size().rename("agencies_expected").to_frame()
+    out = spans.explode("year").astype({"year": "int64"}).drop(columns=["min", "max"]).reset_index(drop=True)
+    seen = set(zip(rows["county_fips"], rows["kind"], rows["year"].astype(int)))
+    out["printed"] = [k in seen for k in zip(out["county_fips"], out["kind"], out["year"])]
+    return out
+
+
+def _forces_by_year(agencies: pd.DataFrame) -> pd.DataFrame:
+    """Number of forces expected and the share of their usual offences that lies with forces printed."""
+    forces = expected_forces(agencies)
+    forces["there"] = forces["weight"].where(forces["printed"], 0.0)
+    out = forces.groupby(["county_fips", "year"]).agg(
+        agencies_expected=("weight", "size"), weight=("weight", "sum"), there=("there", "sum")
+    )
+    return out.assign(coverage=out["there"] / out["weight"])[["agencies_expected", "coverage"]]
 
 
 def _list(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -148,7 +169,11 @@ def _codebook() -> dict[str, dict[str, str]]:
             "agencies",
             "computed",
         ),
-        "coverage": ("Agencies printed / agencies expected", "share", "computed"),
+        "coverage": (
+            "Share of the expected agencies' usual offences that lies with those printed",
+            "share",
+            "computed",
+        ),
         "area": ("Metropolitan or nonmetropolitan county, as printed", "", source),
         "agency_names": ("Agencies as printed", "", source),
         "notes": (fields["notes"]["description"], "", source),

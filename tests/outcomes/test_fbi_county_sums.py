@@ -1,0 +1,91 @@
+"""County sums of printed agencies: what is summed, what it covers, what drops out."""
+
+import pandas as pd
+import pytest
+
+from g287stats.outcomes import checks, fbi_county_sums, load_outcome
+
+
+@pytest.fixture(scope="module")
+def sums():
+    return load_outcome("fbi_county_sums")
+
+
+def test_a_county_is_the_sum_of_its_agencies(sums):
+    agencies = fbi_county_sums._agencies()
+    alamance = agencies[(agencies["county_fips"] == "37001") & (agencies["year"] == 2012)]
+    row = sums.frame.query("county_fips == '37001' and year == 2012")
+    assert row["property"].item() == alamance["property"].sum()
+    assert row["agencies"].item() == len(alamance)
+    assert {"NC Burlington (city)", "37001 county_name_only"} <= set(alamance["agency_id"])
+
+
+def test_drop_outs_of_treated_counties_are_listed(sums):
+    lost = fbi_county_sums.dropouts(sums).set_index(["county_fips", "year"])["coverage"]
+    # the county police of Cobb and Gaston, the cities of Guilford and Cabarrus, a withheld figure in Benton AR
+    for county, year in (("13067", 2010), ("37071", 2010), ("37081", 2011), ("37025", 2012), ("05007", 2010)):
+        assert lost[county, year] < 0.8
+    assert lost["13067", 2010] < 0.3 and lost["37071", 2010] < 0.2 and lost["37025", 2012] < 0.4
+
+
+def test_withheld_figures_are_missing_unless_small():
+    expected = pd.DataFrame(
+        {
+            "agency_id": ["A", "B"],
+            "county_fips": "37119",
+            "part": "city",
+            "year": 2012,
+            "residents": [90_000.0, 10_000.0],
+            "weight": [None, None],
+        }
+    )
+    agencies = pd.DataFrame({"agency_id": ["A", "B"], "county_fips": "37119", "year": 2012, "notes": pd.NA})
+    for name in fbi_county_sums.COUNTS:
+        agencies[name] = pd.array([5, 7], dtype="Int64")
+    agencies.loc[1, "violent"] = pd.NA  # 10 % withhold
+    agencies.loc[0, "property"] = pd.NA  # 90 % withhold
+    out, listed = fbi_county_sums._sum(agencies, expected, 0.9)
+    assert out["violent"].item() == 5
+    assert pd.isna(out["property"].item())
+    assert listed == ["37119 2012 property"]
+    assert out["told"].item() == pytest.approx(0.1)
+    assert out["covered_population"].item() == 10_000
+    strict, listed = fbi_county_sums._sum(agencies, expected, 0.95)
+    assert pd.isna(strict["violent"].item()) and "37119 2012 violent" in listed
+
+
+def test_minnesota_has_no_violent_total_but_the_series_without_rape(sums):
+    minnesota = sums.frame[sums.frame["county_fips"].str.startswith("27") & (sums.frame["year"] <= 2012)]
+    small = minnesota[~minnesota["county_fips"].isin(["27053", "27123"])]  # Minneapolis, St. Paul do print one
+    assert small["violent"].isna().mean() > 0.99
+    assert minnesota["violent_ex_rape"].notna().mean() > 0.95
+
+
+def test_balanced_keeps_agencies_with_every_year():
+    table = load_outcome("fbi_county_sums", (2009, 2012), balanced=True)
+    per_county = table.frame.groupby("county_fips")["agencies"].nunique()
+    assert (per_county == 1).all()  # the same number of agencies every year
+    assert table.frame.groupby("county_fips")["year"].nunique().eq(4).all()
+    assert table.frame[["violent_ex_rape", "property"]].notna().all().all()
+    assert "NC Charlotte-Mecklenburg (city)" not in table.flow[-2].listing
+
+
+def test_table_is_described_and_years_are_checked(sums):
+    assert sums.years == (2006, *range(2009, 2020))
+    assert set(sums.frame.columns) == set(sums.codebook)
+    assert sums.frame["coverage"].dropna().between(0, 1).all()
+    assert not sums.frame["county_fips"].isin(checks.NYC[1:3]).any()  # no row for Kings and New York County
+
+
+@pytest.mark.private_data
+def test_sums_against_the_private_county_files(sources):
+    both = checks.pair_county_sums(sources)
+    year = checks.ratios(both, "year")
+    # documented: property .927 .928 .919 .921 .915, violent .902 .905 .903 .907 .910
+    assert (year["property"] - pd.Series([0.927, 0.928, 0.919, 0.921, 0.915], year.index)).abs().max() < 0.004
+    assert (year["violent"] - pd.Series([0.902, 0.905, 0.903, 0.907, 0.910], year.index)).abs().max() < 0.004
+    county = checks.county_ratios(both)
+    assert county["median"].between(0.955, 0.975).all()
+    state = checks.ratios(both, "state")["property"]
+    assert state[["WV", "HI", "DE", "VT"]].max() < 0.65  # states to distrust
+    assert state[["NC", "VA", "FL", "CA"]].min() > 0.9
