@@ -8,8 +8,8 @@ from typing import Any
 from g287stats._version import __version__
 
 _PUBLIC = {  # public name -> module that defines it; imported when first used
-    "Agreements": "g287stats.agreements",
-    "load_agreements": "g287stats.agreements",
+    "Agreements": "g287stats.agreements.table",
+    "load_agreements": "g287stats.agreements.table",
     "data_add": "g287stats.catalog",
     "data_describe": "g287stats.catalog",
     "data_fetch": "g287stats.catalog",
