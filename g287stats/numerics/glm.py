@@ -29,7 +29,7 @@ class Logits:
     coef
         (K, p) coefficients.
     hessian
-        (K, p, p), the sum of w p(1−p) x x' at the maximum (minus the Hessian of the log likelihood).
+        (K, p, p), the sum of w p(1−p) x x' (minus the Hessian of the log likelihood), before the last small step.
     separated
         (K,) True where no finite maximum exists: some combination of covariates tells the two groups apart.
     """
@@ -155,7 +155,7 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
             size /= 2
         coef = coef + size * step[0]
         current = value(coef)
-        if decrement < DECREMENT:
+        if decrement < DECREMENT**2:  # alone, one more step costs nothing and leaves the Hessian exact
             return coef, h, bool(deficient(h[None], 1e-9)[0])
     return coef, h, True
 

@@ -198,7 +198,7 @@ def _scaled_odds(fitted: Fit, rows: np.ndarray, xs: np.ndarray, out: np.ndarray)
     gamma = fitted.gamma[rows]
     gamma[:, 0] -= np.log(fitted.n_weighted[rows])
     np.matmul(gamma, xs, out=out)
-    np.exp(np.minimum(out, 700.0, out=out), out=out)
+    np.exp(out, out=out)
 
 
 def _treated_influence(
@@ -212,7 +212,7 @@ def _treated_influence(
     r -= np.einsum("jp,pj->j", fitted.beta[cell], x)
     value = (r - fitted.mean_treated[cell]) / fitted.n_treated[cell]
     if method != "reg":
-        odds = np.exp(np.minimum(np.einsum("jp,pj->j", fitted.gamma[cell], x), 700.0))
+        odds = np.exp(np.einsum("jp,pj->j", fitted.gamma[cell], x))
         value -= np.einsum("jp,pj->j", fitted.h[cell], x) / (1.0 + odds)
     return case, unit, value * panel.w[unit]
 
@@ -320,18 +320,18 @@ def _fit_shared(
     xx = outer_rows(xs) * w[:n]
     w2 = w[:n] ** 2
     at_once = max(1, BLOCK // n)
-    m_x, m_xx = np.empty((len(distinct), p)), np.empty((len(distinct), p, p))
+    moments, hessian = np.empty((2, len(distinct), p * p))
     m_xy = np.empty((len(rows), p))
     by_group = np.argsort(cell_of, kind="stable")
     ends = np.searchsorted(cell_of[by_group], np.arange(len(distinct) + 1))
     for lo in range(0, len(distinct), at_once):
         hi = min(lo + at_once, len(distinct))
         odds = logits.coef[lo:hi] @ xs
-        np.exp(np.minimum(odds, 700.0, out=odds), out=odds)
+        with np.errstate(over="ignore"):
+            np.exp(odds, out=odds)
         mine = (case >= lo) & (case < hi) & (unit < n)
         odds[case[mine] - lo, unit[mine]] = 0.0
-        m_x[lo:hi] = odds @ xw.T
-        m_xx[lo:hi] = (odds @ xx.T).reshape(-1, p, p)
+        moments[lo:hi] = odds @ xx.T
         largest = odds.max(axis=1)
         some = by_group[ends[lo] : ends[hi]]
         for at in range(0, len(some), at_once):
@@ -340,15 +340,25 @@ def _fit_shared(
             dy -= panel.y[b[now], :n]
             dy *= odds[cell_of[now] - lo]
             m_xy[now] = dy @ xw.T
+        one_more = odds + 1.0
+        share = odds / one_more
+        share /= one_more  # p (1 − p)
+        hessian[lo:hi] = share @ xx.T
         odds *= odds
         out.max_propensity[rows[some]] = (largest / (1 + largest))[cell_of[some] - lo]
-        out.effective_controls[rows[some]] = (m_x[lo:hi, 0] ** 2 / (odds @ w2))[cell_of[some] - lo]
-    nc = m_x[cell_of, 0]
-    xc = m_x[cell_of] / nc[:, None]
-    m_xr = m_xy - np.einsum("kpq,kq->kp", m_xx[cell_of], beta)
+        out.effective_controls[rows[some]] = (moments[lo:hi, 0] ** 2 / (odds @ w2))[cell_of[some] - lo]
+    x_treated = x[:, unit]
+    odds = np.exp(np.einsum("jp,pj->j", logits.coef[case], x_treated))
+    spread = outer_rows(x_treated) * (w[unit] * odds / (1 + odds) ** 2)
+    hessian += np.stack([np.bincount(case, row, len(distinct)) for row in spread], axis=1)
+    hessian = np.where(logits.separated[:, None, None], np.eye(p), hessian.reshape(-1, p, p))
+    m_xx = moments.reshape(-1, p, p)[cell_of]
+    nc = m_xx[:, 0, 0]
+    xc = m_xx[:, 0] / nc[:, None]
+    m_xr = m_xy - np.einsum("kpq,kq->kp", m_xx, beta)
     eta_c = m_xr[:, 0] / nc
-    hessian = np.where(logits.separated[:, None, None], np.eye(p), logits.hessian)[cell_of]
-    out.h[rows] = np.linalg.solve(hessian, (m_xr / nc[:, None] - eta_c[:, None] * xc)[:, :, None])[:, :, 0]
+    covariance = m_xr / nc[:, None] - eta_c[:, None] * xc
+    out.h[rows] = np.linalg.solve(hessian[cell_of], covariance[:, :, None])[:, :, 0]
     if method == "dr":
         out.a[rows] = np.linalg.solve(a_gram, (x1 - xc)[:, :, None])[:, :, 0]
     out.n_weighted[rows], out.mean_control[rows] = nc, eta_c
