@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +25,7 @@ from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.bootstrap import multipliers
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, nested
+from g287stats.inference.inversion import invert
 from g287stats.numerics.within import Moments
 
 Weights = Literal["rademacher", "webb"]
@@ -180,8 +181,8 @@ def wild_bootstrap(
     interval = (np.nan, np.nan)
     if ci:
         interval = (
-            _invert(p_value, f.estimate, -error / f.scale, 1 - level),
-            _invert(p_value, f.estimate, error / f.scale, 1 - level),
+            invert(p_value, f.estimate, -error / f.scale, 1 - level),
+            invert(p_value, f.estimate, error / f.scale, 1 - level),
         )
         if not np.isfinite(interval).all():
             warnings.warn(
@@ -310,21 +311,3 @@ def _projected_scores(f: Fitted, codes: np.ndarray, n_clusters: int) -> _Project
     solved = p.solve(Moments(np.zeros((slopes, p.n_units, n_clusters)), levels))
     regressors = [np.bincount(codes, wx * column, n_clusters) for column in f.others.T]
     return _Projected(np.vstack([*solved.levels, *regressors]), f)
-
-
-def _invert(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float:
-    """Bound of the values not rejected, searching outwards from the estimate; infinite when there is none."""
-    high = start + step
-    for _ in range(28):  # up to 85,000 standard errors; beyond, rounding would decide
-        if p_value(high) <= alpha:
-            break
-        high = start + 1.5 * (high - start)
-    else:
-        return float(np.copysign(np.inf, step))
-    low = start
-    for _ in range(60):
-        middle = (low + high) / 2
-        if not min(low, high) < middle < max(low, high):
-            break
-        low, high = (middle, high) if p_value(middle) > alpha else (low, middle)
-    return (low + high) / 2

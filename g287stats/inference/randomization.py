@@ -1,0 +1,412 @@
+"""Randomisation inference: compare the estimate with what other assignments of the same treatments would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError
+from g287stats.inference.assignment import (
+    Paths,
+    all_arrangements,
+    count_arrangements,
+    given_arrangements,
+    random_arrangements,
+    treatment_paths,
+)
+from g287stats.inference.estimate import Estimate
+from g287stats.inference.fitted import Fitted, fitted
+from g287stats.inference.inversion import invert
+from g287stats.inference.target import scalar
+
+Statistic = Literal["coefficient", "t"]
+
+_TIES = 1e-9
+
+
+@dataclass(frozen=True)
+class RandomizationTest:
+    """Result of a randomisation test of the sharp null that no unit is affected (or by ``null``, constant).
+
+    Attributes
+    ----------
+    term, outcome, estimate
+        The coefficient, in units of the outcome.
+    statistic, observed
+        What is compared, and its value under the actual assignment.
+    p
+        Two-sided p-value: under enumeration the share of assignments at least as extreme, the actual one
+        included; with random draws (1 + count)/(1 + draws).
+    p_share
+        Count/draws without the added one.
+    p_right, p_left
+        One-sided, same convention as ``p``.
+    conf_int
+        Constant effects not rejected at 5 % (coefficient statistic; otherwise missing).
+    draws
+        The statistic under each reassignment.
+    placements
+        Labels of the units that receive treatment in each reassignment when few enough to list
+        (one treated unit), else None.
+    """
+
+    term: str
+    outcome: str
+    estimate: float
+    statistic: str
+    observed: float
+    null: float
+    p: float
+    p_share: float
+    p_right: float
+    p_left: float
+    conf_int: tuple[float, float]
+    enumerated: bool
+    seed: int | None
+    draws: np.ndarray = field(repr=False)
+    placements: pd.Index | None = field(default=None, repr=False)
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the reassignment distribution."""
+        return float(self.draws.std(ddof=1))
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row per reassignment, with the treated unit when there is one."""
+        out = pd.DataFrame({"statistic": self.draws})
+        if self.placements is not None:
+            out.insert(0, self.placements.name or "unit", self.placements)
+        return out
+
+    def tidy(self) -> pd.DataFrame:
+        """One row."""
+        drop = ("conf_int", "draws", "placements")
+        row = {k: v for k, v in vars(self).items() if k not in drop}
+        row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], "n_draws": len(self.draws)}
+        return pd.DataFrame([row])
+
+    def __str__(self) -> str:
+        how = f"all {len(self.draws):,} placements" if self.enumerated else f"{len(self.draws):,} reassignments"
+        return (
+            f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p:.4g} ({self.statistic}, {how}), "
+            f"95 % interval [{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}]"
+        )
+
+
+def randomization_test(
+    est: Estimate,
+    *,
+    statistic: Statistic = "coefficient",
+    draws: int = 999,
+    assignments: Any = None,
+    within: str | None = None,
+    null: float = 0.0,
+    seed: int = 287,
+    cluster: str | None = None,
+    ci: bool = True,
+) -> RandomizationTest:
+    """Reassign the treatment paths that occurred to other units and refit.
+
+    Every reassignment gives the same number of units the same adoption dates. When there are at most ``draws``
+    distinct ones they are enumerated, the actual one included.
+
+    Parameters
+    ----------
+    est
+        A static two-way fixed effects estimate (``g.twfe``).
+    statistic
+        ``coefficient`` or ``t`` (cluster-robust, MacKinnon and Webb's RI-t: better when treated units differ in
+        size or variance from the others).
+    assignments
+        Stored reassignments instead of random ones: rows of unit labels, column j receiving the path of the j-th
+        treated unit in label order.
+    within
+        A level (``"state"``) constant within units inside which paths are exchanged.
+    null
+        Constant effect under the sharp null.
+    cluster
+        Level of the t statistic (default: the estimate's first).
+    ci
+        Invert the test of a constant effect (coefficient statistic only).
+
+    Notes
+    -----
+    Exact when assignment was exchangeable (within strata). With counties that chose to sign it is a test of the
+    sharp null under an assumption about choice, not by design.
+
+    References
+    ----------
+    Fisher, R. A. (1935). The Design of Experiments. MacKinnon, J. and Webb, M. (2020). Randomization inference for
+    difference-in-differences with few treated clusters. Journal of Econometrics 218, 435–450.
+    """
+    f = fitted(est, None, "randomisation inference")
+    if statistic not in ("coefficient", "t"):
+        raise DesignError(f"statistic={statistic!r}: choose 'coefficient' or 't'")
+    design = f.design
+    paths = treatment_paths(design)
+    strata = None
+    if within is not None:
+        strata = design.unit_level(f.codes(within)[0])
+        if strata is None:
+            raise DesignError(f"within={within!r} changes within units")
+    enumerated = False
+    if assignments is not None:
+        batches: Iterable[np.ndarray] = [given_arrangements(paths, assignments, design.unit_labels)]
+        total = len(next(iter(batches)))
+    elif count_arrangements(paths.of_unit, strata) <= draws:
+        enumerated = True
+        batches = [all_arrangements(paths.of_unit, strata)]
+        total = len(next(iter(batches)))
+    else:
+        batches, total = random_arrangements(paths.of_unit, draws, seed, strata), draws
+    _, cluster_codes = f.codes(cluster)
+    # coefficient of the outcome and of the actual treatment on every reassigned treatment: b_y − null·b_d
+    model = _Refit(f, paths, cluster_codes, statistic == "t", null)
+    placements = None
+    parts = []
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc="randomisation", unit="draw", disable=None if model.slow else True) as bar:
+        for batch in batches:
+            parts.append(model.statistics(batch, bar))
+            if enumerated and len(paths.treated) == 1:
+                placements = design.unit_labels[batch.argmax(axis=1)]
+    b_y, b_d, t = (np.concatenate([p[j] for p in parts]) for j in range(3))
+    observed = model.observed
+    values = t if statistic == "t" else b_y - null * b_d
+    p, share, right, left = _p_values(values, observed, enumerated)
+    interval = (np.nan, np.nan)
+    if ci and statistic == "coefficient":
+        spread = max(float(b_y.std()), 1e-300)
+
+        def p_at(effect: float) -> float:
+            return _p_values(b_y - effect * b_d, f.estimate - effect, enumerated)[0]
+
+        interval = (invert(p_at, f.estimate, -spread, 0.05), invert(p_at, f.estimate, spread, 0.05))
+    return RandomizationTest(
+        term=f.term,
+        outcome=est.outcome,
+        estimate=f.estimate,
+        statistic=statistic,
+        observed=observed,
+        null=null,
+        p=p,
+        p_share=share,
+        p_right=right,
+        p_left=left,
+        conf_int=interval,
+        enumerated=enumerated,
+        seed=None if enumerated or assignments is not None else seed,
+        draws=values,
+        placements=placements,
+    )
+
+
+def _p_values(draws: np.ndarray, observed: float, enumerated: bool) -> tuple[float, float, float, float]:
+    """Two-sided, share, right and left p-values; ties (relative 1e-9) count as extreme."""
+    tie = _TIES * abs(observed)
+    n = len(draws)
+    counts = [
+        int((np.abs(draws) >= abs(observed) - tie).sum()),
+        int((draws >= observed - tie).sum()),
+        int((draws <= observed + tie).sum()),
+    ]
+    extra = 0 if enumerated else 1
+    both, right, left = ((extra + c) / (extra + n) for c in counts)
+    return both, counts[0] / n, right, left
+
+
+class _Refit:
+    """Statistics of the regression when the treatment is another arrangement of the paths."""
+
+    def __init__(self, f: Fitted, paths: Paths, clusters: np.ndarray, with_t: bool, null: float):
+        self.f, self.paths, self.with_t, self.null = f, paths, with_t, null
+        design, p = f.design, f.projection
+        self.clusters = clusters
+        self.n_clusters = int(clusters.max()) + 1
+        wx = f.weighted_direction
+        dose = paths.table[paths.of_unit[design.unit], design.time]
+        actual = f.direction @ (dose if p.weights is None else dose * p.weights) / f.scale
+        if abs(actual - 1) > 1e-8:
+            raise DesignError(
+                "the coefficient is not that of the treatment itself; randomisation inference takes the static "
+                "effect of g.twfe, or pass estimator= to g.placebo_test"
+            )
+        # outcome and treatment off everything but the treatment
+        self.y = f.fit.residual + f.estimate * f.direction
+        self.d = f.direction
+        flat = p.weights is None and len(p.codes) == 1 and f.fit.bread.shape == (1, 1)
+        self.grid = (
+            flat and design.n == design.n_units * design.n_periods and p.rank == design.n_units + design.n_periods - 1
+        )
+        self.slow = not self.grid
+        left = self.y - null * self.d
+        self.observed = float(f.estimate - null)
+        if with_t:
+            e = f.fit.residual
+            scores = np.bincount(clusters, wx * e, self.n_clusters)
+            self.observed = float((wx @ left) / np.sqrt((scores**2).sum()))
+        if self.grid:
+            self._prepare_grid()
+
+    def _prepare_grid(self) -> None:
+        """On a complete panel, projecting a rearranged treatment rearranges the projected one."""
+        design, paths = self.f.design, self.paths
+        n, t = design.n_units, design.n_periods
+        share = np.bincount(paths.of_unit, minlength=len(paths.table)) / n
+        centred = paths.table - paths.table.mean(axis=1, keepdims=True)
+        self.off = centred - share @ centred  # residualised path of a unit that has it
+        self.cross_y = self.y.reshape(n, t) @ self.off.T
+        self.cross_d = self.d.reshape(n, t) @ self.off.T
+        self.norm = (self.off**2).sum(axis=1)
+
+    def statistics(self, batch: np.ndarray, bar: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Coefficients of outcome and treatment on each reassigned treatment, and t statistics (or zeros)."""
+        if not self.grid:
+            return self._by_projection(batch, bar)
+        rows = np.arange(batch.shape[1])
+        s_y, s_d = self.cross_y[rows, batch], self.cross_d[rows, batch]
+        b_y, b_d = s_y.sum(axis=1) / self.f.scale, s_d.sum(axis=1) / self.f.scale
+        t = np.zeros(len(batch))
+        if self.with_t:
+            b = b_y - self.null * b_d
+            scores = s_y - self.null * s_d - b[:, None] * self.norm[batch]
+            unit_cluster = np.zeros(batch.shape[1], dtype=np.int64)
+            unit_cluster[self.f.design.unit] = self.clusters
+            if self.n_clusters < batch.shape[1]:
+                add = np.zeros((batch.shape[1], self.n_clusters))
+                add[rows, unit_cluster] = 1.0
+                scores = scores @ add
+            t = b * self.f.scale / np.sqrt((scores**2).sum(axis=1))
+        bar.update(len(batch))
+        return b_y, b_d, t
+
+    def _by_projection(self, batch: np.ndarray, bar: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        f, design, p = self.f, self.f.design, self.f.projection
+        others = self._others()
+        out = np.zeros((3, len(batch)))
+        for j, arrangement in enumerate(batch):
+            x = p.residualize(self.paths.table[arrangement[design.unit], design.time])
+            w = x if p.weights is None else x * p.weights
+            if others is not None:
+                x = x - others @ (others.T @ w)
+                w = x if p.weights is None else x * p.weights
+            q = w @ x
+            if q <= 1e-12 * f.scale:
+                raise DesignError("a reassigned treatment does not vary after the fixed effects; use within=")
+            out[0, j], out[1, j] = w @ self.y / q, w @ self.d / q
+            if self.with_t:
+                b = out[0, j] - self.null * out[1, j]
+                scores = np.bincount(self.clusters, w * (self.y - self.null * self.d - b * x), self.n_clusters)
+                out[2, j] = b * q / np.sqrt((scores**2).sum())
+            bar.update(1)
+        return out[0], out[1], out[2]
+
+    def _others(self) -> np.ndarray | None:
+        """Orthonormal basis (weighted) of the regressors other than the treatment, or None."""
+        f = self.f
+        if f.fit.bread.shape == (1, 1):
+            return None
+        columns = f.fit.columns()
+        w = f.weighted_direction
+        off = columns - np.outer(f.direction, w @ columns / f.scale)
+        sw = off if f.projection.weights is None else off * np.sqrt(f.projection.weights)[:, None]
+        _, size, right = np.linalg.svd(sw, full_matrices=False)
+        keep = size > 1e-10 * size[0]
+        return off @ (right[keep].T / size[keep])
+
+
+def placebo_test(
+    data: Any,
+    estimator: Callable[[pd.DataFrame], Any],
+    *,
+    unit: str | None = None,
+    cohort: str | None = None,
+    draws: int = 199,
+    within: str | None = None,
+    seed: int = 287,
+) -> RandomizationTest:
+    """Randomisation test for any estimator: exchange the cohorts of units and run it again.
+
+    Parameters
+    ----------
+    data
+        A DataFrame (``unit=`` and ``cohort=`` named) or a ``CountyPanel``.
+    estimator
+        Callable from a frame to an Estimate with one parameter, or to a number:
+        ``lambda f: g.att_gt(f, "rate", unit="fips", time="year", cohort="cohort").aggregate("simple")``.
+    draws, within, seed
+        As in :func:`randomization_test`; all distinct reassignments are enumerated when at most ``draws``.
+
+    Raises
+    ------
+    DesignError
+        When a cohort changes within a unit or every unit is treated; an error of the estimator in some draw is
+        raised with the number of the draw.
+    """
+    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+    unit = unit or getattr(data, "unit", None)
+    cohort = cohort or ("cohort" if not isinstance(data, pd.DataFrame) else None)
+    if unit is None or cohort is None:
+        raise DesignError('name the keys of the frame: unit="county_fips", cohort="cohort"')
+    codes, labels = pd.factorize(frame[unit], sort=True)
+    first = frame.groupby(codes, sort=True)
+    if (first[cohort].nunique(dropna=False) > 1).any():
+        raise DesignError(f"cohort {cohort!r} changes within units")
+    by_unit = first[cohort].first()
+    kinds = pd.factorize(by_unit, sort=True)[0] + 1  # 0 is never treated
+    if (kinds > 0).all() or not (kinds > 0).any():
+        raise DesignError("the reassignment needs both treated and never-treated units")
+    strata = None if within is None else pd.factorize(first[within].first(), sort=True)[0]
+    example = np.zeros(int(kinds.max()) + 1, dtype=np.int64)  # a unit of each kind
+    example[kinds] = np.arange(len(kinds))
+
+    def run(assignment: np.ndarray) -> float:
+        column = by_unit.iloc[example[assignment[codes]]].set_axis(frame.index)
+        changed = frame.assign(**{cohort: column})
+        result = estimator(changed)
+        return scalar(result).estimate if isinstance(result, Estimate) else float(result)
+
+    actual = estimator(frame)
+    observed = scalar(actual).estimate if isinstance(actual, Estimate) else float(actual)
+    enumerated = count_arrangements(kinds, strata) <= draws
+    listed = all_arrangements(kinds, strata) if enumerated else None
+    batches = random_arrangements(kinds, draws, seed, strata) if listed is None else [listed]
+    values_drawn: list[float] = []
+    placements = None
+    from tqdm import tqdm
+
+    with tqdm(total=draws if listed is None else len(listed), desc="placebo", unit="draw", disable=None) as bar:
+        for batch in batches:
+            for row in batch:
+                try:
+                    values_drawn.append(run(row))
+                except Exception as error:
+                    error.add_note(f"in reassignment {len(values_drawn) + 1} of the placebo test")
+                    raise
+                bar.update(1)
+            if enumerated and (kinds > 0).sum() == 1:
+                placements = pd.Index(labels[batch.argmax(axis=1)], name=unit)
+    p, share, right, left = _p_values(np.array(values_drawn), observed, enumerated)
+    return RandomizationTest(
+        term=actual.terms[0] if isinstance(actual, Estimate) else "statistic",
+        outcome=actual.outcome if isinstance(actual, Estimate) else "",
+        estimate=observed,
+        statistic="coefficient",
+        observed=observed,
+        null=0.0,
+        p=p,
+        p_share=share,
+        p_right=right,
+        p_left=left,
+        conf_int=(np.nan, np.nan),
+        enumerated=enumerated,
+        seed=None if enumerated else seed,
+        draws=np.array(values_drawn),
+        placements=placements,
+    )

@@ -1,0 +1,173 @@
+"""Randomisation inference: stored draws, full enumeration, refits, exactness."""
+
+import numpy as np
+import pytest
+from reference_did import agree, expected, load_panel
+
+from g287stats.did.twfe import event_study, twfe
+from g287stats.errors import DesignError
+from g287stats.inference.assignment import all_arrangements, count_arrangements, random_arrangements
+from g287stats.inference.randomization import placebo_test, randomization_test
+
+KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
+
+
+def panel(name):
+    d = load_panel(name)
+    return d.assign(cohort=d["g"].where(d["g"] > 0))
+
+
+@pytest.fixture(scope="module")
+def null():
+    return twfe(panel("panel_null"), "y", **KEYS)
+
+
+def single():
+    return twfe(load_panel("single_unit"), "y", unit="county", time="year", treatment="d")
+
+
+def test_reference_coefficient(null):
+    r = randomization_test(null, assignments=load_panel("draws_ri"))
+    got = {
+        "estimate": r.estimate,
+        "p_two_sided": r.p,
+        "p_share": r.p_share,
+        "p_right": r.p_right,
+        "sd_of_draws": r.sd,
+    }
+    for quantity, row in expected("panel_null", "randomization_inference", "county.coefficient").iterrows():
+        agree(got[quantity], None, row)
+
+
+def test_reference_t(null):
+    r = randomization_test(null, statistic="t", assignments=load_panel("draws_ri"))
+    rows = expected("panel_null", "randomization_inference", "county.t")
+    agree(r.observed, None, rows.loc["t"])
+    agree(r.p, None, rows.loc["p_two_sided"])
+
+
+def test_reference_single_unit():
+    r = randomization_test(single())
+    assert r.enumerated
+    placed = r.frame.set_index("county")["statistic"]
+    rows = expected("single_unit", "randomization_inference", "county.coefficient")
+    agree(r.estimate, None, rows.loc["estimate"])
+    agree(r.p, None, rows.loc["p_two_sided"])
+    for county, value in placed.items():
+        agree(value, None, rows.loc[f"placement_{county}"])
+
+
+@pytest.mark.parametrize("statistic", ["coefficient", "t"])
+@pytest.mark.parametrize(
+    "options", [{}, {"weights": "weight"}, {"covariates": ["z"]}, {"fixed_effects": [("region", "year")]}]
+)
+def test_each_draw_is_a_refit(statistic, options):
+    d = panel("panel_unbalanced")
+    d = d[(d["g"] != d["year"].min()) & (d["year"] <= 2009)]
+    d["z"] = np.sin(np.arange(len(d)))
+    d["region"] = d["state"] % 2
+    est = twfe(d, "y", cluster="state", **KEYS, **options)
+    r = randomization_test(est, statistic=statistic, draws=3, seed=4, null=0.2)
+    units = np.sort(d["county"].unique())
+    cohort = d.groupby("county")["cohort"].first()
+    paths = np.unique(np.where(cohort.isna() | (cohort > 2009), 9999, cohort))
+    kinds = np.searchsorted(paths, np.where(cohort.isna() | (cohort > 2009), 9999, cohort))
+    kinds = np.where(kinds == len(paths) - 1, 0, kinds + 1)
+    # the order of distinct paths: never first, then later adoption before earlier (rows of zeros and ones sorted)
+    kinds = np.where(kinds > 0, len(paths) - kinds, 0)
+    batch = next(random_arrangements(kinds, 3, 4))
+    actual = (d["year"] >= d["cohort"]).to_numpy(float)
+    for j in range(3):
+        year = np.r_[9999, paths[:-1][::-1]][batch[j]]
+        placed = dict(zip(units, year))
+        again = d.assign(y=d["y"] - 0.2 * actual, d_new=(d["year"] >= d["county"].map(placed)).astype(float))
+        keys = {k: v for k, v in KEYS.items() if k != "cohort"}
+        refit = twfe(again, "y", treatment="d_new", cluster="state", small_sample="unadjusted", **keys, **options)
+        value = refit.point[0] if statistic == "coefficient" else refit.point[0] / refit.se.iloc[0]
+        assert r.draws[j] == pytest.approx(value, rel=1e-8, abs=1e-10)
+
+
+def test_complete_panel_shortcut_is_the_projection(null):
+    from g287stats.inference import randomization
+
+    fast = randomization_test(null, draws=20, statistic="t")
+    original = randomization._Refit.statistics
+    randomization._Refit.statistics = randomization._Refit._by_projection
+    try:
+        slow = randomization_test(null, draws=20, statistic="t")
+    finally:
+        randomization._Refit.statistics = original
+    np.testing.assert_allclose(fast.draws, slow.draws, rtol=1e-9)
+
+
+def test_interval_inverts_the_test(null):
+    r = randomization_test(null, draws=199)
+    for end, inward in ((r.conf_int[0], 1e-6), (r.conf_int[1], -1e-6)):
+        assert randomization_test(null, draws=199, null=end + inward, ci=False).p > 0.05
+        assert randomization_test(null, draws=199, null=end - inward, ci=False).p <= 0.05
+
+
+def test_rows_do_not_matter(null):
+    d = panel("panel_null").sample(frac=1, random_state=8)
+    a, b = randomization_test(null, draws=50), randomization_test(twfe(d, "y", **KEYS), draws=50)
+    np.testing.assert_array_equal(a.draws, b.draws)
+
+
+def test_arrangements():
+    labels = np.array([0, 0, 1, 2, 0])
+    assert count_arrangements(labels) == 20
+    rows = all_arrangements(labels)
+    assert len({tuple(r) for r in rows}) == 20
+    assert tuple(labels) in {tuple(r) for r in rows}
+    strata = np.array([0, 0, 0, 1, 1])
+    rows = all_arrangements(labels, strata)
+    assert count_arrangements(labels, strata) == len(rows) == 6
+    assert {tuple(sorted(r[:3])) for r in rows} == {(0, 0, 1)}
+    batch = next(random_arrangements(labels, 50, 1, strata))
+    assert {tuple(sorted(r[3:])) for r in batch} == {(0, 2)}
+
+
+def test_within_strata(null):
+    d = panel("panel_null")
+    est = twfe(d, "y", cluster="state", **KEYS)
+    r = randomization_test(est, within="state", draws=99)
+    treated_states = d.loc[d["g"] > 0, "state"].unique()
+    assert len(treated_states) == 3
+    assert 0 < r.p <= 1
+
+
+def test_any_estimator(null):
+    d = panel("panel_null")
+    d = d[d["county"] <= 40].assign(cohort=lambda f: f["cohort"].where(f["county"] != f["county"].max()))
+    if d["cohort"].notna().sum() == 0:
+        d.loc[d["county"] == 7, "cohort"] = 2008.0
+    refit = lambda f: twfe(f, "y", **KEYS)
+    a = placebo_test(d, refit, unit="county", cohort="cohort", draws=40, seed=3)
+    b = randomization_test(refit(d), draws=40, seed=3)
+    np.testing.assert_allclose(np.sort(a.draws), np.sort(b.draws), rtol=1e-8)
+    assert a.p == b.p
+
+
+def test_size_is_exact():
+    """With exchangeable units the p-value is uniform on its support: size at 10 % within noise of 10 %."""
+    rng = np.random.default_rng(0)
+    import pandas as pd
+
+    rejections, draws = 0, 300
+    for _ in range(draws):
+        y = rng.standard_t(2, size=(20, 6))
+        d = pd.DataFrame({"u": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(2000, 2006), 20), "y": y.ravel()})
+        d["g"] = np.where(d["u"] == 0, 2003.0, np.nan)
+        rejections += randomization_test(twfe(d, "y", unit="u", time="t", cohort="g"), ci=False).p <= 0.1
+    assert rejections / draws == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / draws))
+
+
+def test_refusals(null):
+    with pytest.raises(DesignError, match="units a row"):
+        randomization_test(null, assignments=[[1, 2]])
+    with pytest.raises(DesignError, match="not in the panel"):
+        randomization_test(null, assignments=[list(range(901, 913))])
+    with pytest.raises(DesignError, match="statistic"):
+        randomization_test(null, statistic="mean")
+    with pytest.raises(DesignError, match="name one coefficient"):
+        randomization_test(event_study(panel("panel_null"), "y", **KEYS))
