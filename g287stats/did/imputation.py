@@ -338,8 +338,8 @@ def _first_stage(
     if not known.all():
         keep = np.ones(design.n, dtype=bool)
         keep[rows[~known]] = False
-        periods = np.unique(design.time[rows[~known]])
-        listed = ", ".join(str(design.calendar[int(t)]) for t in periods[:8])
+        periods = np.unique(design.time[rows[~known]]).tolist()
+        listed = ", ".join(str(design.calendar[t]) for t in periods[:8])
         notes.append(
             f"{int((~known).sum())} treated rows in {len(periods)} periods ({listed}) have no untreated comparison "
             "and are left out of every average"

@@ -250,10 +250,10 @@ def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, 
         notes.append(
             f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: {names}"
         )
-    g, t = np.concatenate(group), np.concatenate(time)
-    if not len(g):
+    which, t = np.concatenate(group), np.concatenate(time)
+    if not len(which):
         raise IdentificationError("no cohort × period effect has a valid comparison")
-    cohort = np.array([m.cohort for m in groups])[g]
+    cohort = np.array([m.cohort for m in groups])[which]
     names_of = {c: design.period_label(int(c)) for c in np.unique(cohort)}
     cohort_labels, time_labels = [names_of[c] for c in cohort], [design.calendar[int(p)] for p in t]
     frame = pd.DataFrame(
@@ -265,7 +265,7 @@ def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, 
             "mass": np.concatenate(mass),
         }
     )
-    return _Plan(g, t, np.concatenate(at), t - cohort, frame), notes
+    return _Plan(which, t, np.concatenate(at), t - cohort, frame), notes
 
 
 # ---- two ways to the same numbers -----------------------------------------------------------------------------------
