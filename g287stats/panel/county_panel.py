@@ -88,6 +88,27 @@ class CountyPanel:
         step = ("query", f"kept where {expression}", len(frame), ())
         return CountyPanel(frame, self.codebook, self.provenance, (*self.flow, step), self.unit, self.time)
 
+    def with_column(
+        self, name: str, values: pd.Series, *, description: str, unit: str = "", source: str = ""
+    ) -> CountyPanel:
+        """Add a column from ``values``, indexed by county, or by county and period; counties without one are counted.
+
+        The column enters the codebook with its description, unit and source.
+        """
+        if name in self.frame:
+            raise DesignError(f"column {name!r} is already in the panel; choose another name")
+        if not values.index.is_unique:
+            raise DesignError(f"{name!r}: the index repeats; give one value per county (or county and period)")
+        keys = self.frame["county_fips"] if values.index.nlevels == 1 else pd.MultiIndex.from_frame(
+            self.frame[["county_fips", self.time]]
+        )  # fmt: skip
+        frame = self.frame.assign(**{name: values.reindex(keys).to_numpy()})
+        gone = frame[name].isna()
+        lost = tuple(frame.loc[gone, "county_fips"].unique())
+        book = {**self.codebook, name: {"description": description, "unit": unit, "source": source}}
+        step = (name, "rows without a value", int(gone.sum()), lost)
+        return CountyPanel(frame, book, self.provenance, (*self.flow, step), self.unit, self.time)
+
     def to_long(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return ``columns`` in long form: county, period, variable, value."""
         return self.frame.melt([self.unit, self.time], list(columns), var_name="variable", value_name="value")
