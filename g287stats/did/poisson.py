@@ -10,7 +10,7 @@ errors are clustered. Coefficients are log points: exp(τ) − 1 is the proporti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
