@@ -19,6 +19,8 @@ STEPS = (  # in the order in which rooms build on one another
     ("fbi_table10", "g287stats.outcomes.fbi_table10"),
     ("fbi_msa", "g287stats.outcomes.fbi_msa"),
     ("fbi_cities", "g287stats.outcomes.fbi_cities"),
+    ("california", "g287stats.outcomes.california"),
+    ("maryland", "g287stats.outcomes.maryland"),
     ("claims", "g287stats.claims.registry"),
     ("shapes", "g287stats.report.shapes"),
 )

@@ -15,6 +15,8 @@ OUTCOMES: dict[str, str] = {  # outcome name -> "module:function"; the function 
     "fbi_table10": "g287stats.outcomes.fbi_table10:load_fbi_table10",
     "fbi_msa": "g287stats.outcomes.fbi_msa:load_fbi_msa",
     "fbi_county_sums": "g287stats.outcomes.fbi_county_sums:load_fbi_county_sums",
+    "california": "g287stats.outcomes.california:load_california",
+    "maryland": "g287stats.outcomes.maryland:load_maryland",
     "icpsr_county": "g287stats.outcomes.icpsr_county:load_icpsr_county",
     "icpsr_arrests": "g287stats.outcomes.icpsr_county:load_icpsr_arrests",
     "kaplan_agencies": "g287stats.outcomes.kaplan:load_kaplan",

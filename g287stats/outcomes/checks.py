@@ -76,6 +76,21 @@ def compare_msa(sources: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["offence", "county_years", "median_ratio", "within_2pct", "within_5pct"])
 
 
+def compare_states(sources: Path) -> pd.DataFrame:
+    """California's and Maryland's own tables over the private county files: totals, median, share within 2 %."""
+    theirs = read_private_counties(sources)
+    rows = []
+    for state in ("california", "maryland"):
+        both = load_outcome(state).frame.merge(theirs, on=["county_fips", "year"], suffixes=("", "_icpsr"))
+        for name in ("violent", "property"):
+            mine, other = both[name].astype("float64"), both[f"{name}_icpsr"].astype("float64")
+            ratio = (mine / other)[other > 0]
+            close = ((ratio - 1).abs() <= 0.02).mean()
+            rows.append((state, name, len(both), mine.sum() / other.sum(), ratio.median(), close))
+    columns = ["state", "offence", "county_years", "ratio", "median_ratio", "within_2pct"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 NYC = ("36005", "36047", "36061", "36081", "36085")
 SIZES = (0, 10_000, 50_000, 250_000, float("inf"))
 
@@ -130,6 +145,8 @@ def main() -> None:
     sources = Path(folder)
     print("Single-county metropolitan areas (FBI Table 6) / ICPSR county files, 2000–2012")
     print(compare_msa(sources).to_string(index=False))
+    print("\nState tables / ICPSR county files, 2000–2012")
+    print(compare_states(sources).round(4).to_string(index=False))
     print("\nFBI county sums (cities, sheriffs, county police) / ICPSR county files, New York City left out")
     print("Sums as the loader gives them (missing where told by under 90 % of the printed agencies' residents)")
     print(ratios(pair_county_sums(sources, 0.9), "year").T.to_string())
