@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,10 +11,11 @@ import pandas as pd
 
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
+from g287stats.did.together import together, unit_codes
 from g287stats.did.twfe import with_average
 from g287stats.did.wide import absorbing_cohort, matrix
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.covariance import Clustered, Influence, SmallSample
+from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
 
 METHOD = Method(
@@ -25,19 +26,6 @@ METHOD = Method(
         "difference-in-differences. Journal of Applied Econometrics 40(5), 741–758.",
     ),
 )
-
-
-@dataclass(frozen=True)
-class ByHorizon(Clustered):
-    """Clustered covariance whose small-sample factor differs by parameter and is in the influence functions."""
-
-    convention: SmallSample = "nonnested"
-
-    @property
-    def label(self) -> str:
-        """Words for tables."""
-        counts = ", ".join(f"{self.n_clusters.get(v, '?')} {v} clusters" for v in self.levels)
-        return f"cluster-robust ({counts}; small-sample: {self.convention}, by horizon)"
 
 
 def lp_did(
@@ -99,11 +87,9 @@ def lp_did(
     )  # fmt: skip
     design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
     level = cluster or design.unit_name
-    codes = {v: design.unit_level(v) for v in dict.fromkeys((design.unit_name, level))}
-    if codes[level] is None:
-        raise DesignError(f"cluster {level!r} changes within units; give one that does not")
+    unit_codes(design, level)
     notes = list(design.notes)
-    points, psi, rows = [], [], []
+    fits, rows = [], []
     for h in range(low, high + 1):
         if h == -1:
             continue
@@ -115,17 +101,15 @@ def lp_did(
             raise IdentificationError(f"{outcome}: at horizon {h}, with both periods observed, {what}")
         fit = regress(local, [Block((str(h),), columns=on[:, None].astype(float))])
         one = fit.estimate([str(h)], kind="static", method=METHOD, cluster=level, small_sample=small_sample)
-        factor = one.rule.factor()  # type: ignore[attr-defined]
-        psi.append(np.sqrt(factor) * np.bincount(units, one.influence.psi[:, 0], design.n_units))
-        points.append(one.point[0])
+        fits.append((one, units))
         rows.append((str(h), h, int(on.sum()), int((~on).sum())))
-    sizes = {v: int(c.max()) + 1 for v, c in codes.items() if c is not None}
+    influence, rule = together(design, level, fits, small_sample)
     tell(design, notes[len(design.notes) :])
     result = Estimate(
         labels=pd.DataFrame(rows, columns=["term", "event_time", "n_switches", "n_clean"]),
-        point=np.array(points),
-        influence=Influence(np.array(psi).T, {v: c for v, c in codes.items() if c is not None}),
-        rule=ByHorizon((level,), "unadjusted", design.n, {}, sizes, convention=small_sample),
+        point=np.array([one.point[0] for one, _ in fits]),
+        influence=influence,
+        rule=rule,
         kind="event",
         method=METHOD,
         outcome=outcome,
