@@ -128,6 +128,17 @@ def _read_r(path: Path, member: Member) -> pd.DataFrame:
     return frames[0].reset_index(drop=True)
 
 
+def cells(column: pd.Series, bad: pd.Series, first: int = 2) -> list[str]:
+    """Name the cells of ``column`` where ``bad``: ``row 7 'x'``, rows counted from ``first`` (2: after a heading)."""
+    where = np.flatnonzero(bad.to_numpy(dtype=bool))
+    return [f"row {n + first} {column.iloc[n]!r}" for n in where]
+
+
+def labels(rows: pd.DataFrame) -> list[str]:
+    """Name rows by their cells, joined by blanks, whatever the types."""
+    return [" ".join(str(cell) for cell in row) for row in rows.itertuples(index=False, name=None)]
+
+
 def as_numbers(
     frame: pd.DataFrame, columns: Sequence[str], problems: Problems, *, integer: Sequence[str] = ()
 ) -> pd.DataFrame:

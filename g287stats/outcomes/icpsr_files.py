@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog.archives import Member
-from g287stats.catalog.readers import FixedField, as_numbers, fields_from_widths, read_fixed, read_named
+from g287stats.catalog.readers import FixedField, as_numbers, fields_from_widths, labels, read_fixed, read_named
 from g287stats.catalog.store import Part
 from g287stats.catalog.tables import NACJD_STUDIES
 from g287stats.errors import Problems, SourceError
@@ -185,13 +185,11 @@ def _check_common(frame: pd.DataFrame, year: int, part: str, problems: Problems)
     state = frame["FIPS_ST"].map(lambda v: "" if pd.isna(v) else f"{int(v):02d}")
     bad = ~state.isin(set(STATES)) | ~frame["FIPS_CTY"].between(1, 999)
     if bad.any():
-        cells = frame.loc[bad, ["FIPS_ST", "FIPS_CTY"]].astype(str).agg("/".join, axis=1)
+        cells = labels(frame.loc[bad, ["FIPS_ST", "FIPS_CTY"]])
         problems.add("rows without a state and county code", cells)
     twice = frame.duplicated(["FIPS_ST", "FIPS_CTY"], keep=False) & ~frame["FIPS_CTY"].isin([777, 999])
     if twice.any():
-        problems.add(
-            "counties occur twice", frame.loc[twice, ["FIPS_ST", "FIPS_CTY"]].astype(str).agg("/".join, axis=1)
-        )
+        problems.add("counties occur twice", labels(frame.loc[twice, ["FIPS_ST", "FIPS_CTY"]]))
     if not frame["COVIND"].between(0, 100).all():
         problems.add("COVIND is not between 0 and 100", frame.loc[~frame["COVIND"].between(0, 100), "COVIND"])
     counts = [c for c in frame.columns if c not in ("STUDYNO", "EDITION", "PART", "IDNO", "FIPS_ST", "FIPS_CTY")]
