@@ -1,0 +1,305 @@
+"""Few treated units: learn the noise from the controls (Conley and Taber 2011; Ferman and Pinto 2019).
+
+Cluster-robust standard errors need many treated units. With one or a few, the estimate is not consistent, but its
+distribution is that of treated units' noise, which the many controls reveal — if noise is alike across units
+(Conley and Taber) or differs through size only (Ferman and Pinto).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError
+from g287stats.inference.assignment import Paths, treatment_paths
+from g287stats.inference.estimate import Estimate
+from g287stats.inference.fitted import Fitted, fitted
+from g287stats.inference.inversion import invert
+
+
+@dataclass(frozen=True)
+class FewTreated:
+    """Inference with few treated units.
+
+    Attributes
+    ----------
+    term, outcome, estimate
+        The difference-in-differences coefficient, in units of the outcome.
+    p
+        Two-sided p-value of no effect.
+    conf_int
+        Interval at ``level``.
+    draws
+        Simulated deviations of the estimate from the truth, (draws,).
+    enumerated
+        Whether all combinations of controls were used.
+    variance
+        Ferman–Pinto: coefficients ``A`` and ``B`` of var(W) = A + B/size; else empty.
+    """
+
+    method: str
+    term: str
+    outcome: str
+    estimate: float
+    p: float
+    conf_int: tuple[float, float]
+    level: float
+    n_treated: int
+    n_controls: int
+    enumerated: bool
+    seed: int | None
+    variance: dict[str, float]
+    draws: np.ndarray = field(repr=False)
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the simulated deviations."""
+        return float(self.draws.std(ddof=1))
+
+    def tidy(self) -> pd.DataFrame:
+        """One row."""
+        row = {k: v for k, v in vars(self).items() if k not in ("conf_int", "draws", "variance")}
+        row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], **self.variance}
+        return pd.DataFrame([row])
+
+    def __str__(self) -> str:
+        how = "all" if self.enumerated else f"{len(self.draws):,} draws of"
+        return (
+            f"{self.term}: {self.estimate:.4g}, {self.method} p = {self.p:.4g}, {100 * self.level:g} % interval "
+            f"[{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}] "
+            f"({self.n_treated} treated, {how} {self.n_controls} controls)"
+        )
+
+
+def conley_taber(
+    est: Estimate,
+    *,
+    draws: int = 999,
+    positions: Any = None,
+    level: float = 0.95,
+    seed: int = 287,
+) -> FewTreated:
+    """Conley–Taber inference: deviations of the estimate simulated from residuals of the controls.
+
+    Each draw gives every treated unit's adoption path to the residuals of an independently drawn control:
+
+        a* = Σ_j Σ_t (d_jt − d̄_j) η_l(j),t / Σ_j Σ_t (d_jt − d̄_j)²,
+
+    with η the residuals of the regression that includes the treatment. Reject no effect when |a*| is rarely as
+    large as |a|; the interval subtracts quantiles of a* (inverted distribution function) from the estimate.
+
+    Parameters
+    ----------
+    est
+        ``g.twfe`` with unit and period effects (covariates allowed) on a complete, unweighted panel.
+    draws
+        Number of draws; when controls^treated is at most that many, all combinations are used.
+    positions
+        Stored draws: rows of zero-based positions in the label-ordered list of controls, column j for the j-th
+        treated unit.
+
+    Notes
+    -----
+    Assumes noise that is alike in treated and control units: with counties of very different size use
+    :func:`ferman_pinto`. Needs many controls.
+
+    References
+    ----------
+    Conley, T. and Taber, C. (2011). Inference with "difference in differences" with a small number of policy
+    changes. Review of Economics and Statistics 93, 113–125.
+    """
+    f, paths = _few(est, "Conley–Taber inference")
+    n, t = f.design.n_units, f.design.n_periods
+    residual = f.fit.residual.reshape(n, t)
+    treated, controls = paths.treated, np.flatnonzero(paths.of_unit == 0)
+    path = paths.table[paths.of_unit[treated]]
+    centred = path - path.mean(axis=1, keepdims=True)
+    score = residual[controls] @ centred.T / (centred**2).sum()
+    k = len(treated)
+    if k > len(controls):
+        raise DesignError(f"{k} treated units and {len(controls)} controls: Conley–Taber needs many controls")
+    enumerated = positions is None and k * math.log(len(controls)) <= math.log(draws)
+    if positions is not None:
+        chosen = _stored(positions, k, len(controls), "treated unit", "controls")
+    elif enumerated:
+        chosen = np.array(list(product(range(len(controls)), repeat=k)))
+    else:
+        chosen = np.random.default_rng(seed).integers(0, len(controls), (draws, k))
+    deviations = score[chosen, np.arange(k)].sum(axis=1)
+    tail = (1 - level) / 2
+    low, high = np.quantile(deviations, [tail, 1 - tail], method="inverted_cdf")
+    return FewTreated(
+        method="Conley–Taber",
+        term=f.term,
+        outcome=est.outcome,
+        estimate=f.estimate,
+        p=_share(deviations, f.estimate),
+        conf_int=(f.estimate - float(high), f.estimate - float(low)),
+        level=level,
+        n_treated=k,
+        n_controls=len(controls),
+        enumerated=enumerated,
+        seed=None if enumerated or positions is not None else seed,
+        variance={},
+        draws=deviations,
+    )
+
+
+def ferman_pinto(
+    est: Estimate,
+    size: Any,
+    *,
+    draws: int = 999,
+    positions: Any = None,
+    level: float = 0.95,
+    seed: int = 287,
+    ci: bool = True,
+) -> FewTreated:
+    """Ferman–Pinto inference: as Conley–Taber, for noise whose variance falls with the unit's size.
+
+    With one adoption date and W_j the change from before to after of unit j less the mean change (the null
+    imposed), var(W_j) = A + B/size_j is fitted by least squares of W² on (1, 1/size); a negative coefficient is
+    set to zero and the other refitted. With one treated unit the controls' W, rescaled to its variance, are its
+    reference distribution. With several, residuals of all units are normalised, drawn with replacement, rescaled,
+    and the estimate recomputed.
+
+    Parameters
+    ----------
+    est
+        ``g.twfe`` with unit and period effects only, one adoption date, on a complete, unweighted panel.
+    size
+        Size by unit (population, residents): a Series indexed by unit labels, positive.
+    positions
+        Stored draws: rows of N zero-based positions in the label-ordered list of units.
+    ci
+        Invert the test; constant effects not rejected at 1 − ``level``.
+
+    References
+    ----------
+    Ferman, B. and Pinto, C. (2019). Inference in differences-in-differences with few treated groups and
+    heteroskedasticity. Review of Economics and Statistics 101, 452–467.
+    """
+    f, paths = _few(est, "Ferman–Pinto inference")
+    design = f.design
+    if f.fit.bread.shape != (1, 1):
+        raise DesignError(
+            "Ferman–Pinto inference is for a regression without covariates: residualise the outcome first"
+        )
+    if len(paths.table) != 2:
+        raise DesignError(
+            f"Ferman–Pinto inference needs one adoption date; the panel has {len(paths.table) - 1} treatment paths. "
+            "Use g.conley_taber or g.randomization_test, or one cohort at a time"
+        )
+    m = _sizes(size, design)
+    n, t = design.n_units, design.n_periods
+    post = paths.table[1] > 0
+    if np.diff(post.astype(int)).min() < 0:
+        raise DesignError("Ferman–Pinto inference needs a treatment that stays on")
+    y = design.y.reshape(n, t)
+    change = y[:, post].mean(axis=1) - y[:, ~post].mean(axis=1)
+    treated = paths.of_unit > 0
+    k = int(treated.sum())
+    if positions is not None:
+        chosen = _stored(positions, n, n, "unit", "units")
+    elif k > 1:
+        chosen = np.random.default_rng(seed).integers(0, n, (draws, n))
+    else:
+        chosen = np.empty((0, n), dtype=np.int64)
+    weight = np.where(treated, 1 / k, -1 / (n - k))
+    estimate = float(weight @ change)
+
+    def test(null: float) -> tuple[float, np.ndarray, tuple[float, float]]:
+        w = change - null * treated
+        w = w - w.mean()
+        a, b = _variance(w, m)
+        sd = np.sqrt(a + b / m)
+        normal = w / sd
+        if k == 1:
+            reference = float(w[treated][0])
+            stat = normal[~treated] * sd[treated][0]
+            return _share(np.r_[stat, reference], reference), stat, (a, b)
+        stat = normal[chosen] @ (sd * weight)
+        return _share(stat, estimate - null), stat, (a, b)
+
+    p, deviations, (a, b) = test(0.0)
+    interval = (np.nan, np.nan)
+    if ci:
+        step = float(np.std(deviations)) or abs(estimate) or 1.0
+        interval = (
+            invert(lambda v: test(v)[0], estimate, -step, 1 - level),
+            invert(lambda v: test(v)[0], estimate, step, 1 - level),
+        )
+    return FewTreated(
+        method="Ferman–Pinto",
+        term=f.term,
+        outcome=est.outcome,
+        estimate=estimate,
+        p=p,
+        conf_int=interval,
+        level=level,
+        n_treated=k,
+        n_controls=n - k,
+        enumerated=k == 1,
+        seed=None if k == 1 or positions is not None else seed,
+        variance={"A": a, "B": b},
+        draws=deviations,
+    )
+
+
+def _variance(w: np.ndarray, size: np.ndarray) -> tuple[float, float]:
+    """Least squares of w² on (1, 1/size) with non-negative coefficients."""
+    z = np.column_stack([np.ones(len(size)), 1 / size])
+    a, b = np.linalg.lstsq(z, w**2, rcond=None)[0]
+    if b < 0:
+        return float((w**2).mean()), 0.0
+    if a < 0:
+        return 0.0, float((w**2 @ z[:, 1]) / (z[:, 1] @ z[:, 1]))
+    return float(a), float(b)
+
+
+def _share(draws: np.ndarray, observed: float) -> float:
+    """Share of draws at least as large in absolute value, ties (relative 1e-12) counted."""
+    return float((np.abs(draws) >= abs(observed) * (1 - 1e-12)).mean())
+
+
+def _few(est: Estimate, what: str) -> tuple[Fitted, Paths]:
+    """The regression and its treatment paths; refuses what the formulas do not cover."""
+    f = fitted(est, None, what)
+    design, p = f.design, f.projection
+    if p.weights is not None or len(p.codes) > 1 or p.rank != design.n_units + design.n_periods - 1:
+        raise DesignError(f"{what} is for unweighted regressions with unit and period effects only")
+    if design.n != design.n_units * design.n_periods:
+        raise DesignError(
+            f"{what} needs a complete panel: {design.n_units} units × {design.n_periods} periods are "
+            f"{design.n_units * design.n_periods} rows, {design.n} are there. Keep the units observed throughout, "
+            "or use g.randomization_test"
+        )
+    return f, treatment_paths(design)
+
+
+def _stored(positions: Any, width: int, n: int, columns: str, pool: str) -> np.ndarray:
+    chosen = np.asarray(positions, dtype=np.int64)
+    if chosen.ndim != 2 or chosen.shape[1] != width:
+        raise DesignError(f"positions must have {width} columns, one per {columns}; got shape {chosen.shape}")
+    if chosen.min() < 0 or chosen.max() >= n:
+        raise DesignError(f"positions must lie between 0 and {n - 1} ({pool})")
+    return chosen
+
+
+def _sizes(size: Any, design: Any) -> np.ndarray:
+    """Sizes in the order of units; every problem in one message."""
+    if not isinstance(size, pd.Series):
+        raise DesignError(f'size= is a Series by unit: df.groupby({design.unit_name!r})["population"].mean()')
+    if not size.index.is_unique:
+        raise DesignError("size= has repeated unit labels")
+    values = size.reindex(design.unit_labels).to_numpy(dtype=float, na_value=np.nan)
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        names = [str(u) for u in design.unit_labels[bad][:8]]
+        raise DesignError(f"size= is missing or not positive for {int(bad.sum())} units: {', '.join(names)}")
+    return values
