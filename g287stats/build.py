@@ -15,6 +15,7 @@ from g287stats.errors import SourceError
 
 STEPS = (  # in the order in which rooms build on one another
     ("geography", "g287stats.geography"),
+    ("agreements", "g287stats.agreements.build"),
     ("population", "g287stats.outcomes.population"),
     ("fbi_table10", "g287stats.outcomes.fbi_table10"),
     ("fbi_msa", "g287stats.outcomes.fbi_msa"),

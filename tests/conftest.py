@@ -2,11 +2,16 @@
 
 import os
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # helpers beside the tests, also in an installed wheel
+_HERE = Path(__file__).parent
+sys.path.insert(0, str(_HERE))  # helpers beside the tests, also in an installed wheel …
+_package = types.ModuleType("tests")  # … and as tests.helper
+_package.__path__ = [str(_HERE)]
+sys.modules.setdefault("tests", _package)
 
 MARKERS = {
     "private_data": "needs the raw inputs, named by the environment variable G287STATS_SOURCES",

@@ -6,7 +6,7 @@ import pytest
 
 from g287stats.did.diagnostics import bacon, cohort_sizes, twfe_weights
 from g287stats.errors import DesignError, IdentificationError
-from tests.reference_did import agree, expected, load_panel
+from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 

@@ -7,7 +7,7 @@ import pytest
 from g287stats.did.lp_did import lp_did
 from g287stats.errors import DesignError, IdentificationError
 from tests.did.simulated import covers, staggered
-from tests.reference_did import agree, expected, load_panel
+from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 

@@ -7,7 +7,7 @@ from scipy import optimize
 
 from g287stats.did.synthetic import simplex_least_squares, synthetic_control, synthetic_did
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from tests.reference_did import agree, expected, load_panel
+from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 FITS = {
