@@ -107,8 +107,8 @@ def load_rtci_reports(
     )
     frame["reported"] = frame[counts].notna().any(axis=1)
     by_name = _cities() if agencies is None else agencies
-    named = attach_counties(frame["agency"], by_name, "label, as 'Abilene, TX'")
-    frame["county_fips"] = named.where(named.notna(), frame["agency"].map(_county_in_label))
+    placed = attach_counties(frame["agency"], by_name, "label, as 'Abilene, TX'")
+    frame["county_fips"] = placed.where(placed.notna(), frame["agency"].map(_county_in_label))
     frame["population"] = float("nan")
     flow.append(FlowStep("agency-months with a figure", int(frame["reported"].sum()), "every figure empty"))
     return AgencyReports(
