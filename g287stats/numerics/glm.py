@@ -15,6 +15,11 @@ DECREMENT = 1e-9
 """Convergence: the last step's squared length in units of the coefficients' own standard errors. Newton's method
 converges quadratically, so the distance left after that step is of the order of this number itself."""
 
+CERTAIN = 1e-6
+"""Separated: the treated are fitted as treated with certainty, up to this share of them …"""
+FLAT = 1e-9
+"""… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian)."""
+
 MAX_ITERATIONS = 60
 BLOCK = 1 << 16
 """Elements of one temporary array; small enough to stay in cache."""
@@ -28,14 +33,11 @@ class Logits:
     ----------
     coef
         (K, p) coefficients.
-    hessian
-        (K, p, p), the sum of w p(1−p) x x' (minus the Hessian of the log likelihood), before the last small step.
     separated
         (K,) True where no finite maximum exists: some combination of covariates tells the two groups apart.
     """
 
     coef: np.ndarray
-    hessian: np.ndarray
     separated: np.ndarray
 
 
@@ -121,8 +123,8 @@ def shared_logits(
         coef[k], hessian[k], separated[k] = logit(x[:, members], success, w[members])
     lost = total[:, 0].copy()
     lost -= np.bincount(case, _sigmoid(np.einsum("jp,pj->j", coef[case], treated_x)) * treated_w, n_cases)
-    separated |= (lost < 1e-6 * total[:, 0]) | deficient(hessian, 1e-9)
-    return Logits(coef, hessian, separated)
+    separated |= (lost < CERTAIN * total[:, 0]) | deficient(hessian, FLAT)
+    return Logits(coef, separated)
 
 
 def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
@@ -156,7 +158,8 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
         coef = coef + size * step[0]
         current = value(coef)
         if decrement < DECREMENT**2:  # alone, one more step costs nothing and leaves the Hessian exact
-            return coef, h, bool(deficient(h[None], 1e-9)[0])
+            lost = (w * success) @ (1 - _sigmoid(coef @ x))
+            return coef, h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * ((w * success).sum()))
     return coef, h, True
 
 

@@ -1,0 +1,446 @@
+"""Group-time effects: a case by hand, what must not matter, what must be recovered, what is refused."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from g287stats.did.group_time import att_gt
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from tests import reference_did as reference
+
+KEYS = {"unit": "county", "time": "year", "cohort": "g"}
+ROOT = Path(__file__).parents[2]
+
+
+def quiet(frame, outcome="y", **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DesignWarning)
+        return att_gt(frame, outcome, **{**KEYS, **options})
+
+
+def panel(n=40, periods=7, seed=1, noise=1.0, cohorts=(2003, 2004, 2006)):
+    """Counties 'c000' …; cohorts drawn with odds that depend on x; effect 1 + 0.5 e + 0.1 (g − 2003); x matters."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    g = np.full(n, np.nan)
+    picked = np.argsort(-(0.5 * x + rng.gumbel(size=n)))[: n // 2]
+    g[picked] = np.resize(cohorts, n // 2)
+    year = 2000 + np.arange(periods)
+    t = np.arange(periods)[None, :]
+    effect = np.where(year >= g[:, None], 1 + 0.5 * (year - g[:, None]) + 0.1 * (g[:, None] - 2003), 0.0)
+    y = rng.normal(size=(n, 1)) + 0.3 * t + 0.2 * x[:, None] * t + effect + noise * rng.normal(size=(n, periods))
+    return pd.DataFrame(
+        {
+            "county": np.repeat([f"c{i:03d}" for i in range(n)], periods),
+            "state": np.repeat([f"s{i % 8}" for i in range(n)], periods),
+            "year": np.tile(year, n),
+            "g": np.repeat(g, periods),
+            "x": np.repeat(x, periods),
+            "z": rng.normal(size=n * periods),
+            "w": np.repeat(rng.uniform(0.5, 2, size=n), periods),
+            "y": y.ravel(),
+        }
+    )
+
+
+# ---- by hand ---------------------------------------------------------------------------------------------------------
+def test_six_counties_by_hand():
+    """Three periods; a, b treated in 2; c in 3; d, e, f never.
+
+             1   2   3      2−1  3−1  3−2
+        a    1   5   7       4    6    2
+        b    3   5  10       2    7    5
+        c    2   3   9       1    7    6
+        d    0   1   1       1    1    0
+        e    4   4   6       0    2    2
+        f    1   3   4       2    3    1
+
+    Controls never treated, varying base:
+        att(2,2) = mean(4, 2) − mean(1, 0, 2) = 3 − 1 = 2
+        att(2,3) = mean(6, 7) − mean(1, 2, 3) = 6.5 − 2 = 4.5      (base 1)
+        att(3,2) = 1 − 1 = 0                                       (base 1: a lead)
+        att(3,3) = 6 − mean(0, 2, 1) = 5                           (base 2)
+    Not yet treated: c is a control for cohort 2 in period 2, not in period 3:
+        att(2,2) = 3 − mean(1, 1, 0, 2) = 2
+    Influence of att(2,2), never treated: (Δ − mean)/group size, sign − for controls:
+        a (4−3)/2 = ½, b −½, d −(1−1)/3 = 0, e −(0−1)/3 = ⅓, f −⅓;  se² = ½ + 2/9 = 13/18
+    Shares 2/6 and 1/6: simple = (2·2 + 2·4.5 + 1·5)/5 = 18/5
+    Event time 0: (2·2 + 1·5)/3 = 3; 1: 4.5; −1: 0; overall of events = (3 + 4.5)/2 = 3.75
+    Cohort 2: 3.25, cohort 3: 5, overall (2·3.25 + 5)/3 = 23/6
+    Calendar 2: 2, calendar 3: (2·4.5 + 5)/3 = 14/3, overall 10/3
+    """
+    y = {"a": (1, 5, 7), "b": (3, 5, 10), "c": (2, 3, 9), "d": (0, 1, 1), "e": (4, 4, 6), "f": (1, 3, 4)}
+    g = {"a": 2, "b": 2, "c": 3}
+    rows = [(k, t + 1, g.get(k), v) for k, series in y.items() for t, v in enumerate(series)]
+    frame = pd.DataFrame(rows, columns=["county", "year", "g", "y"])
+    gt = att_gt(frame, "y", **KEYS)
+    assert gt.params.to_dict() == pytest.approx({"att(2,2)": 2, "att(2,3)": 4.5, "att(3,2)": 0, "att(3,3)": 5})
+    np.testing.assert_allclose(gt.influence.psi[:, 0], [0.5, -0.5, 0, 0, 1 / 3, -1 / 3], atol=1e-15)
+    assert gt.se["att(2,2)"] == pytest.approx(np.sqrt(13 / 18))
+    assert att_gt(frame, "y", control="notyet", **KEYS).params["att(2,2)"] == pytest.approx(2)
+    assert gt.aggregate("simple").point == pytest.approx([3.6])
+    event = gt.aggregate("event")
+    assert event.params.to_dict() == pytest.approx({"-1": 0, "0": 3, "1": 4.5})
+    assert event.overall.point == pytest.approx([3.75])
+    cohort = gt.aggregate("cohort")
+    assert cohort.params.to_dict() == pytest.approx({"2": 3.25, "3": 5})
+    assert cohort.overall.point == pytest.approx([23 / 6])
+    calendar = gt.aggregate("calendar")
+    assert calendar.params.to_dict() == pytest.approx({"2": 2, "3": 14 / 3})
+    assert calendar.overall.point == pytest.approx([10 / 3])
+    # the shares are estimated. Event time 0: θ = (P₂ 2 + P₃ 5)/(P₂ + P₃), dθ/dP₂ = (2 − 3)/½, dθ/dP₃ = (5 − 3)/½
+    share = np.array([[4, -1], [4, -1], [-2, 5], [-2, -1], [-2, -1], [-2, -1]]) / 36  # (1{g} − P_g)/6
+    psi = gt.influence.psi
+    expected = (2 * psi[:, 0] + psi[:, 3]) / 3 + share @ [-2, 4]
+    np.testing.assert_allclose(event.influence.psi[:, 1], expected, atol=1e-15)
+
+
+# ---- what must be recovered ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("method", ["dr", "reg"])
+@pytest.mark.parametrize("control", ["never", "notyet"])
+@pytest.mark.parametrize("base", ["varying", "universal"])
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+def test_noiseless_panel_returns_the_truth(method, control, base, mode):
+    frame = panel(noise=0.0)
+    if mode == "keep_unbalanced":  # levels by county are noise to repeated cross sections unless x explains them
+        frame["y"] -= frame.groupby("county")["y"].transform("first")
+    gt = quiet(frame, method=method, control=control, base=base, covariates=["x"], panel=mode)
+    labels = gt.labels
+    truth = np.where(labels["event_time"] >= 0, 1 + 0.5 * labels["event_time"] + 0.1 * (labels["cohort"] - 2003), 0)
+    np.testing.assert_allclose(gt.point, truth, atol=1e-10)
+
+
+def test_time_varying_covariates_are_read_in_the_base_period():
+    """Every cell against the plain formulas of the reference implementation with x of the base period."""
+    spec = importlib.util.spec_from_file_location("direct", ROOT / "tests/reference/did/direct.py")
+    direct = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(direct)
+    frame = panel(n=60, seed=5)
+    for base in ("varying", "universal"):
+        gt = quiet(frame, covariates=["x", "z"], control="notyet", base=base, weights="w")
+        wide = {k: frame.pivot(index="county", columns="year", values=k) for k in ("y", "x", "z")}
+        g = frame.groupby("county")["g"].first().to_numpy()
+        w = frame.groupby("county")["w"].first().to_numpy()
+        for row, att, psi in zip(gt.labels.itertuples(), gt.point, gt.influence.psi.T):
+            if row.reference:
+                continue
+            b = row.cohort - 1 if row.time >= row.cohort or base == "universal" else row.time - 1
+            use = (g == row.cohort) | ~(g <= max(row.time, b))
+            x = np.column_stack([np.ones(len(g)), wide["x"][b], wide["z"][b]])[use]
+            dy = (wide["y"][row.time] - wide["y"][b]).to_numpy()[use]
+            value, influence = direct.did_2x2(dy, (g[use] == row.cohort) * 1.0, x, w[use], "dr")
+            assert att == pytest.approx(value, abs=1e-10)
+            np.testing.assert_allclose(psi[use], influence / use.sum(), atol=1e-10)
+            assert (psi[~use] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["dr", "ipw", "reg"])
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+def test_influence_is_the_derivative_in_each_units_weight(method, mode):
+    """Infinitesimal jackknife of cells and of aggregates with estimated shares: ψ_i = w_i ∂θ/∂w_i."""
+    frame = panel(n=30, seed=3)
+    if mode == "keep_unbalanced":
+        frame = frame.drop(frame.index[[3, 50, 120]])
+    options = {"method": method, "control": "notyet", "covariates": ["x"], "weights": "w", "panel": mode}
+    gt = quiet(frame, **options)
+    kinds = ("event", "simple", "cohort", "calendar")
+
+    def everything(estimate):
+        parts = [estimate, *(estimate.aggregate(k) for k in kinds)]
+        return [*parts, *(p.overall for p in parts if p.overall is not None)]
+
+    influence = np.hstack([e.influence.psi for e in everything(gt)])
+    h = 1e-5
+    for position, name in list(enumerate(sorted(frame["county"].unique())))[::7]:
+        sides = []
+        for sign in (1, -1):
+            moved = frame.copy()
+            moved.loc[moved["county"] == name, "w"] *= 1 + sign * h
+            sides.append(np.concatenate([e.point for e in everything(quiet(moved, **options))]))
+        np.testing.assert_allclose(influence[position], (sides[0] - sides[1]) / (2 * h), atol=2e-8)
+
+
+# ---- what must not matter --------------------------------------------------------------------------------------------
+OPTIONS = st.fixed_dictionaries(
+    {
+        "method": st.sampled_from(["dr", "ipw", "reg"]),
+        "control": st.sampled_from(["never", "notyet"]),
+        "base": st.sampled_from(["varying", "universal"]),
+        "covariates": st.sampled_from([(), ("x",), ("x", "z")]),
+        "weights": st.sampled_from([None, "w"]),
+        "anticipation": st.sampled_from([0, 1]),
+    }
+)
+
+
+def same(a, b, scale=1.0, atol=1e-9):
+    assert a.terms == b.terms
+    np.testing.assert_allclose(scale * a.point, b.point, atol=atol)
+    np.testing.assert_allclose(abs(scale) * a.se.to_numpy(), b.se.to_numpy(), atol=atol)
+
+
+@settings(max_examples=12, deadline=None)
+@given(options=OPTIONS, seed=st.integers(0, 10**6))
+def test_row_order_changes_no_bit(options, seed):
+    frame = panel(seed=11)
+    before = frame.copy(deep=True)
+    first = quiet(frame, cluster="state", **options)
+    second = quiet(frame.sample(frac=1, random_state=seed), cluster="state", **options)
+    pd.testing.assert_frame_equal(frame, before)
+    for a, b in ((first, second), (first.aggregate("event"), second.aggregate("event"))):
+        assert a.terms == b.terms
+        assert (a.point == b.point).all()
+        np.testing.assert_array_equal(a.se.to_numpy(), b.se.to_numpy())
+        np.testing.assert_array_equal(a.bands().to_numpy(), b.bands().to_numpy())
+
+
+@settings(max_examples=12, deadline=None)
+@given(options=OPTIONS, scale=st.floats(0.01, 100), constant=st.floats(-1e3, 1e3))
+def test_scale_constants_and_names(options, scale, constant):
+    frame = panel(seed=12)
+    first = quiet(frame, **options)
+    other = frame.copy()
+    other["y"] = scale * other["y"] + constant + 50 * other["state"].str[1:].astype(int)  # any constant by county
+    same(first, quiet(other, **options), scale=scale, atol=1e-8 * max(1, scale))
+    other = frame.copy()
+    other["county"] = other["county"].map(lambda name: f"z{999 - int(name[1:])}")
+    same(first, quiet(other, **options))
+    other = frame.copy()
+    other["x"], other["z"], other["w"] = 3 - 20 * other["x"], 7 + other["z"] + other["x"], 5 * other["w"]
+    if options["covariates"] != ("z",):
+        same(first, quiet(other, **options))
+    other = frame.copy()
+    other["year"], other["g"] = other["year"] - 1900, other["g"] - 1900
+    np.testing.assert_allclose(first.point, quiet(other, **options).point, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["dr", "ipw", "reg"])
+def test_a_county_counted_twice_is_a_weight_of_two(method):
+    frame = panel(seed=13)
+    twice = frame["county"].isin(["c000", "c007", "c023"])
+    copy = frame[twice].assign(county=lambda d: d["county"] + "copy")
+    frame["two"] = np.where(twice, 2.0, 1.0)
+    a = quiet(pd.concat([frame, copy]), method=method, covariates=["x"])
+    b = quiet(frame, method=method, covariates=["x"], weights="two")
+    np.testing.assert_allclose(a.point, b.point, atol=1e-10)
+    for kind in ("event", "simple", "cohort", "calendar"):
+        np.testing.assert_allclose(a.aggregate(kind).point, b.aggregate(kind).point, atol=1e-10)
+
+
+def test_without_covariates_the_methods_are_one():
+    frame = panel(seed=14)
+    same(quiet(frame, method="dr"), quiet(frame, method="ipw"), atol=1e-14)
+    same(quiet(frame, method="dr"), quiet(frame, method="reg"), atol=1e-14)
+
+
+def test_base_period_moves_leads_only():
+    frame = panel(seed=15)
+    a = quiet(frame, covariates=["x"])
+    b = quiet(frame, covariates=["x"], base="universal")
+    after = a.labels.loc[a.labels["event_time"] >= 0, "term"].tolist()
+    np.testing.assert_allclose(a.params[after], b.params[after], atol=1e-12)
+    event = b.aggregate("event")
+    assert event.reference == (-1,)
+    assert event.params["-1"] == 0
+    assert np.isnan(event.se["-1"])
+    assert set(b.reference) == {f"att({g},{g - 1})" for g in (2003, 2004, 2006)}
+
+
+def test_hash_seed_changes_no_bit():
+    script = """
+import numpy as np, pandas as pd
+from g287stats.did.group_time import att_gt
+rng = np.random.default_rng(1)
+frame = pd.DataFrame({"county": np.repeat([f"c{i}" for i in range(30)], 5), "year": np.tile(range(5), 30)})
+frame["state"] = "s" + (frame.index // 20).astype(str)
+frame["g"] = np.repeat(np.resize([2, 3, np.nan], 30), 5)
+frame["x"], frame["y"] = np.repeat(rng.normal(size=30), 5), rng.normal(size=150)
+es = att_gt(frame, "y", unit="county", time="year", cohort="g", covariates=["x"], control="notyet", cluster="state")
+es = es.aggregate("event")
+print(es.point.tobytes().hex(), es.se.to_numpy().tobytes().hex(), es.bands().to_numpy().tobytes().hex())
+"""
+    outputs = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True, cwd=ROOT)
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
+
+
+def test_blocks_are_the_whole():
+    """Sums, squares and combinations formed block by block equal those of the dense array."""
+    gt = quiet(panel(seed=17), covariates=["x"], control="notyet", base="universal", cluster="state")
+    psi = gt.influence.psi
+    weights = np.random.default_rng(1).normal(size=(5, psi.shape[1]))
+    codes = gt.influence.codes("state")
+    sums = np.array([psi[codes == k].sum(axis=0) for k in range(8)])
+    np.testing.assert_allclose(gt.influence.sums(codes), sums, atol=1e-14)
+    np.testing.assert_allclose(gt.influence.sum_squares(codes), (sums**2).sum(axis=0), atol=1e-14)
+    np.testing.assert_allclose(gt.influence.combine(weights).psi, psi @ weights.T, atol=1e-13)
+    np.testing.assert_allclose(gt.cov().to_numpy(), sums.T @ sums, atol=1e-13)
+    one = np.zeros((1, psi.shape[1]))
+    one[0, 3] = 2.0
+    np.testing.assert_allclose(gt.influence.combine(one).psi[:, 0], 2 * psi[:, 3], atol=1e-15)
+
+
+# ---- the calendar ----------------------------------------------------------------------------------------------------
+def test_months_are_periods():
+    frame = panel(seed=18)
+    month = pd.period_range("2012-11", periods=7, freq="M")
+    monthly = frame.assign(
+        year=[month[y - 2000] for y in frame["year"]],
+        g=[pd.NaT if np.isnan(v) else month[int(v) - 2000] for v in frame["g"]],
+    )
+    a, b = quiet(frame), quiet(monthly)
+    np.testing.assert_array_equal(a.point, b.point)
+    assert b.terms[2] == "att(2013-02,2013-02)"
+    assert list(b.labels["event_time"]) == list(a.labels["event_time"])
+    assert b.aggregate("calendar").terms[0] == "2013-02"
+    assert b.labels["time"].dtype == "period[M]"
+
+
+def test_a_gap_keeps_its_place():
+    frame = panel(seed=19)
+    gap = frame[frame["year"] != 2002]
+    gt = quiet(gap)
+    assert "att(2003,2002)" not in gt.terms
+    wide = frame.pivot(index="county", columns="year", values="y")
+    change = (wide[2003] - wide[2001]).groupby(frame.groupby("county")["g"].first(), dropna=False).mean()
+    assert gt.params["att(2003,2003)"] == pytest.approx(change[2003] - change[np.nan])  # the base is 2001
+    assert set(gt.labels["event_time"]) == {t - g for g in (2003, 2004, 2006) for t in (2001, 2003, 2004, 2005, 2006)}
+
+
+# ---- who is left out, and what is refused ----------------------------------------------------------------------------
+def test_always_treated_and_late_counties():
+    frame = panel(seed=20)
+    frame.loc[frame["county"].isin(["c001", "c002"]), "g"] = 2000
+    frame.loc[frame["county"] == "c003", "g"] = 2050
+    with pytest.warns(DesignWarning, match=r"2 units treated from the first period on .* c001, c002"):
+        gt = att_gt(frame, "y", **KEYS)
+    assert gt.sample["n_units"] == 38
+    flow = gt.sample["flow"].set_index("step")
+    assert flow.loc["always treated", "rows"] == -14
+    assert flow.loc["kept", "rows"] == gt.sample["n_obs"] == 38 * 7
+    assert 2050 not in set(gt.labels["cohort"])
+    never = frame[~frame["county"].isin(["c001", "c002"])].assign(g=lambda d: d["g"].where(d["g"] < 2050))
+    np.testing.assert_allclose(gt.point, quiet(never).point, atol=1e-14)
+
+
+def test_counties_with_gaps_are_counted():
+    frame = panel(seed=21).drop(index=[3, 10])
+    frame.loc[20, "y"] = np.nan
+    with pytest.warns(DesignWarning, match=r"3 units not observed in every period .*keep_unbalanced.*c000, c001, c002"):
+        gt = att_gt(frame, "y", **KEYS)
+    assert gt.sample["n_units"] == 37
+    assert dict(zip(gt.sample["flow"]["step"], gt.sample["flow"]["rows"]))["not in every period"] == -18
+    kept = quiet(frame, panel="keep_unbalanced")
+    assert kept.sample["n_units"] == 40
+    assert kept.sample["n_obs"] == 40 * 7 - 3
+    with pytest.raises(DesignError, match="no county is observed in all 7 periods"):
+        quiet(frame[(frame["year"] + frame["county"].str[1:].astype(int)) % 2 == 0])
+
+
+def test_cells_without_controls_are_listed_and_left_out():
+    frame = panel(seed=22).dropna(subset=["g"])
+    with pytest.raises(IdentificationError, match='control="notyet"'):
+        quiet(frame)
+    with pytest.warns(DesignWarning, match=r"5 cohort × time cells have no controls .*\(2003,2006\)"):
+        gt = att_gt(frame, "y", control="notyet", **KEYS)
+    refused = gt.sample["refused"]
+    cells = {(2003, 2006), (2004, 2006), (2006, 2004), (2006, 2005), (2006, 2006)}  # leads of 2006: only itself is left
+    assert set(zip(refused["cohort"], refused["time"])) == cells
+    assert "att(2006,2006)" not in gt.terms
+    assert "2006" not in gt.aggregate("cohort").terms  # the last cohort is left out with its weight
+    assert gt.aggregate("cohort").overall.point == pytest.approx(gt.aggregate("cohort").point.mean())  # equal shares
+    with pytest.raises(IdentificationError, match="no unit is first treated within the panel"):
+        quiet(panel(seed=22)[lambda d: d["g"].isna()])
+
+
+def test_exits_name_counties_and_estimators():
+    frame = reference.load_panel("panel_unbalanced")
+    with pytest.raises(DesignError, match=r"treatment switches off \(18\).*switching_did") as caught:
+        quiet(frame, exit="exit_year")
+    first = sorted(frame.loc[frame["exit_year"] > 0, "county"].astype(str).unique())[0]
+    assert f": {first}, " in str(caught.value)
+    with pytest.raises(DesignError, match=r"treatment switches off \(18\).*on_exit='censor'"):
+        quiet(frame, treatment="d_on")
+    assert quiet(frame, treatment="d").point.shape == quiet(frame).point.shape
+    after = frame.assign(exit_year=np.where(frame["exit_year"] > 0, 2013, 0))
+    assert len(quiet(after, exit="exit_year").point)
+    with pytest.raises(DesignError, match="no column 'left'"):
+        quiet(frame, exit="left")
+
+
+def test_collinear_covariates_are_named():
+    frame = panel(seed=23).assign(twice=lambda d: 2 * d["x"] - 1, flat=4.0)
+    with pytest.raises(IdentificationError, match="'twice', 'flat'"):
+        quiet(frame, covariates=["x", "twice", "flat"])
+    with pytest.raises(IdentificationError, match="'twice'"):
+        quiet(frame, covariates=["x", "twice"], panel="keep_unbalanced")
+
+
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+def test_no_overlap_names_cohort_and_covariate(mode):
+    frame = panel(seed=24)
+    frame["size"] = frame["x"] + 100 * (frame["g"] == 2004)
+    with pytest.raises(
+        IdentificationError, match=r"cohort 2004 \(7 units\): no overlap .* told apart by 'size' \(9"
+    ) as e:
+        quiet(frame, covariates=["size"], panel=mode)
+    assert "cohort 2003" not in str(e.value)
+    assert len(quiet(frame, covariates=["size"], panel=mode, method="reg").point)  # regression extrapolates
+    frame["size"] = np.where(frame["g"] == 2004, 1.0, 0.0)  # quasi: an indicator of the cohort itself
+    frame["also"] = frame["x"] + frame["size"]
+    with pytest.raises(IdentificationError, match=r"cohort 2004"):
+        quiet(frame, covariates=["x", "size"], panel=mode)
+
+
+def test_single_county_cohort_is_refused_or_listed():
+    frame = reference.load_panel("panel_unbalanced")
+    options = {"covariates": ["x1", "x2"], "panel": "keep_unbalanced"}
+    with pytest.raises(IdentificationError, match=r"cohort 2011 \(1 unit\): too few units.*'x1', 'x2'"):
+        quiet(frame, **options)
+    gt = quiet(frame, on_unidentified="drop", **options)
+    assert set(gt.sample["refused"]["cohort"]) == {2011}
+    assert any("cohort 2011" in note for note in gt.notes)
+    without = quiet(frame[frame["g"] != 2011], **options)
+    same(gt, without)
+    for kind in ("simple", "event", "cohort", "calendar"):
+        same(gt.aggregate(kind), without.aggregate(kind))
+
+
+def test_overlap_is_reported():
+    gt = quiet(panel(seed=25), covariates=["x"], control="never")
+    overlap = gt.sample["overlap"].set_index("cohort")
+    assert list(overlap.index) == [2003, 2004, 2006]
+    assert ((overlap["max_propensity"] > 0.05) & (overlap["max_propensity"] < 1)).all()
+    assert ((overlap["effective_controls"] > 2) & (overlap["effective_controls"] < 20)).all()
+    plain = quiet(panel(seed=25)).sample["overlap"]
+    np.testing.assert_allclose(plain["effective_controls"], 20)
+
+
+def test_bad_input_says_what_to_type():
+    frame = panel(seed=26)
+    with pytest.raises(DesignError, match=r"weights change within units \(40\).*transform"):
+        quiet(frame.assign(w=np.arange(len(frame)) + 1.0), weights="w")
+    with pytest.raises(DesignError, match=r"cluster 'z' changes within units \(40\)"):
+        quiet(frame, cluster="z")
+    with pytest.raises(DesignError, match="control='all': choose from 'never', 'notyet'"):
+        quiet(frame, control="all")
+    with pytest.raises(DesignError, match="anticipation=-1"):
+        quiet(frame, anticipation=-1)
+    with pytest.raises(DesignError, match='cohort="'):
+        att_gt(frame, "y", unit="county", time="year")
+    with pytest.raises(DesignError, match="one period"):
+        quiet(frame[frame["year"] == 2000].assign(g=2001))
+    with pytest.raises(DesignError, match="a comparison needs two|no unit"):
+        quiet(frame[frame["year"] == 2003])
