@@ -22,6 +22,8 @@ STEPS = (  # in the order in which rooms build on one another
     ("fbi_cities", "g287stats.outcomes.fbi_cities"),
     ("california", "g287stats.outcomes.california"),
     ("maryland", "g287stats.outcomes.maryland"),
+    ("controls", "g287stats.outcomes.controls"),
+    ("policies", "g287stats.policies"),
     ("claims", "g287stats.claims.registry"),
     ("shapes", "g287stats.report.shapes"),
 )
