@@ -110,7 +110,7 @@ class Design:
         """Whether every unit is observed in every observed period."""
         return self.n == self.n_units * self.n_observed_periods
 
-    @property
+    @cached_property
     def n_observed_periods(self) -> int:
         """Number of periods with a row, gaps not counted."""
         return int((np.bincount(self.time, minlength=self.n_periods) > 0).sum())
@@ -136,15 +136,17 @@ class Design:
         for level, codes in self.clusters.items():
             if level == self.unit_name:
                 out[level] = np.arange(self.n_units)
-            elif _steady(self.unit, codes).all():
-                out[level] = codes[np.flatnonzero(np.r_[True, self.unit[1:] != self.unit[:-1]])]
+            elif self.fixed_in_units(codes):
+                at_unit = np.empty(self.n_units, dtype=codes.dtype)
+                at_unit[self.unit] = codes
+                out[level] = at_unit
             else:
                 out[level] = None
         return out
 
     def fixed_in_units(self, values: np.ndarray) -> bool:
         """Whether a variable by row (n,) takes one value in every unit."""
-        return bool(_steady(self.unit, values).all())
+        return not _moves(self.unit, values).any()
 
     def restrict(self, keep: np.ndarray, reason: str) -> Design:
         """Return the design on the rows ``keep`` (boolean), the others counted in ``flow`` under ``reason``.
@@ -257,6 +259,8 @@ def prepare(
         raise DesignError(f"design for {outcome!r}: the frame has no rows")
     values = {c: _numeric(frame[c], c, problems) for c in dict.fromkeys(numeric)}
     for key in (unit, time):
+        if frame[key].dtype.kind in "iu" and isinstance(frame[key].dtype, np.dtype):
+            continue
         gone = frame[key].isna().to_numpy()
         if gone.any():
             rows = np.flatnonzero(gone).tolist()
@@ -283,8 +287,9 @@ def prepare(
         if infinite.any():
             remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
             problems.add(f"infinite values in {name!r}", where(infinite), remedy)
-    again = np.r_[False, (unit_codes[1:] == unit_codes[:-1]) & (positions[1:] == positions[:-1])]
+    again = _same(unit_codes) & _same(positions)
     if again.any():
+        again = np.r_[False, again]
         remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
         problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
     for positive in filter(None, (weights, exposure)):
@@ -293,7 +298,7 @@ def prepare(
     cohort_position = None
     if cohort:
         cohort_position = ordered(_cohorts(frame[cohort], cohort, origin, problems, notes, frame[unit]))
-        moving = np.unique(unit_codes[~_steady(unit_codes, cohort_position)])
+        moving = np.unique(unit_codes[1:][_moves(unit_codes, cohort_position)])
         if len(moving):
             remedy = "The cohort is the first treated period of the unit and the same in all its rows"
             problems.add(f"cohort {cohort!r} changes within units", offered[moving], remedy)
@@ -313,16 +318,17 @@ def prepare(
     everything = bool(keep.all())
 
     def taken(array: np.ndarray) -> np.ndarray:
-        return np.array(array) if everything else array[keep]
+        return array if everything else array[keep]
 
-    present = np.bincount(unit_codes[keep], minlength=len(offered)) > 0
+    present = np.bincount(taken(unit_codes), minlength=len(offered)) > 0
     unit_labels = offered[present]
     if len(unit_labels) < len(offered):
         notes.append(f"{len(offered) - len(unit_labels)} of {len(offered)} units have no complete row")
-    unit_sorted = (np.cumsum(present) - 1)[taken(unit_codes)]
+    unit_sorted = unit_codes if everything else (np.cumsum(present) - 1)[unit_codes[keep]]
     pos = taken(positions)
     first, last = int(pos.min()), int(pos.max())
-    hole = np.flatnonzero(np.bincount(pos - first) == 0)
+    pos = pos - first
+    hole = np.flatnonzero(np.bincount(pos) == 0)
     if len(hole):
         shown = ", ".join(str(origin.label(first + p)) for p in hole[:8])
         notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {shown}")
@@ -342,7 +348,7 @@ def prepare(
     for name in clusters:
         if name != unit:
             levels[name] = _dense(taken(ordered(coded[name][0])))
-            moving = np.unique(unit_sorted[~_steady(unit_sorted, levels[name])])
+            moving = np.unique(unit_sorted[1:][_moves(unit_sorted, levels[name])])
             if len(moving) and name != time:
                 names = ", ".join(str(u) for u in unit_labels[moving[:8]])
                 notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
@@ -362,7 +368,7 @@ def prepare(
         time_name=time,
         y=taken(values[outcome]),
         unit=unit_sorted,
-        time=pos - first,
+        time=pos,
         unit_labels=pd.Index(unit_labels, name=unit),
         calendar=pd.Index([origin.label(p) for p in range(first, last + 1)], name=time),
         cohort=cohort_units,
@@ -383,7 +389,7 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
     """Codes of a column in the sorted order of its labels (missing: −1), and the labels."""
     if column.dtype.kind in "iu" and isinstance(column.dtype, np.dtype):
         values = column.to_numpy()
-        heads = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+        heads = np.r_[0, np.flatnonzero(~_same(values)) + 1]
         if len(heads) <= len(values) // 2:
             codes, found = pd.factorize(values[heads], sort=True)
             return np.repeat(codes.astype(np.int64), np.diff(np.r_[heads, len(values)])), pd.Index(found)
@@ -393,15 +399,20 @@ def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
 
 def _sorting(unit: np.ndarray, time: np.ndarray) -> np.ndarray | None:
     """Row order by unit and time, or None when the rows are in it."""
-    start = int(time.min())
-    key = unit * (int(time.max()) - start + 1) + (time - start)
-    return None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
+    same = _same(unit)
+    if ((unit[1:] > unit[:-1]) | (same & (time[1:] >= time[:-1]))).all():
+        return None
+    return np.lexsort((time, unit))
 
 
-def _steady(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Whether each row (sorted by unit) has the value of its unit's first row: boolean (n,)."""
-    heads = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
-    return values == np.repeat(values[heads], np.diff(np.r_[heads, len(unit)]))
+def _same(values: np.ndarray) -> np.ndarray:
+    """Whether each row but the first equals the row before it: boolean (n − 1,)."""
+    return values[1:] == values[:-1]
+
+
+def _moves(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether a variable changes from the row before within the same unit (rows sorted by unit): (n − 1,)."""
+    return ~_same(values) & _same(unit)
 
 
 def _dense(codes: np.ndarray) -> np.ndarray:
@@ -426,7 +437,7 @@ class _Origin:
 def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
     """Return the column as float64 with NaN for missing; non-numeric cells are a problem."""
     if column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=float, na_value=np.nan)
+        return column.to_numpy(dtype=float, na_value=np.nan, copy=True)
     converted = pd.to_numeric(column, errors="coerce")
     bad = converted.isna() & column.notna()
     if bad.any():
@@ -450,13 +461,18 @@ def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndar
         number = column.to_numpy(dtype=np.int64)
     else:
         number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if np.isnan(number).any() or (number != np.round(number)).any():
+    if number.dtype.kind == "f" and (np.isnan(number).any() or (number != np.round(number)).any()):
         remedy = "Time is an integer that counts periods (a year), or a pandas Period"
         bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
         problems.add(f"{name!r} is not a calendar", bad, remedy)
         return np.zeros(len(column), dtype=np.int64), _Origin(None)
-    whole = number.astype(np.int64)
-    if (whole > 9999).all() and (whole < 999999).all() and ((whole % 100 >= 1) & (whole % 100 <= 12)).all():
+    whole = number.astype(np.int64, copy=False)
+    if (
+        len(whole)
+        and whole.min() > 9999
+        and (whole < 999999).all()
+        and ((whole % 100 >= 1) & (whole % 100 <= 12)).all()
+    ):
         remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
         problems.add(f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy)
     return whole, _Origin(None)

@@ -179,12 +179,17 @@ def regress(
     names = tuple(n for b in (*factors, *dense) for n in b.names)
     columns = [b.columns for b in dense if b.columns is not None]
     try:
-        fit = least_squares(
-            projection, y, np.hstack(columns) if columns else None, [b.factor for b in factors if b.factor is not None]
-        )
+        fit = least_squares(projection, y, side_by_side(columns), [b.factor for b in factors if b.factor is not None])
     except Collinear as problem:
         raise IdentificationError(_collinear(design, names, problem)) from None
     return Regression(design, projection, fit, names, y, int(unit_trends))
+
+
+def side_by_side(columns: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Dense regressors as one array, or None."""
+    if len(columns) <= 1:
+        return columns[0] if columns else None
+    return np.hstack(columns)
 
 
 def absorb_design(design: Design, *, weights: np.ndarray | None = None, unit_trends: bool = False) -> Projection:

@@ -292,7 +292,7 @@ def _prepare(
 
 def _switching(design: Design, dose: np.ndarray) -> list[str]:
     """Note when a treatment falls within units: the coefficient then mixes starting and ending."""
-    falls = np.flatnonzero((np.diff(dose) < 0) & (np.diff(design.unit) == 0))
+    falls = np.flatnonzero((dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1]))
     units = np.unique(design.unit[falls])
     if not len(units):
         return []

@@ -79,7 +79,7 @@ class LeastSquares:
             for j, lam in enumerate(self.factor_effects.levels):
                 out[:, :q] -= p.unit_level(e, j) @ lam
         for j in range(self.dense.shape[1]):
-            out[:, q + j] = p._unit_sums(e * self.dense[:, j])
+            out[:, q + j] = p.unit_products(e, self.dense[:, j])
         return out
 
     def unit_influence(self) -> np.ndarray:
@@ -147,12 +147,11 @@ def least_squares(
     floor = np.r_[np.full(q, 1e-10), np.full(p, 1e-18)] * size
     bread = _inverse(gram, floor, tolerance)
     beta = bread @ rhs
-    residual = y_left
-    if p:
-        residual = residual - z @ beta[q:]
+    for j in range(p):
+        y_left -= z[:, j] * beta[q + j]
     if q:
-        residual = residual - projection.residualize(_factor_fit(factors, beta[:q], projection.n))
-    return LeastSquares(projection, factors, z, beta, bread, residual, effects)
+        y_left -= projection.residualize(_factor_fit(factors, beta[:q], projection.n))
+    return LeastSquares(projection, factors, z, beta, bread, y_left, effects)
 
 
 def _inverse(gram: np.ndarray, floor: np.ndarray, tolerance: float) -> np.ndarray:

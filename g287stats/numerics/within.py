@@ -105,12 +105,21 @@ class Projection:
         self.unit, self.codes, self.n_units, self.sizes, self.weights = unit, codes, n_units, sizes, weights
         self.n = len(unit)
         self._grid = _is_grid(unit, codes[0], n_units, sizes[0])
-        mass = self._unit_sums(np.ones(self.n) if weights is None else weights)
+        mass = self._counts(None) if weights is None else self._unit_sums(weights)
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
         self._slopes = None if trends is None else _UnitSlopes(self, trends)
         self._factorise()
+
+    def _counts(self, effect: int | None) -> np.ndarray:
+        """Rows by level of an effect (None: by unit)."""
+        if self._grid and effect is None:
+            return np.full(self.n_units, float(self.sizes[0]))
+        if self._grid and effect == 0:
+            return np.full(self.sizes[0], float(self.n_units))
+        codes, size = (self.unit, self.n_units) if effect is None else (self.codes[effect], self.sizes[effect])
+        return np.bincount(codes, minlength=size).astype(float)
 
     # ---- sums over units and levels -----------------------------------------------------------------------------
     def _weighted(self, values: np.ndarray) -> np.ndarray:
@@ -121,6 +130,13 @@ class Projection:
         if self._grid:
             return values.reshape(self.n_units, -1).sum(axis=1)
         return np.bincount(self.unit, values, self.n_units)
+
+    def unit_products(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Sum the products of two (n,) arrays by unit: (N,)."""
+        if self._grid:
+            shape = (self.n_units, self.sizes[0])
+            return np.einsum("ij,ij->i", a.reshape(shape), b.reshape(shape))
+        return np.bincount(self.unit, a * b, self.n_units)
 
     def _level_sums(self, values: np.ndarray, effect: int) -> np.ndarray:
         """Sum an (n,) array by level of one effect: (L,)."""
@@ -150,8 +166,10 @@ class Projection:
 
     # ---- factorisation ------------------------------------------------------------------------------------------
     def _factorise(self) -> None:
-        ones = np.ones(self.n) if self.weights is None else self.weights
-        self.level_weight = tuple(self._level_sums(ones, j) for j in range(len(self.codes)))
+        self.level_weight = tuple(
+            self._counts(j) if self.weights is None else self._level_sums(self.weights, j)
+            for j in range(len(self.codes))
+        )
         main = int(np.argmax(self.sizes))
         self._main, self._rest = main, tuple(j for j in range(len(self.codes)) if j != main)
         flat = self._grid and main == 0 and self._slopes is None and self._constant_in_unit()
@@ -260,11 +278,11 @@ class Projection:
     @cached_property
     def singletons(self) -> np.ndarray:
         """Codes of units observed once; their own effect fits them exactly."""
-        return np.flatnonzero(np.bincount(self.unit, minlength=self.n_units) == 1)
+        return np.flatnonzero(self._counts(None) == 1)
 
     def level_singletons(self, effect: int = 0) -> np.ndarray:
         """Codes of levels of an effect observed once."""
-        return np.flatnonzero(np.bincount(self.codes[effect], minlength=self.sizes[effect]) == 1)
+        return np.flatnonzero(self._counts(effect) == 1)
 
     @cached_property
     def flat_units(self) -> np.ndarray:
@@ -331,27 +349,31 @@ class Projection:
         columns = np.asarray(a, dtype=float)
         if columns.ndim == 1:
             return self._residual(columns)
+        if columns.shape[1] == 1:
+            return self._residual(np.ascontiguousarray(columns[:, 0]))[:, None]
         out = np.empty(columns.shape, order="F")
         for j in range(columns.shape[1]):
             out[:, j] = self._residual(np.ascontiguousarray(columns[:, j]))
         return out
 
-    def _off_units(self, a: np.ndarray) -> np.ndarray:
-        mean = self._unit_sums(self._weighted(a)) * self._scale**2
-        out = (a.reshape(self._shape) - self._take_unit(mean)).reshape(-1)
-        if self._slopes is not None:
-            for q in self._slopes.q:
-                out -= q * self._unit_sums(self._weighted(out) * q)[self.unit]
-        return out
-
     def _residual(self, a: np.ndarray) -> np.ndarray:
-        out = self._off_units(a)
-        w = self._weighted(out)
-        levels = self.solve_levels(tuple(self._level_sums(w, j)[:, None] for j in range(len(self.codes))))
-        shaped = out.reshape(self._shape)
-        for j, lam in enumerate(levels):
-            shaped -= self._take_level(lam[:, 0], j)
-        return self._off_units(out)
+        solved = self.solve(self._moments([self._weighted(a)]))
+        shaped = a.reshape(self._shape)
+        out = shaped - self._take_unit(solved.unit[0, :, 0] * self._scale)
+        if self._slopes is not None:
+            for q, c in zip(self._slopes.q, solved.unit[1:, :, 0]):
+                out -= (q * c[self.unit]).reshape(self._shape)
+        for j, lam in enumerate(solved.levels):
+            out -= self._take_level(lam[:, 0], j)
+        return out.reshape(-1)
+
+    def _moments(self, columns: list[np.ndarray]) -> Moments:
+        """Sums over the effects of weighted columns, each (n,), on the sample's rows."""
+        by_unit = [[self._unit_sums(w) * self._scale for w in columns]]
+        if self._slopes is not None:
+            by_unit += [[self._unit_sums(w * q) for w in columns] for q in self._slopes.q]
+        levels = (np.column_stack([self._level_sums(w, j) for w in columns]) for j in range(len(self.codes)))
+        return Moments(np.stack([np.column_stack(u) for u in by_unit]), tuple(levels))
 
     def solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Solve ``S x = b`` for right-hand sides already off the units, per effect (L_j, k).
@@ -376,12 +398,8 @@ class Projection:
     # ---- coefficients, for prediction outside the sample ----------------------------------------------------------
     def coefficients(self, a: np.ndarray) -> Coefficients:
         """Coefficients of the effects in the regression of ``a``, (n,) or (n, k), on them."""
-        columns = [self._weighted(np.ascontiguousarray(c)) for c in np.asarray(a, dtype=float).reshape(self.n, -1).T]
-        scaled = [[self._unit_sums(w) * self._scale for w in columns]]
-        if self._slopes is not None:
-            scaled += [[self._unit_sums(w * q) for w in columns] for q in self._slopes.q]
-        levels = (np.column_stack([self._level_sums(w, j) for w in columns]) for j in range(len(self.codes)))
-        return self.solve(Moments(np.stack([np.column_stack(s) for s in scaled]), tuple(levels)))
+        columns = np.asarray(a, dtype=float).reshape(self.n, -1).T
+        return self.solve(self._moments([self._weighted(np.ascontiguousarray(c)) for c in columns]))
 
     def gather(
         self,
