@@ -101,7 +101,9 @@ def keep(name: str, parts: Sequence[Part], url: str = "") -> list[Kept]:
     """
     folder = user_data_dir() / name
     folder.mkdir(parents=True, exist_ok=True)
+    before = kept(name)
     staging = Path(tempfile.mkdtemp(prefix=".adding-", dir=folder))
+    moved: list[Path] = []
     try:
         new: list[Kept] = []
         for part in parts:
@@ -121,17 +123,25 @@ def keep(name: str, parts: Sequence[Part], url: str = "") -> list[Kept]:
                     url=url,
                 )
             )
-        for part, record in zip(parts, new, strict=True):
-            os.replace(staging / f"{part.key}.parquet", folder / record.file)
-        before = kept(name)
+        for record in new:
+            target = folder / record.file
+            if not target.exists():
+                moved.append(target)
+            os.replace(staging / f"{record.key}.parquet", target)
         _write_manifest(name, before | {k.key: k for k in new})
-        named = {k.file for k in kept(name).values()}
-        for old in before.values():
-            if old.file not in named:
-                (folder / old.file).unlink(missing_ok=True)
-        return new
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    named = {k.file for k in kept(name).values()}
+    for old in before.values():
+        if old.file not in named:
+            (folder / old.file).unlink(missing_ok=True)
+    return new
 
 
 def _write_manifest(name: str, parts: Mapping[str, Kept]) -> None:

@@ -44,6 +44,11 @@ VOCABULARY: dict[str, dict[str, str]] = {
         "unit": "share, 0 to 1",
         "description": "Share of the county behind the counts; 0 where nothing was reported, missing where unknown",
     },
+    "coverage_of": {
+        "title": "What coverage is the share of",
+        "unit": "months, residents",
+        "description": "months: agencies' months reported, by residents; residents: covered over all residents",
+    },
     "imputed": {
         "title": "Imputed",
         "unit": "none, producer, unknown",
@@ -102,7 +107,8 @@ def apply_coverage(
     A cell is low when the share in column ``coverage`` is below ``min_coverage`` or unknown. ``"error"`` raises
     :class:`CoverageError` naming the cells, ``"drop"`` removes and lists them, ``"keep"`` lists them only.
     ``min_coverage=None`` asks for nothing: every row is kept and nothing is listed. ``names`` maps county
-    codes to names for messages; ``what`` is what the share is a share of.
+    codes to names for messages; ``what`` is what the share is a share of, unless a column ``coverage_of`` says it
+    cell by cell.
     """
     if on_low_coverage not in ("error", "drop", "keep"):
         raise DesignError(f"on_low_coverage={on_low_coverage!r}; it is one of 'error', 'drop', 'keep'")
@@ -133,16 +139,20 @@ def apply_coverage(
     return CoverageResult(kept, low)
 
 
+_WORDS = {"months": "of the county's agencies reported", "residents": "of the county's residents are covered"}
+
+
 def _reasons(rows: pd.DataFrame, share: pd.Series, what: str) -> list[str]:
     doubt = rows["doubt"].fillna("").astype(str) if "doubt" in rows else pd.Series("", index=rows.index)
+    words = rows["coverage_of"].map(_WORDS).fillna(what) if "coverage_of" in rows else pd.Series(what, index=rows.index)
     out = []
-    for value, why in zip(share, doubt, strict=True):
+    for value, why, text in zip(share, doubt, words, strict=True):
         if math.isnan(value):
             out.append("coverage unknown")
         elif value == 0:
             out.append(f"nothing reported{f' ({why})' if why else ''}")
         else:
-            out.append(f"{100 * value:.1f} % {what}")
+            out.append(f"{100 * value:.1f} % {text}")
     return out
 
 

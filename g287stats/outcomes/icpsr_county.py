@@ -126,7 +126,7 @@ def load_icpsr_county(
     flow.append(FlowStep("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 and CPOPCRIM > 0"))
     columns = [
         "county_fips", "year", *named, "population", "arrest_population", "agencies_reporting", "covind", "coverage",
-        "usable", "imputed", "break_in_series", "doubt",
+        "coverage_of", "usable", "imputed", "break_in_series", "doubt",
     ]  # fmt: skip
     return OutcomeTable(
         name="icpsr_county",
@@ -343,17 +343,16 @@ def _coverage(frame: pd.DataFrame, of: CoverageOf) -> pd.DataFrame:
     )
     share = (out["population"].astype("float64") / out["_residents"].astype("float64")).clip(upper=1.0)
     share = share.mask(~out["usable"].astype(bool), 0.0)
-    if of == "residents":
-        out["coverage"] = share
-    elif of == "both":
-        out["coverage"] = np.fmin(out["coverage"], share)
+    lower = share < out["coverage"] if of == "both" else pd.Series(of == "residents", index=out.index)
+    out["coverage"] = share.where(lower, out["coverage"])
+    out["coverage_of"] = np.where(lower, "residents", "months")
     return out.drop(columns="_residents")
 
 
 def _low_doubt(frame: pd.DataFrame, below: float) -> pd.Series:
     low = frame["usable"] & (frame["coverage"] < below)
     said = frame["doubt"].astype(object)
-    text = "coverage " + (100 * frame["coverage"]).map("{:.1f} %".format)
+    text = "coverage " + (100 * frame["coverage"]).map("{:.1f} % of ".format) + frame["coverage_of"]
     joined = said.where(said == "", said + "; ") + text
     return joined.where(low, said)
 
@@ -377,7 +376,7 @@ def _shared_codebook() -> dict[str, dict[str, str]]:
         "covind": {"description": "NACJD coverage indicator", "unit": "percent, 0 to 100", "source": "NACJD"},
         "usable": {"description": "Holds figures by the producer's missing rule", "unit": "", "source": "computed"},
     }
-    for name in ("agencies_reporting", "coverage", "imputed", "break_in_series", "doubt"):
+    for name in ("agencies_reporting", "coverage", "coverage_of", "imputed", "break_in_series", "doubt"):
         v = VOCABULARY[name]
         book[name] = {"description": v["description"], "unit": v["unit"], "source": "NACJD"}
     return book

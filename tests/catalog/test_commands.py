@@ -95,8 +95,8 @@ def test_failure_while_writing_keeps_nothing(tmp_path, home, monkeypatch):
     monkeypatch.setattr(store, "_write_manifest", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         catalog.data_add("icpsr-county-crimes", [nacjd.write_crimes(tmp_path, 2003)])
-    monkeypatch.undo()
     assert store.kept("icpsr-county-crimes") == {}
+    assert not (home / "icpsr-county-crimes").exists()
 
 
 def test_no_member_of_the_table_among_the_files(tmp_path):

@@ -80,10 +80,12 @@ def write(frame, path):
         frame.to_stata(path, write_index=False)
     elif path.suffix == ".sav":
         pytest.importorskip("pyreadstat").write_sav(frame, str(path))
+    elif path.suffix == ".rda":
+        pytest.importorskip("rdata").write_rda(path, {"da33523.0004": frame})
     return path
 
 
-@pytest.mark.parametrize("suffix", [".tsv", ".dta", ".sav"])
+@pytest.mark.parametrize("suffix", [".tsv", ".dta", ".sav", ".rda"])
 def test_other_formats_hold_the_same_figures(tmp_path, suffix):
     frame = nacjd.crimes(2010).sample(frac=1, axis=1, random_state=1)  # named columns may come in any order
     frame = frame.rename(columns={"T1": "VIOL", "T2": "PROPERTY"}).astype("float64")
