@@ -316,7 +316,7 @@ class Estimate:
 
     def glance(self) -> pd.Series:
         """One line about the whole estimate: method, outcome, sample sizes, inference."""
-        facts = {"method": self.method.title, "outcome": self.outcome, "kind": self.kind}
+        facts: dict[str, Any] = {"method": self.method.title, "outcome": self.outcome, "kind": self.kind}
         facts |= {k: v for k, v in self.sample.items() if np.isscalar(v)}
         return pd.Series(facts | {"inference": self.rule.label, "df": self.df})
 

@@ -46,7 +46,7 @@ def plot_estimate(
     table = estimate.tidy(level=level, bands=bands, draws=draws, seed=seed)
     axis = next((c for c in ("event_time", "time") if c in table and table[c].notna().all()), None)
     if axis and table[axis].is_unique:
-        x = np.asarray([float(v) if np.isscalar(v) else float(v.ordinal) for v in table[axis]])
+        x = np.asarray([float(getattr(v, "ordinal", v)) for v in table[axis]])
     else:
         axis, x = None, np.arange(len(table), dtype=float)
     estimated = table["std_error"].notna().to_numpy()
@@ -62,7 +62,7 @@ def plot_estimate(
         alpha=0.55,
     )
     ax.plot(x[estimated] + offset, y[estimated], "o", color=color, ms=5, label=label)
-    fixed = [(float(v), 0.0) for v in estimate.reference if np.isscalar(v)] if axis == "event_time" else []
+    fixed = [(float(v), 0.0) for v in estimate.reference] if axis == "event_time" else []
     fixed += list(zip(x[~estimated], y[~estimated]))
     if fixed:
         ax.plot([f[0] + offset for f in fixed], [f[1] for f in fixed], "o", mfc="white", mec=color, ms=5)
@@ -180,7 +180,7 @@ def plot_lag(days: pd.Series, ax: Axes | None = None, *, longest: int = 60) -> A
     ax = ax or plt.subplots(figsize=(6.5, 3.6))[1]
     known = days.dropna()
     beyond = int((known > longest).sum())
-    ax.hist(known[known.between(0, longest)], bins=np.arange(0, longest + 2), color=MODEL_COLORS["JEM"])
+    ax.hist(known[known.between(0, longest)], bins=[float(b) for b in range(longest + 2)], color=MODEL_COLORS["JEM"])
     ax.set_xlabel(
         f"days from signing to first list ({beyond} longer than {longest} days, {int((known < 0).sum())} negative)"
     )

@@ -85,6 +85,7 @@ def _cell(value: Any, digits: int) -> str:
     if value is None or value is pd.NA or value is pd.NaT:
         return ""
     if isinstance(value, (float, np.floating)):
+        value = float(value)
         if np.isnan(value):
             return ""
         return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.{digits}f}"
