@@ -71,7 +71,7 @@ def load_california(years: tuple[int, int] | Iterable[int] | None = None) -> Out
     weight = expected.groupby(by)[["weight", "there"]].sum()
     rows = spoken[spoken["year"].isin(chosen)]
     frame = rows.groupby(by)[[*OFFENCES, "violent_ex_rape", *CLEARED]].sum().astype("Int64")
-    frame["agencies"] = rows.groupby(by).size()
+    frame["agencies_reporting"] = rows.groupby(by).size()
     frame["agencies_expected"] = expected.groupby(by).size()
     frame["coverage"] = weight["there"] / weight["weight"]
     frame = frame.reset_index()
@@ -81,7 +81,7 @@ def load_california(years: tuple[int, int] | Iterable[int] | None = None) -> Out
     listing = tuple(f"{a} {b} {c}" for a, b, c in silent[["county_fips", "agency", "year"]].itertuples(index=False))
     return OutcomeTable(
         name="california",
-        frame=frame[[*by, *COUNTS, *CLEARED, "agencies", "agencies_expected", "coverage"]],
+        frame=frame[[*by, *COUNTS, *CLEARED, "agencies_reporting", "agencies_expected", "coverage"]],
         counts=COUNTS,
         codebook=_codebook(),
         provenance={
@@ -115,7 +115,7 @@ def _codebook() -> dict[str, dict[str, str]]:
         "county_fips": ("Harmonised county", ""),
         "year": ("Calendar year", ""),
         "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year"),
-        "agencies": ("Agencies printed and not silent", "agencies"),
+        "agencies_reporting": ("Agencies printed and not silent", "agencies"),
         "agencies_expected": ("Agencies printed in this or both an earlier and a later year", "agencies"),
         "coverage": (
             "Share of the expected agencies' usual offences that lies with those printed, not silent",

@@ -20,7 +20,13 @@ from g287stats.catalog import schema
 from g287stats.errors import SourceError
 from g287stats.outcomes import FlowStep, OutcomeTable, select_years
 from g287stats.outcomes.fbi_cities import load_fbi_cities
-from g287stats.outcomes.fbi_table10 import FIGURES, expected_forces, join_codes, load_fbi_table10_agencies
+from g287stats.outcomes.fbi_table10 import (
+    FIGURES,
+    break_text,
+    expected_forces,
+    join_codes,
+    load_fbi_table10_agencies,
+)
 from g287stats.outcomes.population import load_population
 
 COUNTS = ("violent", "violent_ex_rape", *(f for f in FIGURES[1:] if f != "arson"))
@@ -89,7 +95,7 @@ def load_fbi_county_sums(
 def dropouts(table: OutcomeTable, below: float = 0.8, drop: float = 0.2) -> pd.DataFrame:
     """Return county-years whose coverage is under ``below`` and ``drop`` or more under the county's own median.
 
-    Columns: county_fips, year, coverage, usual_coverage, agencies, agencies_expected.
+    Columns: county_fips, year, coverage, usual_coverage, agencies_reporting, agencies_expected.
     """
     if "agencies_expected" not in table.frame:
         raise SourceError(f"{table.name} does not say which agencies are expected; use fbi_county_sums")
@@ -97,7 +103,7 @@ def dropouts(table: OutcomeTable, below: float = 0.8, drop: float = 0.2) -> pd.D
         usual_coverage=table.frame.groupby("county_fips")["coverage"].transform("median").astype("float64")
     )
     short = (frame["coverage"] < below) & (frame["coverage"] <= frame["usual_coverage"] - drop)
-    columns = ["county_fips", "year", "coverage", "usual_coverage", "agencies", "agencies_expected"]
+    columns = ["county_fips", "year", "coverage", "usual_coverage", "agencies_reporting", "agencies_expected"]
     return frame.loc[short, columns].reset_index(drop=True)
 
 
@@ -148,7 +154,7 @@ def _sum(agencies: pd.DataFrame, expected: pd.DataFrame, min_told: float) -> tup
     rows = agencies.merge(stands[["agency_id", "year", "stands"]], on=["agency_id", "year"], how="left")
     rows["stands"] = rows["stands"].fillna(0.0)
     grouped = rows.groupby(key)
-    out = pd.DataFrame({"agencies": grouped.size(), "printed": grouped["stands"].sum()})
+    out = pd.DataFrame({"agencies_reporting": grouped.size(), "printed": grouped["stands"].sum()})
     shares = {}
     withheld: list[str] = []
     for name in COUNTS:
@@ -169,9 +175,12 @@ def _sum(agencies: pd.DataFrame, expected: pd.DataFrame, min_told: float) -> tup
     out["coverage"] = (out["covered_population"] / out["population"]).clip(upper=1.0)
     out["agencies_expected"] = expected.groupby(key).size().reindex(out.index)
     out["notes"] = join_codes(agencies, key)
+    out["imputed"] = "none"
+    out["break_in_series"] = break_text(out["notes"])
     whole = ["population", "covered_population", "agencies_expected"]
     out[whole] = out[whole].round().astype("Int64")
-    order = ["agencies", "agencies_expected", "population", "covered_population", "coverage", "told", "notes"]
+    order = ["agencies_reporting", "agencies_expected", "population", "covered_population", "coverage", "told", "notes"]
+    order += ["imputed", "break_in_series"]
     out = out[[*COUNTS, *order]].reset_index()
     out["year"] = out["year"].astype("int64")
     return out, sorted(withheld)
@@ -189,7 +198,7 @@ def _codebook() -> dict[str, dict[str, str]]:
         "county_fips": ("Harmonised county", "", "county list"),
         "year": ("Calendar year", "", source),
         "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year", "computed"),
-        "agencies": ("Agencies printed and summed", "agencies", source),
+        "agencies_reporting": ("Agencies printed and summed", "agencies", source),
         "agencies_expected": ("Agencies printed in this or both an earlier and a later year", "agencies", "computed"),
         "population": ("Residents of the county on 1 July", "residents", "US Census Bureau"),
         "covered_population": (
@@ -205,5 +214,11 @@ def _codebook() -> dict[str, dict[str, str]]:
         ),
         "coverage": ("covered_population / population, at most 1", "share", "computed"),
         "notes": (fields["notes"]["description"], "", source),
+        "imputed": ("Nothing is imputed", "none, producer, unknown", source),
+        "break_in_series": (
+            "An agency's figures are not comparable with previous years, by the FBI's footnote",
+            "text",
+            source,
+        ),
     }
     return book | {n: {"description": d, "unit": u, "source": s} for n, (d, u, s) in more.items()}

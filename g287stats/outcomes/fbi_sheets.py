@@ -19,7 +19,7 @@ from python_calamine import CalamineWorkbook
 from g287stats.errors import Problems, SourceError
 from g287stats.geography import STATE_NAMES
 
-_USPS = {name.upper(): usps for usps, name in STATE_NAMES.items()}
+_USPS = {name.upper(): usps for usps, name in STATE_NAMES.items()} | {"MASSACHUSETTES": "MA"}  # so printed in 2014
 _COLUMNS = (  # first pattern that fits names the column; order matters
     ("violent", r"violent"),
     ("murder", r"murder"),

@@ -68,14 +68,16 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
     flow.append(FlowStep("without rows printed twice", len(agencies), "same figures, two areas", _list(repeated)))
     by_county = agencies.groupby(["county_fips", "year"])
     frame = strict_sum(agencies, ["county_fips", "year"], COUNTS)
-    frame["agencies"] = by_county.size()
+    frame["agencies_reporting"] = by_county.size()
     names = by_county["agency"].agg("; ".join)
     frame = frame.join(expected)
-    frame["agencies_expected"] = frame["agencies_expected"].fillna(frame["agencies"]).astype("int64")
+    frame["agencies_expected"] = frame["agencies_expected"].fillna(frame["agencies_reporting"]).astype("int64")
     frame["coverage"] = frame["coverage"].fillna(1.0)
     frame["area"] = by_county["area"].first()
     frame["agency_names"] = names
     frame["notes"] = join_codes(agencies, ["county_fips", "year"])
+    frame["imputed"] = "none"
+    frame["break_in_series"] = break_text(frame["notes"])
     frame = frame.reset_index()
     frame["year"] = frame["year"].astype("int64")
     short = frame[frame["coverage"] < 1]
@@ -111,6 +113,13 @@ def join_codes(frame: pd.DataFrame, keys: list[str]) -> pd.Series:
     noted = frame.dropna(subset=["notes"])
     codes = noted.assign(notes=noted["notes"].str.split(";")).explode("notes").drop_duplicates([*keys, "notes"])
     return codes.groupby(keys)["notes"].agg(";".join)
+
+
+def break_text(notes: pd.Series) -> pd.Series:
+    """Say where the FBI's footnotes call a figure not comparable with earlier years; missing elsewhere."""
+    broken = notes.fillna("").str.split(";").map(lambda codes: "break" in codes)
+    text = "the FBI notes that figures are not comparable with previous years"
+    return pd.Series([text if b else None for b in broken], index=notes.index, dtype="object")
 
 
 def violent_ex_rape(frame: pd.DataFrame) -> pd.Series:
@@ -163,7 +172,7 @@ def _codebook() -> dict[str, dict[str, str]]:
         "county_fips": ("Harmonised county", "", "county list"),
         "year": ("Calendar year", "", source),
         "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year", "computed"),
-        "agencies": ("Agencies printed and summed", "agencies", source),
+        "agencies_reporting": ("Agencies printed and summed", "agencies", source),
         "agencies_expected": (
             "Agencies printed in an earlier-or-same and a later-or-same year",
             "agencies",
@@ -177,6 +186,8 @@ def _codebook() -> dict[str, dict[str, str]]:
         "area": ("Metropolitan or nonmetropolitan county, as printed", "", source),
         "agency_names": ("Agencies as printed", "", source),
         "notes": (fields["notes"]["description"], "", source),
+        "imputed": ("Nothing is imputed", "none, producer, unknown", source),
+        "break_in_series": ("Not comparable with previous years, by the FBI's footnote", "text", source),
     }
     return book | {n: {"description": d, "unit": u, "source": s} for n, (d, u, s) in derived.items()}
 

@@ -16,7 +16,7 @@ def test_a_county_is_the_sum_of_its_agencies(sums):
     alamance = agencies[(agencies["county_fips"] == "37001") & (agencies["year"] == 2012)]
     row = sums.frame.query("county_fips == '37001' and year == 2012")
     assert row["property"].item() == alamance["property"].sum()
-    assert row["agencies"].item() == len(alamance)
+    assert row["agencies_reporting"].item() == len(alamance)
     assert {"NC Burlington (city)", "37001 county_name_only"} <= set(alamance["agency_id"])
 
 
@@ -63,7 +63,7 @@ def test_minnesota_has_no_violent_total_but_the_series_without_rape(sums):
 
 def test_balanced_keeps_agencies_with_every_year():
     table = load_outcome("fbi_county_sums", (2009, 2012), balanced=True)
-    per_county = table.frame.groupby("county_fips")["agencies"].nunique()
+    per_county = table.frame.groupby("county_fips")["agencies_reporting"].nunique()
     assert (per_county == 1).all()  # the same number of agencies every year
     assert table.frame.groupby("county_fips")["year"].nunique().eq(4).all()
     assert table.frame[["violent_ex_rape", "property"]].notna().all().all()

@@ -60,7 +60,7 @@ def test_two_agencies_of_a_county_are_summed_and_an_absent_one_flagged(counties)
     # 2011: sheriff 4 violent, county police 201; 2010: the county police are not printed
     assert gaston.loc[2011, "violent"] == 205
     assert gaston.loc[2011, "coverage"] == 1
-    assert gaston.loc[2010, ["agencies", "agencies_expected"]].tolist() == [1, 2]
+    assert gaston.loc[2010, ["agencies_reporting", "agencies_expected"]].tolist() == [1, 2]
     assert gaston.loc[2010, "coverage"] < 0.01  # the sheriff's handful of cases is not the county force's
     assert gaston.loc[2017, "coverage"] > 0.99  # the sheriff is absent, the county police printed
     assert 2015 not in gaston.index  # no row is no figure
