@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reference_did import agree, expected, load_panel
+from simulated_did import covers, staggered
 
 from g287stats.did.lp_did import lp_did
 from g287stats.errors import DesignError, IdentificationError
-from tests.did.simulated import covers, staggered
-from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reference_did import load_panel
 from scipy import optimize
 
 from g287stats.did.matching import balance_table, balance_weights, match
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from reference_did import load_panel
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 X = ["x1", "x2"]

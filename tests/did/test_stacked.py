@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reference_did import agree, expected, load_panel, variants
+from simulated_did import covers, staggered
 
 from g287stats.did.stacked import stacked
 from g287stats.errors import DesignError, IdentificationError
-from tests.did.simulated import covers, staggered
-from reference_did import agree, expected, load_panel, variants
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 WINDOW = {"panel_small": (-2, 1), "panel_unbalanced": (-3, 2)}

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reference_did import agree, expected, load_panel
 
 from g287stats.did.switching import switching_did
 from g287stats.errors import DesignError, IdentificationError
-from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 

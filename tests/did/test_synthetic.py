@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from reference_did import agree, expected, load_panel
 from scipy import optimize
 
 from g287stats.did.synthetic import simplex_least_squares, synthetic_control, synthetic_did
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from reference_did import agree, expected, load_panel
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 FITS = {

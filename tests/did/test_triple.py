@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from simulated_did import staggered
 
 from g287stats.did.triple import triple_difference
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, IdentificationError
-from tests.did.simulated import staggered
 
 KEYS = {"unit": "series", "time": "year", "eligible": "e", "place": "county"}
 
