@@ -1,0 +1,144 @@
+"""The one door: what it admits, what it counts, what it refuses, and that it never changes its input."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from g287stats.did.design import NEVER, prepare
+from g287stats.errors import DesignError, DesignWarning
+
+KEYS = {"unit": "county", "time": "year", "cohort": "g"}
+
+
+def frame(**changes):
+    data = pd.DataFrame(
+        {
+            "county": np.repeat(["01001", "01003", "01005"], 4),
+            "year": np.tile([2005, 2006, 2007, 2008], 3),
+            "g": np.repeat([2007.0, np.nan, np.nan], 4),
+            "y": np.arange(12.0),
+            "state": "01",
+            "x": 1.0,
+        }
+    )
+    return data.assign(**changes)
+
+
+def quiet(*args, **kw):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return prepare(*args, **kw)
+
+
+def test_labels_become_sorted_codes_and_never_is_missing():
+    design = prepare(frame(), "y", **KEYS)
+    assert design.unit_labels.tolist() == ["01001", "01003", "01005"]
+    assert design.cohort.tolist() == [2, NEVER, NEVER]  # 2007 is the third period of a calendar from 2005
+    assert design.calendar.tolist() == [2005, 2006, 2007, 2008]
+    assert design.balanced
+    assert design.flow.to_frame()["rows"].tolist() == [12, 12]
+
+
+def test_row_order_and_input_do_not_matter_or_change():
+    data = frame()
+    kept = data.copy(deep=True)
+    shuffled = data.sample(frac=1, random_state=1)
+    one, two = prepare(data, "y", **KEYS), prepare(shuffled, "y", **KEYS)
+    for name in ("y", "unit", "time", "cohort"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    pd.testing.assert_frame_equal(data, kept)
+
+
+def test_all_problems_are_told_at_once():
+    bad = pd.concat([frame(y=np.r_[np.inf, np.arange(11.0)]), frame().iloc[[5]]])
+    bad.loc[bad["county"].eq("01005") & bad["year"].eq(2008), "g"] = 2006.0
+    with pytest.raises(DesignError) as caught:
+        prepare(bad, "y", **KEYS)
+    text = str(caught.value)
+    assert "infinite values in 'y' (1): 01001 2005" in text
+    assert "duplicate unit-periods (1): 01003 2006" in text
+    assert "cohort 'g' changes within units (1): 01005" in text
+    assert "drop_duplicates" in text
+
+
+def test_missing_outcomes_are_counted_and_listed_not_filled():
+    design = quiet(frame(y=[np.nan, *range(11)]), "y", **KEYS)
+    ((reason, rows, units, listing),) = design.flow.steps
+    assert (reason, rows, units, listing) == ("missing y", 1, 1, ("01001 2005",))
+    assert not design.balanced
+
+
+def test_a_unit_without_a_complete_row_is_noted():
+    design = quiet(frame(y=[np.nan] * 4 + list(range(8))), "y", **KEYS)
+    assert "1 of 3 units have no complete row" in design.notes
+
+
+@pytest.mark.parametrize("never", [0, np.inf])
+def test_cohort_zero_or_infinity_is_read_as_never_with_a_count(never):
+    with pytest.warns(DesignWarning, match="in 2 units is read as never treated"):
+        design = prepare(frame(g=np.repeat([2007, never, never], 4)), "y", **KEYS)
+    assert (design.cohort[1:] == NEVER).all()
+
+
+def test_gaps_in_the_calendar_stay_gaps():
+    with pytest.warns(DesignWarning, match="1 gaps, kept as gaps: 2006"):
+        design = prepare(frame().query("year != 2006"), "y", **KEYS)
+    assert design.calendar.tolist() == [2005, 2006, 2007, 2008]
+    assert sorted(set(design.time)) == [0, 2, 3]
+    assert design.cohort[0] == 2  # event time still counts calendar years
+
+
+def test_months_as_periods_count_months():
+    data = frame(year=np.tile(pd.period_range("2012-11", periods=4, freq="M"), 3))
+    data["g"] = pd.PeriodIndex(
+        [pd.Period("2013-01", "M") if c == "01001" else pd.NaT for c in data["county"]], freq="M"
+    )
+    design = prepare(data, "y", **KEYS)
+    assert design.cohort[0] == 2  # November, December, January: not 201301 - 201211 = 90
+    assert design.calendar[2] == pd.Period("2013-01", "M")
+    assert design.period_label(5) == pd.Period("2013-04", "M")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"year": np.tile([201211, 201212, 201301, 201302], 3), "g": np.nan}, "looks like YYYYMM"),
+        ({"year": np.tile(pd.date_range("2005-01-01", periods=4, freq="YS"), 3), "g": np.nan}, "to_period"),
+        ({"year": np.tile(["a", "b", "c", "d"], 3)}, "not a calendar"),
+        ({"y": ["1", "2", "x"] * 4}, "not numeric"),
+        ({"g": np.repeat([2007.5, np.nan, np.nan], 4)}, "not a whole period"),
+        ({"x": -1.0}, "must be positive"),
+        ({"county": [None, *["01001"] * 11]}, "key 'county' is missing"),
+    ],
+)
+def test_refusals_name_the_column_and_the_remedy(changes, words):
+    with pytest.raises(DesignError, match=words):
+        quiet(frame(**changes), "y", weights="x", **KEYS)
+
+
+def test_absent_columns_and_absent_keys():
+    with pytest.raises(DesignError, match=r"columns not in the frame \(1\): z"):
+        prepare(frame(), "z", **KEYS)
+    with pytest.raises(DesignError, match='unit="county_fips"'):
+        prepare(frame(), "y")
+    with pytest.raises(DesignError, match="no complete rows"):
+        prepare(frame(y=np.nan), "y", **KEYS)
+
+
+def test_interacted_effects_and_clusters_are_coded_in_label_order():
+    design = prepare(frame(state=np.repeat(["B", "A", "A"], 4)), "y", cluster="state",
+                     fixed_effects=[("state", "year")], **KEYS)  # fmt: skip
+    assert design.clusters["state"].tolist() == [1] * 4 + [0] * 8
+    assert len(set(design.effects["state×year"])) == 8
+    assert design.unit_level("state").tolist() == [1, 0, 0]
+
+
+def test_treatment_before_and_after_the_panel_is_noted():
+    with pytest.warns(DesignWarning) as caught:
+        design = prepare(frame(g=np.repeat([2004.0, 2010.0, np.nan], 4)), "y", **KEYS)
+    told = " ".join(str(w.message) for w in caught)
+    assert "treated from the first period on or earlier" in told
+    assert "first treated after the last period 2008" in told
+    assert design.cohort.tolist() == [-1, 5, NEVER]
