@@ -1,0 +1,129 @@
+"""CR2 and CR3 against the definition with dense matrices, and CR3 against leave-one-cluster-out refits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from reference_did import load_panel
+from scipy import stats
+
+from g287stats.did.twfe import event_study, twfe
+from g287stats.errors import DesignError
+from g287stats.inference.small_sample import bias_reduced
+
+KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
+
+
+def panel(name="panel_small"):
+    d = load_panel(name)
+    return d.assign(cohort=d["g"].where(d["g"] > 0))
+
+
+def dense(d, x, others, cluster, w, kind):
+    """Standard error and degrees of freedom of x from the textbook formulas, hat matrix and all."""
+    s = np.sqrt(w)
+    design = np.column_stack([x, others]) * s[:, None]
+    y = d["y"].to_numpy() * s
+    k = np.linalg.pinv(design.T @ design)
+    off = np.eye(len(y)) - design @ k @ design.T
+    u = off @ y
+    weight = design @ k[:, 0]
+    total, p = 0.0, np.zeros((len(y), cluster.max() + 1))
+    for g in range(cluster.max() + 1):
+        rows = np.flatnonzero(cluster == g)
+        value, vector = np.linalg.eigh(off[np.ix_(rows, rows)])
+        power = -0.5 if kind == "CR2" else -1.0
+        a = (vector * np.where(value > 1e-9, np.maximum(value, 1e-300) ** power, 0)) @ vector.T
+        p[rows, g] = a @ weight[rows]
+        total += (p[rows, g] @ u[rows]) ** 2
+    q = p.T @ off @ p
+    freedom = np.trace(q) ** 2 / (q**2).sum()
+    n = cluster.max() + 1
+    return np.sqrt(total * ((n - 1) / n if kind == "CR3" else 1)), freedom
+
+
+@pytest.mark.parametrize("kind", ["CR2", "CR3"])
+@pytest.mark.parametrize("case", ["plain", "weights", "covariate", "region_year", "trends", "unbalanced", "county"])
+def test_definition(case, kind):
+    d = panel("panel_unbalanced" if case == "unbalanced" else "panel_small")
+    if case == "unbalanced":
+        d = d[(d["g"] != 2000) & (d["county"] % 4 == 0) & d["y"].notna()]
+    d = d.sort_values(["county", "year"]).reset_index(drop=True)
+    d["z"] = np.cos(np.arange(len(d)))
+    d["region"] = d["state"] % 3
+    options = {
+        "weights": {"weights": "weight"},
+        "covariate": {"covariates": ["z"]},
+        "region_year": {"fixed_effects": [("region", "year")]},
+        "trends": {"unit_trends": True},
+    }.get(case, {})
+    level = "county" if case == "county" else "state"
+    est = twfe(d, "y", cluster=level, **KEYS, **options)
+    x = (d["year"] >= d["cohort"]).to_numpy(float)
+    columns = [pd.get_dummies(d["county"]), pd.get_dummies(d["year"])]
+    if case == "covariate":
+        columns.append(d[["z"]])
+    if case == "region_year":
+        columns.append(pd.get_dummies(d["region"] * 10000 + d["year"]))
+    if case == "trends":
+        columns.append(pd.get_dummies(d["county"]).astype(float).mul(d["year"] - 2009.5, axis=0))
+    w = d["weight"].to_numpy(float) if case == "weights" else np.ones(len(d))
+    others = np.column_stack([c.to_numpy(float) for c in columns])
+    cluster = pd.factorize(d[level], sort=True)[0]
+    se, freedom = dense(d, x, others, cluster, w, kind)
+    r = bias_reduced(est, kind)
+    assert r.se.iloc[0] == pytest.approx(se, rel=1e-7)
+    assert r.df == pytest.approx(freedom, rel=1e-6)
+    assert r.point[0] == est.point[0]
+
+
+def test_cr3_is_the_cluster_jackknife():
+    d = panel()
+    est = twfe(d, "y", cluster="state", **KEYS)
+    without = [twfe(d[d["state"] != s], "y", cluster="state", **KEYS).point[0] for s in d["state"].unique()]
+    g = len(without)
+    jackknife = np.sqrt((g - 1) / g * ((np.array(without) - est.point[0]) ** 2).sum())
+    assert bias_reduced(est, "CR3").se.iloc[0] == pytest.approx(jackknife, rel=1e-9)
+
+
+def test_unbiased_under_equal_variances():
+    """CR2 is exactly unbiased when errors are independent with equal variance."""
+    d = panel().sort_values(["county", "year"]).reset_index(drop=True)
+    d = d[d["county"] <= 20]
+    d.loc[d["county"] == 20, "cohort"] = 2010.0
+    rng = np.random.default_rng(1)
+    variances, points = [], []
+    for _ in range(500):
+        d["y"] = rng.normal(size=len(d))
+        r = bias_reduced(twfe(d, "y", **KEYS))
+        variances.append(r.se.iloc[0] ** 2)
+        points.append(r.point[0])
+    assert np.mean(variances) == pytest.approx(np.var(points), rel=0.2)
+    # Bell–McCaffrey: the variance estimate behaves like a chi-squared with these degrees of freedom
+    assert 2 * np.mean(variances) ** 2 / np.var(variances) == pytest.approx(r.df, rel=0.35)
+
+
+def test_vector_carries_the_smallest_df():
+    es = event_study(panel(), "y", cluster="state", **KEYS)
+    r = bias_reduced(es, terms=["0", "1", "2"])
+    freedom = r.options["df"]
+    assert r.df == min(freedom.values())
+    one = bias_reduced(es, terms=["1"])
+    assert one.df == pytest.approx(freedom["1"])
+    assert one.se.iloc[0] == pytest.approx(r.se["1"])
+    half = stats.t.ppf(0.975, one.df) * one.se.iloc[0]
+    assert one.conf_int().iloc[0]["conf_high"] == pytest.approx(one.point[0] + half)
+    assert "CR2" in one.rule.label
+    # linear combinations keep the adjustment: the covariance matrix is that of the adjusted scores
+    both = r.combine(np.array([[0.5, 0.5, 0.0]]), ["mean"])
+    assert both.se.iloc[0] == pytest.approx(np.sqrt(np.array([0.5, 0.5, 0]) @ r.cov() @ np.array([0.5, 0.5, 0])))
+
+
+def test_refusals():
+    d = panel()
+    with pytest.raises(DesignError, match="lie within"):
+        bias_reduced(twfe(d, "y", cluster=["county", "year"], **KEYS), cluster="year")
+    with pytest.raises(DesignError, match="choose"):
+        bias_reduced(twfe(d, "y", **KEYS), "CR1")
+    es = event_study(d, "y", **KEYS)
+    with pytest.raises(DesignError, match="are not"):
+        bias_reduced(es.overall)
