@@ -20,6 +20,8 @@ STEPS = (  # in the order in which rooms build on one another
     ("fbi_table10", "g287stats.outcomes.fbi_table10"),
     ("fbi_msa", "g287stats.outcomes.fbi_msa"),
     ("fbi_cities", "g287stats.outcomes.fbi_cities"),
+    ("fbi_other", "g287stats.outcomes.fbi_other"),
+    ("fbi_estimates", "g287stats.outcomes.fbi_estimates"),
     ("california", "g287stats.outcomes.california"),
     ("maryland", "g287stats.outcomes.maryland"),
     ("controls", "g287stats.outcomes.controls"),

@@ -19,7 +19,11 @@ from python_calamine import CalamineWorkbook
 from g287stats.errors import Problems, SourceError
 from g287stats.geography import STATE_NAMES
 
-_USPS = {name.upper(): usps for usps, name in STATE_NAMES.items()} | {"MASSACHUSETTES": "MA"}  # so printed in 2014
+_USPS = {name.upper(): usps for usps, name in STATE_NAMES.items()} | {
+    "MASSACHUSETTES": "MA",  # so printed in 2014
+    "PUERTO RICO AND OTHER OUTLYING AREAS": "PR",
+    "FEDERAL AGENCIES": "US",
+}
 _COLUMNS = (  # first pattern that fits names the column; order matters
     ("violent", r"violent"),
     ("murder", r"murder"),
@@ -91,6 +95,7 @@ def parse(path: Path, names: tuple[str, ...] = ("county", "city")) -> Sheet:
     bad_cells: list[str] = []
     state = area = state_marks = None
     in_notes = False
+    above = ""
     for number, row in enumerate(rows[header_at + 1 :], header_at + 2):
         cells = [_text(c) for c in row]
         if not any(cells):
@@ -124,6 +129,9 @@ def parse(path: Path, names: tuple[str, ...] = ("county", "city")) -> Sheet:
             continue
         clean, marks = strip_marks(name)
         unit, unit_marks = strip_marks(unit)
+        if clean:
+            above = clean.removesuffix(":")
+        clean = above  # campuses of one university are printed under its name
         every = [*(state_marks or []), *marks, *unit_marks]
         record: dict[str, Any] = {"state": state, "area": area, "agency": clean, "unit": unit or None, "_marks": every}
         for column, value in numbers.items():
