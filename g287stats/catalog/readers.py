@@ -79,13 +79,18 @@ def read_named(member: Member, columns: Sequence[str] | None = None, **options: 
             settings: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"} | options
             return pd.read_csv(path, sep=DELIMITED[suffix], usecols=wanted, **settings)
         if suffix == ".parquet":
-            frame = pd.read_parquet(path)
+            import pyarrow.parquet as pq
+
+            frame = pd.read_parquet(path, columns=_among(pq.read_schema(path).names, columns))
         elif suffix == ".dta":
-            frame = pd.read_stata(path, convert_categoricals=False)
+            with pd.read_stata(path, iterator=True) as reader:
+                names = list(reader.variable_labels())
+            frame = pd.read_stata(path, columns=_among(names, columns), convert_categoricals=False)
         elif suffix in (".sav", ".zsav", ".por"):
             pyreadstat = _statfiles("pyreadstat", member)
-            reader = pyreadstat.read_por if suffix == ".por" else pyreadstat.read_sav
-            frame = reader(str(path))[0]
+            read = pyreadstat.read_por if suffix == ".por" else pyreadstat.read_sav
+            names = read(str(path), metadataonly=True)[1].column_names
+            frame = read(str(path), usecols=_among(names, columns))[0]
         elif suffix in (".rda", ".rdata", ".rds"):
             frame = _read_r(path, member)
         else:
@@ -100,6 +105,11 @@ def read_named(member: Member, columns: Sequence[str] | None = None, **options: 
     if columns is not None:
         frame = frame[[c for c in frame.columns if c in set(columns)]]
     return frame
+
+
+def _among(have: Sequence[str], wanted: Sequence[str] | None) -> list[str] | None:
+    """Return which of a file's columns to read, in its order; None for all."""
+    return None if wanted is None else [c for c in have if c in set(wanted)]
 
 
 def _statfiles(module: str, member: Member) -> Any:

@@ -93,7 +93,7 @@ TABLES: tuple[Table, ...] = (
         ),
         members=r"(^|/)([a-z]*0*\d{4,5})[-_]0004[-_]data\.(txt|tsv|csv|dta|sav|por|rda)$",
         parser="g287stats.outcomes.icpsr_files:parse_crimes",
-        verified="layout measured on the files of 2000–2012; study numbers of other years seen in public code only",
+        verified="layout measured on the files of 2000–2012; other years: study numbers not checked against a document",
         outcome="icpsr_county",
     ),
     Table(
@@ -245,6 +245,31 @@ TABLES: tuple[Table, ...] = (
         parser="g287stats.outcomes.open_policing:parse",
         verified="columns from the project's documentation; not checked on a file",
         outcome="open_policing",
+    ),
+    Table(
+        name="ncvs",
+        title="National Crime Victimization Survey, public use: household, person and incident files",
+        tier=USER,
+        producer="Bureau of Justice Statistics (ICPSR)",
+        years="1992 on, by study",
+        vintage="one ICPSR study a release",
+        terms=ICPSR_TERMS,
+        citation=(
+            "United States Bureau of Justice Statistics. National Crime Victimization Survey, [United States], "
+            "<years>. Inter-university Consortium for Political and Social Research [distributor]. "
+            "https://doi.org/10.3886/ICPSR<study>"
+        ),
+        address="https://www.icpsr.umich.edu/web/NACJD (concatenated 1992–2016: 37241; 1992–2022: 38604; "
+        "1992–2023: 38963; 52 metropolitan areas 2000–2015: 38321, 1979–2004: 4576)",
+        files="<study>-000N-Data.tsv, .dta, .sav or .rda, or the whole zip; the level is told by the columns",
+        steps=(
+            "open https://doi.org/10.3886/ICPSR38604, log in with a free ICPSR account, accept the terms",
+            "press Download and choose Delimited",
+            "type: g287stats data add ncvs ~/Downloads/ICPSR_38604-*.zip",
+        ),
+        members=r"(^|/)\d{5}-000\d-data\.(tsv|csv|dta|sav|por|rda)$|(^|/)ncvs[^/]*\.(tsv|csv|dta|sav|rda|parquet)$",
+        parser="g287stats.outcomes.ncvs:parse",
+        verified="study numbers seen in public code; layout documented by the producer",
     ),
     Table(
         name="census-usa-counties-crime",

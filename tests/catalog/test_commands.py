@@ -11,6 +11,7 @@ from fixtures import nacjd
 from g287stats import catalog
 from g287stats.catalog import commands, store, tables
 from g287stats.errors import SourceError, UnavailableError
+from g287stats.outcomes import OUTCOMES
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,7 @@ def test_every_declared_table_is_complete_and_its_parser_exists(entry):
     for value in (entry.title, entry.terms, entry.citation, entry.address, entry.files, entry.verified):
         assert value
     assert any("g287stats data" in s for s in entry.steps)
+    assert entry.outcome in OUTCOMES or entry.name == "ncvs"
     if entry.tier == tables.DOWNLOADABLE:
         assert entry.downloads
 
