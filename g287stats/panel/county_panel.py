@@ -17,6 +17,7 @@ from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.coverage import apply_coverage
 from g287stats.outcomes.population import load_population
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
+from g287stats.panel.municipal import policed_shares, policed_weights
 
 PER = 100_000
 Freq = Literal["Y", "Q", "M"]
@@ -326,20 +327,32 @@ def _add_exposure(
     block = f"exposure{tail}"
     steps: list[tuple[str, str, int, tuple[str, ...]]] = []
     if wanted[-1].end_time > last:
-        steps.append((block, f"record ends {last:%Y-%m-%d}: the share of {wanted[-1]} counts days to then", 0, ()))
+        steps.append((block, f"record ends {last:%Y-%m-%d}: the share of {wanted[-1]} is of the days to then", 0, ()))
     # cohorts look back to the first agreement, also before the panel starts
     periods = pd.period_range(min(first.to_period(freq), wanted[0]), wanted[-1], freq=freq)
-    found = intervals(record.frame, definition, last + pd.Timedelta(days=1))
+    until = last + pd.Timedelta(days=1)
+    found = intervals(record.frame, definition, until)
     place = found.frame.columns[0]
     days = found.frame if definition.of == "own" else spread(found.frame, _links(definition))
-    long = treatment_table(exposure_shares(days, place, periods), definition)
+    long = treatment_table(exposure_shares(days, place, periods, until), definition)
+    part = "municipal" in definition.level and place == "county_fips"
+    if part:
+        weights = policed_weights(days)
+        wide = policed_shares(days, weights, periods, until).reindex(long[place].unique(), fill_value=0.0)
+        long["policed_share"] = wide.to_numpy().ravel()
+        unknown = tuple(sorted(days.loc[weights.isna(), "agreement_id"].unique()))
+        steps.append(
+            (block, "share of residents policed unknown: policed_share is a lower bound", len(unknown), unknown)
+        )
     if freq == "Y":
         long["period"] = long["period"].dt.year
         long["cohort"] = long["cohort"].dt.year.where(long["cohort"].notna()).astype("Int64")
     long = long.rename(columns={"period": time})
-    columns = ["exposure_share", "treated", "cohort", "first_share", "after_exit"]
+    columns = ["exposure_share", "treated", "cohort", "first_share", "after_exit", *(["policed_share"] if part else [])]
     merged = frame.merge(long[[place, time, *columns]], on=[place, time], how="left", validate="many_to_one")
     merged["exposure_share"] = merged["exposure_share"].fillna(0.0)
+    if part:
+        merged["policed_share"] = merged["policed_share"].fillna(0.0)
     merged["treated"] = merged["treated"].fillna(False).astype(bool)
     merged["after_exit"] = merged["after_exit"].fillna(False).astype(bool)
     steps += [(block, s, n, listing) for s, n, listing in found.flow]
@@ -365,10 +378,13 @@ def _add_exposure(
         "exposure_share": (f"Share of the {unit}'s days under an agreement. {sentence}", "0 to 1"),
         "first_share": (f"exposure_share of the first treated {unit}", "0 to 1"),
         "after_exit": ("The first run of treated periods has ended", "true/false"),
+        "policed_share": (f"Share of residents × days policed by an agency under an agreement. {sentence}", "0 to 1"),
     }
+    order = ["cohort", "treated", "exposure_share", "first_share", "after_exit", *(["policed_share"] if part else [])]
     for name, (text, measure) in texts.items():
+        if name not in order:
+            continue
         book[name + tail] = {"description": text, "unit": measure, "source": "agreements"}
-    order = ["cohort", "treated", "exposure_share", "first_share", "after_exit"]
     merged = merged[[*frame.columns, *order]].rename(columns={c: c + tail for c in order})
     return merged, steps
 

@@ -173,7 +173,8 @@ def intervals(spells: pd.DataFrame, exposure: Exposure, horizon: pd.Timestamp) -
             flow.append(("no county: left out", int(nowhere.sum()), tuple(here.loc[nowhere, "agreement_id"])))
         here = here[~nowhere]
         here = here.assign(county_fips=here["county_fips"].str.split(";")).explode("county_fips")
-    out = here[[place, "start", "end", "agreement_id", "model"]].sort_values([place, "start", "end", "agreement_id"])
+    kept = [place, "start", "end", "agreement_id", "model", "agency_id", "jurisdiction", "ori"]
+    out = here[kept].sort_values([place, "start", "end", "agreement_id"])
     flow.append((f"{place} × spell intervals", len(out), ()))
     return Intervals(out.reset_index(drop=True), tuple(flow))
 
@@ -184,13 +185,18 @@ def spread(days: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return linked[list(days.columns)].sort_values(["county_fips", "start", "end", "agreement_id"], ignore_index=True)
 
 
-def exposure_shares(days: pd.DataFrame, place: str, periods: pd.PeriodIndex) -> pd.DataFrame:
+def exposure_shares(
+    days: pd.DataFrame, place: str, periods: pd.PeriodIndex, until: pd.Timestamp | None = None
+) -> pd.DataFrame:
     """Share of each period's days under at least one interval, for each place with any interval.
 
+    ``until`` is the day after the record ends: the share of a period it cuts is of the days before it.
     Returns a frame with index ``place`` and one column per period; values in [0, 1].
     """
     first = periods.start_time.to_numpy().astype("datetime64[D]")
     last = periods.end_time.to_numpy().astype("datetime64[D]") + DAY
+    if until is not None:
+        last = np.minimum(last, np.datetime64(until, "D"))
     length = (last - first) / DAY
     merged = _merge(days, place)
     start = merged["start"].to_numpy().astype("datetime64[D]")[:, None]

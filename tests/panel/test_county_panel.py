@@ -130,3 +130,8 @@ def test_exports_bring_their_codebook(panel, tmp_path):
         assert "per 100,000" in book.read_text()
     back = pd.read_stata(tmp_path / "p.dta")
     assert back["year"].tolist() == list(range(2005, 2016))
+
+
+def test_last_period_is_a_share_of_the_days_the_record_covers():
+    frame = g.county_panel(years=(2026, 2026)).frame.set_index("county_fips")
+    assert frame.loc["37001", "exposure_share"] == 1.0  # in force on every day of 2026 to the last list

@@ -6,13 +6,15 @@ import pytest
 
 from g287stats.errors import DesignError
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
+from g287stats.panel.municipal import policed_shares
 
 HORIZON = pd.Timestamp("2026-05-19")
 
 
 def spell(agreement_id, county, model, signed, ended=None, *, jurisdiction="county", state="NC", **kw):
     row = {
-        "agreement_id": agreement_id, "state": state, "county_fips": county, "model": model,
+        "agreement_id": agreement_id, "agency_id": agreement_id, "ori": None, "state": state,
+        "county_fips": county, "model": model,
         "jurisdiction": jurisdiction, "signed_date": pd.Timestamp(signed), "first_listed": pd.NaT,
         "last_listed": pd.NaT, "gone_by": pd.NaT, "ended_date": pd.Timestamp(ended) if ended else pd.NaT,
         "end_precision": "day" if ended else "open",
@@ -144,3 +146,19 @@ def test_neighbour_exposure_counts_days_with_an_agreement_next_door():
     assert wide.loc["37005"].iloc[0] == pytest.approx((184 + 59) / 365, abs=1e-15)
     assert wide.loc["37007"].iloc[0] == pytest.approx(184 / 365, abs=1e-15)
     assert "37001" not in wide.index
+
+
+def test_municipal_agreements_cover_the_residents_they_police():
+    days = pd.DataFrame(
+        {
+            "county_fips": ["37001"] * 4, "agency_id": ["a", "a", "b", "c"], "jurisdiction": "municipal", "ori": None,
+            "start": pd.to_datetime(["2010-01-01", "2010-01-01", "2010-07-01", "2010-01-01"]),
+            "end": pd.to_datetime(["2011-01-01"] * 4),
+        }
+    )  # fmt: skip
+    weights = pd.Series([0.2, 0.2, 0.5, np.nan])
+    # a polices 20 % all year (two agreements count once), b 50 % for 184 of 365 days, c is unknown and adds nothing
+    got = policed_shares(days, weights, years(2010, 2010))
+    assert got.loc["37001"].iloc[0] == pytest.approx(0.2 + 0.5 * 184 / 365, abs=1e-15)
+    capped = policed_shares(days, pd.Series([0.9, 0.9, 0.9, np.nan]), years(2010, 2010))
+    assert capped.loc["37001"].iloc[0] == 1.0
