@@ -44,6 +44,16 @@ def scalar(est: Estimate, term: str | None = None) -> Scalar:
     return Scalar(est.terms[k], est.outcome, float(est.point[k]), se, float(est.df))
 
 
+def unit_labels(est: Estimate) -> pd.Index:
+    """Labels of the units of an estimate, in code order."""
+    n_units = int(est.influence.codes(est.influence.unit).max()) + 1
+    for holder in (est.design, getattr(est.design, "design", None)):
+        labels = getattr(holder, "unit_labels", None)
+        if labels is not None and len(labels) == n_units:
+            return pd.Index(labels)
+    raise DesignError(f"{est.method.title} does not carry the labels of its units")
+
+
 def from_moments(
     point: Sequence[float] | np.ndarray,
     cov: Any,
