@@ -5,7 +5,8 @@ twelve blocks of 590, each with the month's indicators and four cards of 28 fiel
 actual, cleared, cleared under 18) and officers assaulted. A month counts as reported when the indicator of the
 card "actual" reads P (offences in detail) or T (totals only). The card's assault total holds simple assault;
 aggravated assault is the sum of its four parts. Negative figures are signed on the last digit (J = −1 … R = −9,
-} = −0). County numbers in the record are the FBI's, not FIPS.
+} = −0). Robbery, assault, burglary and vehicle theft must add up from their parts in at least half the agency-months
+that give them, or the file is refused. County numbers in the record are the FBI's, not FIPS.
 
 **API, summarized agency answers** (JSON): counts by month under ``offenses.actuals`` as "… Offenses" and "…
 Clearances"; null, an absent month, or no participating population is a month not reported. An answer does not name
@@ -48,6 +49,8 @@ _LINES: dict[str, tuple[int, ...]] = {  # fields of a card, counted from 0
     "larceny": (20,),
     "motor_vehicle_theft": (21,),
 }
+_SUBTOTALS = {5: (6, 7, 8, 9), 10: (11, 12, 13, 14, 15), 16: (17, 18, 19), 21: (22, 23, 24)}  # total: its parts
+_USED = {n for lines in _LINES.values() for n in lines} | {n for t, of in _SUBTOTALS.items() for n in (t, *of)}
 _OVERPUNCH = {c: str(n) for n, c in enumerate("}JKLMNOPQR")}
 OFFENCE_OF = {  # last part of the address -> our name
     "V": "violent", "P": "property", "HOM": "murder", "RPE": "rape_mixed", "ROB": "robbery", "ASS": "assault",
@@ -66,11 +69,10 @@ def _fields() -> tuple[FixedField, ...]:
     for month in range(12):
         start = _HEADER + _BLOCK * month
         out.append(FixedField(f"card_{month + 1}", start + 15, start + 15))  # P/T of the card "actual"
-        for kind, card in (("", _ACTUAL), ("_cleared", _CLEARED)):
-            for name, lines in _LINES.items():
-                for n in lines:
-                    first = start + _INDICATORS + card * _CARD + n * _FIELD + 1
-                    out.append(FixedField(f"{name}{kind}_{month + 1}_{n}", first, first + _FIELD - 1))
+        for card in (_ACTUAL, _CLEARED):
+            for n in sorted(_USED):
+                first = start + _INDICATORS + card * _CARD + n * _FIELD + 1
+                out.append(FixedField(f"{card}_{month + 1}_{n}", first, first + _FIELD - 1))
     return tuple(out)
 
 
@@ -117,15 +119,29 @@ def _months(raw: pd.DataFrame, year: int, problems: Problems) -> pd.DataFrame:
     if problems:
         return raw
     population = sum(_numbers(raw[c], c, problems) for c in ("pop1", "pop2", "pop3"))
-    pieces = []
+    pieces, detailed, adding = [], 0, 0
     for month in range(1, 13):
+        card = {
+            (c, n): _numbers(raw[f"{c}_{month}_{n}"], f"{n} of card {c} in month {month}", problems)
+            for c in (_ACTUAL, _CLEARED)
+            for n in sorted(_USED)
+        }
         piece = pd.DataFrame({"agency": raw["ori"], "year": year, "month": month, "population": population})
         piece["reported"] = raw[f"card_{month}"].isin(["P", "T"])
-        for kind in ("", "_cleared"):
+        for kind, c in (("", _ACTUAL), ("_cleared", _CLEARED)):
             for name, lines in _LINES.items():
-                columns = [f"{name}{kind}_{month}_{n}" for n in lines]
-                piece[name + kind] = sum(_numbers(raw[c], c, problems) for c in columns)
+                piece[name + kind] = sum(card[c, n] for n in lines)
         pieces.append(piece)
+        in_detail = (raw[f"card_{month}"] == "P").to_numpy()
+        for total, of in _SUBTOTALS.items():
+            here = in_detail & (card[_ACTUAL, total] > 0)
+            detailed += int(here.sum())
+            adding += int((here & (card[_ACTUAL, total] == sum(card[_ACTUAL, n] for n in of))).sum())
+    if adding < 0.5 * detailed:
+        problems.add(
+            f"offences in detail add up to their totals in only {adding:,} of {detailed:,} agency-months",
+            remedy="Columns are out of place: another layout",
+        )
     return pd.concat(pieces, ignore_index=True)
 
 
