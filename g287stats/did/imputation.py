@@ -371,7 +371,7 @@ def _fit(
         effects=tuple(e[free] for e in design.effects.values()),
         trends=design.time[free].astype(float) if unit_trends else None,
     )
-    blocks = by_time(design, by_period, rows=free)
+    blocks = by_time(design, by_period, rows=free, unit_trends=unit_trends)
     if covariates:
         where = [design.covariate_names.index(c) for c in covariates]
         blocks.append(Block(tuple(covariates), columns=design.covariates[:, where]))
@@ -448,7 +448,7 @@ def _cells(stage: FirstStage) -> tuple[np.ndarray, pd.DataFrame]:
     found = np.flatnonzero(used)
     cell = (np.cumsum(used) - 1)[key]
     cohorts, times = found // d.n_periods, found % d.n_periods
-    cohort_labels, time_labels = [d.period_label(int(c)) for c in cohorts], [d.calendar[t] for t in times]
+    cohort_labels, time_labels = [d.period_label(int(c)) for c in cohorts], [d.calendar[int(t)] for t in times]
     frame = pd.DataFrame(
         {
             "term": [f"att({c},{t})" for c, t in zip(cohort_labels, time_labels)],
@@ -504,7 +504,7 @@ def _leads(
     event = stage.event_time()[~stage.treated]
     names = tuple(str(e) for e in range(-leads, 0))
     codes = np.where((event >= -leads) & (event < 0), event + leads, -1)
-    blocks = [Block(names, Factor(codes, leads)), *by_time(design, by_period)]
+    blocks = [Block(names, Factor(codes, leads)), *by_time(design, by_period, unit_trends=unit_trends)]
     fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends)
     labels = pd.DataFrame({"term": names, "event_time": range(-leads, 0)})
     return fit.estimate(names, kind="event", method=BJS, labels=labels, cluster=cluster)

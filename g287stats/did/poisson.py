@@ -101,7 +101,9 @@ small_sample
         shown = [f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in negative[:8]]
         raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {', '.join(map(str, shown))}")
     references = (reference,) if isinstance(reference, int) else tuple(reference)
-    spec = _Spec(effects, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time))
+    spec = _Spec(
+        effects, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
+    )
     design, notes = _without_empty(design)
     while True:
         design, blocks, events = spec.blocks(design)
@@ -151,18 +153,19 @@ class _Spec:
     references: tuple[int, ...]
     covariates: tuple[str, ...]
     by_period: tuple[str, ...]
+    unit_trends: bool
 
     def blocks(self, design: Design) -> tuple[Design, list[Block], np.ndarray | None]:
         if self.effects == "event":
             design, block, events = event_block(design, self.window, self.ends, self.references)
-            return design, [block, *by_time(design, self.by_period)], events
+            return design, [block, *by_time(design, self.by_period, unit_trends=self.unit_trends)], events
         dose = design.treatment
         if dose is None:
             dose = (design.time >= design.cohort[design.unit]).astype(float)
         if not (dose != dose[0]).any():
             raise IdentificationError(f"{self.treatment or 'att'!r} is {dose[0]:g} in every row: nothing to compare")
         block = Block((self.treatment or "att",), columns=dose[:, None])
-        return design, [block, *by_time(design, self.by_period)], None
+        return design, [block, *by_time(design, self.by_period, unit_trends=self.unit_trends)], None
 
 
 def _without_empty(design: Design) -> tuple[Design, list[str]]:

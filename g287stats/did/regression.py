@@ -205,11 +205,14 @@ def absorb_design(design: Design, *, weights: np.ndarray | None = None, unit_tre
     )
 
 
-def by_time(design: Design, names: Sequence[str], rows: np.ndarray | None = None) -> list[Block]:
+def by_time(
+    design: Design, names: Sequence[str], *, rows: np.ndarray | None = None, unit_trends: bool = False
+) -> list[Block]:
     """Covariates interacted with period dummies, one block each.
 
-    A covariate fixed within units leaves out the first observed period, to which the others are relative; the
-    unit effects absorb its level.
+    A covariate fixed within units leaves out the first observed period, to which the others are relative, because
+    the unit effects absorb its level; with ``unit_trends`` it leaves out the first two. ``rows`` (boolean)
+    restricts which periods count as observed.
     """
     blocks: list[Block] = []
     if not names:
@@ -218,7 +221,7 @@ def by_time(design: Design, names: Sequence[str], rows: np.ndarray | None = None
     present = np.flatnonzero(np.bincount(seen, minlength=design.n_periods))
     for name in names:
         x = design.covariates[:, design.covariate_names.index(name)]
-        used = present[1:] if design.fixed_in_units(x) else present
+        used = present[1 + unit_trends :] if design.fixed_in_units(x) else present
         lookup = np.full(design.n_periods, -1)
         lookup[used] = np.arange(len(used))
         terms = tuple(f"{name}×{design.calendar[t]}" for t in used)

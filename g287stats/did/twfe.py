@@ -125,7 +125,7 @@ def twfe(
     tell(design, notes)
     fit = regress(
         design,
-        [Block((name,), columns=dose[:, None]), *by_time(design, covariates_by_time)],
+        [Block((name,), columns=dose[:, None]), *by_time(design, covariates_by_time, unit_trends=unit_trends)],
         covariates=covariates,
         unit_trends=unit_trends,
     )
@@ -192,7 +192,12 @@ small_sample, vcov
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     references = (reference,) if isinstance(reference, int) else tuple(reference)
     design, block, event_times = event_block(design, window, ends, references)
-    fit = regress(design, [block, *by_time(design, covariates_by_time)], covariates=covariates, unit_trends=unit_trends)
+    fit = regress(
+        design,
+        [block, *by_time(design, covariates_by_time, unit_trends=unit_trends)],
+        covariates=covariates,
+        unit_trends=unit_trends,
+    )
     options = _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
     estimate = fit.estimate(
         block.names,

@@ -1,0 +1,171 @@
+"""The kernel against explicit dummies and least squares; what it reports as not identified."""
+
+import itertools
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from g287stats.numerics.least_squares import Collinear, Factor, least_squares
+from g287stats.numerics.within import absorb
+
+N, T = 20, 7
+
+
+def panel(balanced, seed=1):
+    rng = np.random.default_rng(seed)
+    unit, time = np.repeat(np.arange(N), T), np.tile(np.arange(T), N)
+    keep = np.ones(N * T, bool) if balanced else rng.random(N * T) < 0.7
+    return unit[keep], time[keep], rng
+
+
+def dummies(codes):
+    return np.eye(int(codes.max()) + 1)[codes]
+
+
+def weighted_residual(f, a, w):
+    root = np.ones(len(f)) if w is None else np.sqrt(w)
+    return a - f @ np.linalg.lstsq(f * root[:, None], a * root[:, None], rcond=None)[0]
+
+
+def cases():
+    weights = ("none", "by unit", "by row")
+    effects = ("none", "state×year", "state×year + parity×year", "noise")
+    trends = ("none", "linear", "quadratic")
+    return list(itertools.product((True, False), weights, effects, trends))
+
+
+@pytest.mark.parametrize(("balanced", "weighting", "effects", "trends"), cases())
+def test_equals_dummies(balanced, weighting, effects, trends):
+    unit, time, rng = panel(balanced)
+    n, state = len(unit), unit // 5
+    w = {"none": None, "by unit": np.exp(rng.normal(size=N))[unit], "by row": np.exp(rng.normal(size=n))}[weighting]
+    more = {
+        "none": [],
+        "state×year": [state * T + time],
+        "state×year + parity×year": [state * T + time, unit % 2 * T + time],
+        "noise": [rng.integers(0, 4, n)],
+    }[effects]
+    slopes = {"none": None, "linear": time * 1.0, "quadratic": np.column_stack([time, time**2.0])}[trends]
+    p = absorb(unit, time, n_units=N, n_periods=T, weights=w, effects=more, trends=slopes)
+
+    f = [dummies(unit), dummies(time), *(dummies(e) for e in more)]
+    if slopes is not None:
+        f += [dummies(unit) * z[:, None] for z in np.atleast_2d(slopes.T)]
+    f = np.hstack(f)
+    root = np.ones(n) if w is None else np.sqrt(w)
+    assert p.rank == np.linalg.matrix_rank(f * root[:, None])
+    a = rng.normal(size=(n, 3))
+    left = weighted_residual(f, a, w)
+    np.testing.assert_allclose(root[:, None] * p.residualize(a), root[:, None] * left, atol=1e-11)
+    np.testing.assert_array_equal(p.residualize(a[:, 0]), p.residualize(a)[:, 0])
+    np.testing.assert_allclose(a - p.evaluate(p.coefficients(a)), p.residualize(a), atol=1e-12)
+    assert p.identified(unit, time, more, slopes).all()
+
+    factors = [Factor(rng.integers(-1, 3, n), 3), Factor(rng.integers(0, 2, n), 2, rng.normal(size=n))]
+    x = np.zeros((n, 5))
+    for column, (factor, j) in enumerate((f_, j) for f_ in factors for j in range(f_.n_levels)):
+        x[:, column] = (factor.codes == j) * (1.0 if factor.values is None else factor.values)
+    x = np.hstack([x, a[:, 1:]])
+    x_left = weighted_residual(f, x, w)
+    beta = np.linalg.lstsq(x_left * root[:, None], left[:, 0] * root, rcond=None)[0]
+    error = left[:, 0] - x_left @ beta
+    scores = np.zeros((N, x.shape[1]))
+    np.add.at(scores, unit, x_left * (error * root**2)[:, None])
+    fit = least_squares(p, a[:, 0], a[:, 1:], factors)
+    np.testing.assert_allclose(fit.beta, beta, atol=1e-10)
+    np.testing.assert_allclose(root * fit.residual, root * error, atol=1e-10)
+    np.testing.assert_allclose(fit.unit_scores(), scores, atol=1e-10)
+    np.testing.assert_allclose(root[:, None] * fit.columns(), root[:, None] * x_left, atol=1e-10)
+
+
+def test_by_hand():
+    # units a: 1, 3   b: 2, 8; period means 1.5, 5.5; unit means 2, 5; grand mean 3.5
+    # residual a1 = 1 − 2 − 1.5 + 3.5 = 1, a2 = 3 − 2 − 5.5 + 3.5 = −1, b the reverse
+    y = np.array([1.0, 3.0, 2.0, 8.0])
+    p = absorb(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), n_units=2, n_periods=2)
+    assert p.residualize(y).tolist() == pytest.approx([1.0, -1.0, -1.0, 1.0], abs=1e-14)
+    assert p.rank == 3
+    assert y.tolist() == [1.0, 3.0, 2.0, 8.0]
+
+
+def test_large_blocks_take_the_sparse_way():
+    """State × year in many states: too wide for one dense table, solved state by state."""
+    rng = np.random.default_rng(3)
+    n_units, n_periods = 900, 10
+    unit, time = np.repeat(np.arange(n_units), n_periods), np.tile(np.arange(n_periods), n_units)
+    keep = rng.random(len(unit)) < 0.8
+    unit, time = unit[keep], time[keep]
+    state = unit // 3
+    a, w = rng.normal(size=len(unit)), np.exp(rng.normal(size=len(unit)))
+    p = absorb(unit, time, n_units=n_units, n_periods=n_periods, weights=w, effects=[state * n_periods + time])
+    assert len(p._blocks) > 200
+    left = p.residualize(a)
+    for s in range(0, 300, 29):  # within a state the problem stands alone
+        here = state == s
+        f = np.hstack([dummies(unit[here] - unit[here].min()), dummies(time[here])])
+        np.testing.assert_allclose(left[here], weighted_residual(f, a[here][:, None], w[here])[:, 0], atol=1e-10)
+
+
+def test_any_row_order():
+    unit, time, rng = panel(False)
+    a, shuffle = rng.normal(size=len(unit)), rng.permutation(len(unit))
+    p = absorb(unit, time, n_units=N, n_periods=T)
+    q = absorb(unit[shuffle], time[shuffle], n_units=N, n_periods=T)
+    np.testing.assert_allclose(p.residualize(a)[shuffle], q.residualize(a[shuffle]), atol=1e-13)
+
+
+def test_reports_what_is_not_identified():
+    # units 0, 1 in periods 0, 1; units 2, 3 in periods 2, 3: two islands; unit 4 once; unit 5 never
+    unit = np.array([0, 0, 1, 1, 2, 2, 3, 3, 4])
+    time = np.array([0, 1, 0, 1, 2, 3, 2, 3, 0])
+    p = absorb(unit, time, n_units=6, n_periods=5)
+    assert p.singletons.tolist() == [4]
+    assert p.rank == 5 + 4 - 2
+    ask_unit, ask_time = np.array([0, 0, 2, 4, 5, 0]), np.array([1, 2, 3, 1, 0, 4])
+    assert p.identified(ask_unit, ask_time).tolist() == [True, False, True, True, False, False]
+    assert p.linked(0).tolist() == [True, True, False, False, False]
+
+
+def test_unit_trend_needs_two_periods():
+    unit, time = np.array([0, 0, 0, 1, 2, 2, 2]), np.array([0, 1, 2, 1, 0, 1, 2])
+    p = absorb(unit, time, n_units=3, n_periods=3, trends=time.astype(float))
+    assert p.flat_units.tolist() == [1]
+
+
+def test_collinear_columns_are_named_by_position():
+    unit, time, rng = panel(True)
+    p = absorb(unit, time, n_units=N, n_periods=T)
+    x = rng.normal(size=(len(unit), 2))
+    with pytest.raises(Collinear) as caught:
+        least_squares(p, x[:, 0], np.column_stack([x, x[:, 0] - x[:, 1] + unit]))
+    assert caught.value.columns.tolist() == [2]
+    with pytest.raises(Collinear) as caught:
+        least_squares(p, x[:, 0], np.column_stack([unit * 1e6, x[:, 1]]))
+    assert caught.value.absorbed.tolist() == [0]
+
+
+def test_small_variation_on_a_large_level_survives():
+    """Populations of a million that move by a hundred: the within variation is what counts."""
+    unit, time, rng = panel(True)
+    x = 1e6 * (1 + unit) + 100 * rng.normal(size=len(unit))
+    p = absorb(unit, time, n_units=N, n_periods=T)
+    fit = least_squares(p, 2.0 * x + unit - time, x[:, None])
+    assert fit.beta[0] == pytest.approx(2.0, rel=1e-9)
+
+
+def test_digits_do_not_depend_on_threads():
+    code = (
+        "import numpy as np; from g287stats.numerics.within import absorb; r = np.random.default_rng(0);"
+        "u = np.repeat(np.arange(700), 90); t = np.tile(np.arange(90), 700); k = r.random(63000) < .9;"
+        "p = absorb(u[k], t[k], n_units=700, n_periods=90, weights=np.exp(r.normal(size=k.sum())));"
+        "print(*[repr(float(v)) for v in p.residualize(r.normal(size=k.sum()))[::5000]])"
+    )
+    runs = []
+    for threads in ("1", "2"):
+        env = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        runs.append(np.array(out.stdout.split(), dtype=float))
+    np.testing.assert_allclose(*runs, rtol=1e-12)
