@@ -105,7 +105,7 @@ class Exhibits:
             row |= {"minimum_detectable_effect": float(mde.exact)}
         else:
             verdict = judge_number(claim, ours, explained=explained)
-            text = " to ".join(f"{v:,g}" for v in ours) if isinstance(ours, tuple) else f"{ours:,.6g}"
+            text = " to ".join(f"{v:,g}" for v in sorted(ours)) if isinstance(ours, tuple) else f"{ours:,.6g}"
             row |= {"ours": text, "value": np.nan if isinstance(ours, tuple) else float(ours)}
         row |= {
             "distance_se": verdict.distance_se, "status": verdict.status, "reason": verdict.reason,

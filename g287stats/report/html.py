@@ -37,7 +37,8 @@ _PAGE = """<!doctype html>
 <style>
 body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2.2rem;border-top:1px solid #ccc;padding-top:1rem}h3{font-size:1rem}
-img{max-width:100%;height:auto}.wide{overflow-x:auto}
+img{max-width:100%;height:auto}.wide{overflow-x:auto}.wide table{min-width:44rem}dt{font-weight:600;margin-top:.8rem}
+dd{margin:0 0 .4rem 0}.v{background:#eef2f6;border-radius:.3rem;padding:.05rem .4rem;font-size:.85rem}
 table{border-collapse:collapse;font-size:.82rem;margin:.5rem 0}td,th{padding:.25rem .5rem;border-bottom:1px solid #ddd;
 text-align:left;vertical-align:top}td.n{text-align:right;white-space:nowrap}caption{text-align:left;font-weight:600}
 .note{font-size:.85rem;color:#555}.sim{color:#AA3377;font-weight:600}details{margin:.6rem 0}nav a{margin-right:.8rem}
@@ -49,7 +50,7 @@ text-align:left;vertical-align:top}td.n{text-align:right;white-space:nowrap}capt
 <nav>{% for s in sections %}<a href="#{{ s.name }}">{{ s.title }}</a> {% endfor %}
 <a href="#findings">All claims</a></nav>
 <h2 id="verdicts">What the studies say together</h2>
-<div class="wide">{{ verdicts }}</div>
+<dl>{{ verdicts }}</dl>
 {% for s in sections %}
 <h2 id="{{ s.name }}">{{ s.title }}</h2>
 {% if s.results %}<div class="wide">{{ s.results }}</div>{% endif %}
@@ -102,12 +103,20 @@ def write_report(
             sections=shown,
             failed={html.escape(k): html.escape(v) for k, v in failed.items()},
             interrupted=interrupted,
-            verdicts=frame_table(verdicts, "html"),
+            verdicts=_verdicts(verdicts),
             rest=frame_table(rest.infer_objects(), "html"),
         )
     )
     target.write_text(page, encoding="utf-8")
     return target
+
+
+def _verdicts(table: pd.DataFrame) -> str:
+    return "".join(
+        f"<dt>{html.escape(r.statement)}</dt><dd><span class='v'>{html.escape(r.verdict)}</span> "
+        f"{html.escape(r.reason)} <span class='note'>({html.escape(r.data_used)})</span></dd>"
+        for r in table.itertuples(index=False)
+    )
 
 
 def _exhibit(folder: Path, exhibit: Any) -> dict[str, Any]:
