@@ -1,0 +1,132 @@
+"""Joint influence and multiple testing: alignment, closed forms, error rates."""
+
+import numpy as np
+import pytest
+from reference_did import load_panel
+
+from g287stats.did.group_time import att_gt
+from g287stats.did.twfe import event_study, twfe
+from g287stats.errors import DesignError
+from g287stats.inference.multiplicity import holm, joint, multiple_testing, romano_wolf
+from g287stats.inference.target import from_moments
+
+KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
+
+
+def panel():
+    d = load_panel("panel_small")
+    return d.assign(cohort=d["g"].where(d["g"] > 0), y2=d["y"] + np.sin(np.arange(len(d))), y3=-d["y"])
+
+
+def test_holm_by_hand():
+    # sorted 0.01, 0.02, 0.03, 0.5 times 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.5
+    out = holm([0.03, 0.01, np.nan, 0.5, 0.02])
+    np.testing.assert_allclose(out, [0.06, 0.04, np.nan, 0.5, 0.06])
+    assert holm([0.6, 0.7]).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("cluster", ["county", "state"])
+def test_joint_keeps_each_standard_error(cluster):
+    d = panel()
+    parts = {
+        "a": twfe(d, "y", cluster=cluster, **KEYS),
+        "b": twfe(d[d["county"] > 6], "y2", cluster=cluster, **KEYS),
+        "c": att_gt(d, "y", cluster=cluster, **KEYS).aggregate("simple"),
+    }
+    whole = joint(parts)
+    for name, part in parts.items():
+        assert whole.params[name] == part.point[0]
+        assert whole.se[name] == pytest.approx(part.se.iloc[0], rel=1e-12)
+    assert whole.sample["n_clusters"] == (60 if cluster == "county" else 12)
+
+
+def test_joint_covariance_is_that_of_a_stacked_regression():
+    """Two outcomes in one stacked regression with all effects interacted: its clustered covariance is the joint one."""
+    import pandas as pd
+
+    d = panel()
+    parts = {k: twfe(d, k, cluster="county", small_sample="unadjusted", **KEYS) for k in ("y", "y2")}
+    whole = joint(parts)
+    long = pd.concat([d.assign(out=d["y"], eq=0), d.assign(out=d["y2"], eq=1)], ignore_index=True)
+    long["cell"] = long["county"] * 10 + long["eq"]
+    on = (long["year"] >= long["cohort"]).astype(float)
+    long["d0"], long["d1"] = on * (long["eq"] == 0), on * (long["eq"] == 1)
+    long["t"] = long["eq"] * 100 + long["year"]
+    stacked = twfe(
+        long,
+        "out",
+        unit="cell",
+        time="t",
+        treatment="d0",
+        covariates=["d1"],
+        cluster="county",
+        small_sample="unadjusted",
+    )
+    fit = stacked.design.fit
+    at = [list(stacked.design.names).index(c) for c in ("d0", "d1")]
+    codes = stacked.design.design.clusters["county"]
+    score = np.zeros((60, 2))
+    np.add.at(score, codes, fit.row_influence()[:, at])
+    np.testing.assert_allclose(whole.cov().to_numpy(), score.T @ score, rtol=1e-9)
+    # and the difference of the two effects
+    gap = whole.combine(np.array([[1.0, -1.0]]), ["gap"])
+    direct = twfe(d.assign(gap=d["y"] - d["y2"]), "gap", cluster="county", small_sample="unadjusted", **KEYS)
+    assert gap.se.iloc[0] == pytest.approx(direct.se.iloc[0], rel=1e-9)
+
+
+def test_identical_hypotheses_cost_nothing():
+    """Romano–Wolf knows that y and −y are one hypothesis; Holm does not."""
+    d = panel()
+    e = twfe(d, "y", cluster="state", **KEYS)
+    same = {"y": e, "minus y": twfe(d, "y3", cluster="state", **KEYS)}
+    r = multiple_testing(same, draws=1999).frame
+    alone = multiple_testing({"y": e}, draws=1999).frame
+    assert r["p_romano_wolf"].tolist() == [alone["p_romano_wolf"].iloc[0]] * 2
+    assert r["p_holm"].iloc[0] == pytest.approx(2 * r["p_value"].iloc[0])
+
+
+def test_single_step_and_monotone():
+    rng = np.random.default_rng(6)
+    est = from_moments(rng.normal(size=6) * 1.5, np.eye(6))
+    p = romano_wolf(est, draws=4999, weights="gaussian")
+    t = np.abs(est.point)
+    assert (np.diff(p[np.argsort(-t)]) >= 0).all()
+    # independent normals: the largest is compared with the maximum of six
+    from scipy import stats
+
+    exact = 1 - (2 * stats.norm.cdf(t.max()) - 1) ** 6
+    assert p[t.argmax()] == pytest.approx(exact, abs=0.03)
+
+
+def test_familywise_error():
+    rng = np.random.default_rng(12)
+    cov = 0.7 * np.ones((5, 5)) + 0.3 * np.eye(5)
+    root = np.linalg.cholesky(cov)
+    wrong = {"romano_wolf": 0, "holm": 0, "none": 0}
+    draws = 400
+    for _ in range(draws):
+        est = from_moments(root @ rng.normal(size=5), cov)
+        p = est.p_values()
+        wrong["none"] += (p < 0.05).any()
+        wrong["holm"] += (holm(p) < 0.05).any()
+        wrong["romano_wolf"] += (romano_wolf(est, draws=399, weights="gaussian") < 0.05).any()
+    rate = {k: v / draws for k, v in wrong.items()}
+    assert rate["romano_wolf"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+    assert rate["none"] > 0.08
+    assert rate["holm"] <= rate["romano_wolf"]
+
+
+def test_vectors_rows_and_refusals():
+    d = panel()
+    es = event_study(d, "y", **KEYS)
+    whole = joint([es, event_study(d, "y2", **KEYS)])
+    assert len(whole.point) == 2 * len(es.point)
+    shuffled = joint([event_study(d.sample(frac=1, random_state=1), "y", **KEYS), event_study(d, "y2", **KEYS)])
+    np.testing.assert_array_equal(romano_wolf(whole, draws=99), romano_wolf(shuffled, draws=99))
+    assert multiple_testing([es, event_study(d, "y2", **KEYS)], term="0", draws=99).frame.shape[0] == 2
+    with pytest.raises(DesignError, match="different levels"):
+        joint([es, twfe(d, "y2", cluster="state", **KEYS)])
+    with pytest.raises(DesignError, match="one level"):
+        joint([twfe(d, "y", cluster=["county", "year"], **KEYS)])
+    with pytest.raises(DesignError, match="labels of its units"):
+        joint([from_moments([1.0], [1.0])])
