@@ -214,9 +214,9 @@ def _expected(table: pd.DataFrame, years: Iterable[int]) -> pd.DataFrame:
     """Give every agency a row in every year; years it did not report have 0 months and its nearest population."""
     grid = pd.MultiIndex.from_product([sorted(table["agency"].unique()), sorted(years)], names=["agency", "year"])
     out = table.set_index(["agency", "year"]).reindex(grid).reset_index()
-    by = out.groupby("agency")
-    for column in ("county_fips", "population"):
-        out[column] = by[column].transform(lambda s: s.ffill().bfill())
+    out["county_fips"] = out.groupby("agency")["county_fips"].transform("first")
+    people = out["population"].astype("float64").groupby(out["agency"]).ffill()
+    out["population"] = people.groupby(out["agency"]).bfill()
     months = [c for c in out.columns if c.endswith("_months")]
     out[["months_reported", *months]] = out[["months_reported", *months]].fillna(0).astype("int64")
     return out
