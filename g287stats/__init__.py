@@ -39,6 +39,7 @@ _PUBLIC = {  # public name -> module that defines it; imported when first used
     "CountyPanel": "g287stats.panel",
     "Exposure": "g287stats.panel",
     "county_panel": "g287stats.panel",
+    "known_controls": "g287stats.panel",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -16,6 +16,7 @@ from g287stats.geography import county_distances, load_counties, neighbours, sta
 from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.coverage import apply_coverage
 from g287stats.outcomes.population import load_population
+from g287stats.panel.controls import add_controls
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 from g287stats.panel.municipal import policed_shares, policed_weights
 
@@ -176,6 +177,7 @@ def county_panel(
     min_coverage: float | None = None,
     on_low_coverage: Literal["error", "drop", "keep"] = "error",
     denominator: int | None = None,
+    controls: Sequence[str] = (),
 ) -> CountyPanel:
     """Line up outcomes, population and 287(g) exposure by county and period.
 
@@ -198,6 +200,9 @@ def county_panel(
     denominator
         Year whose population is used for all rates (agreements may move people, so the current denominator is
         itself an outcome). Default: the current year.
+    controls
+        Controls and policies to add: ``hispanic_share``, ``unemployment_rate``, ``secure_communities``,
+        ``mandate_287g``, … (see :func:`known_controls`). A value not in hand stays missing and is counted.
 
     Returns
     -------
@@ -242,6 +247,9 @@ def county_panel(
         frame, steps = _add_exposure(frame, time, freq, record, definition, suffix, book)
         flow += steps
     frame = _add_population(frame, time, denominator, book, flow)
+    frame, entries, steps = add_controls(frame, time, controls)
+    book |= entries
+    flow += steps
     for table in tables:
         prefix = "" if len(tables) == 1 else f"{table.name}_"
         frame, steps = _add_outcome(frame, time, table, prefix, min_coverage, on_low_coverage, book)

@@ -135,3 +135,38 @@ def test_exports_bring_their_codebook(panel, tmp_path):
 def test_last_period_is_a_share_of_the_days_the_record_covers():
     frame = g.county_panel(years=(2026, 2026)).frame.set_index("county_fips")
     assert frame.loc["37001", "exposure_share"] == 1.0  # in force on every day of 2026 to the last list
+
+
+def test_controls_keep_missing_missing_and_say_where_they_come_from():
+    names = [
+        "unemployment_rate",
+        "hispanic_share",
+        "republican_share",
+        "secure_communities",
+        "mandate_287g",
+        "rucc_2003",
+    ]
+    panel = g.county_panel("fbi_table10", (2005, 2015), controls=names)
+    frame = panel.frame.set_index(["county_fips", "year"])
+    assert set(names) <= set(panel.codebook)
+    assert np.isnan(frame.loc[("37001", 2005), "hispanic_share"])  # first five-year file ends in 2009
+    assert np.isnan(frame.loc[("37001", 2007), "republican_share"])  # first election in hand is 2008
+    assert frame.loc[("37001", 2011), "republican_share"] == frame.loc[("37001", 2008), "republican_share"]
+    # Harris County TX activated Secure Communities in October 2008: three months of twelve; ended in November 2014
+    assert frame.loc[("48201", 2008), "secure_communities"] == pytest.approx(3 / 12)
+    assert frame.loc[("48201", 2014), "secure_communities"] == pytest.approx(10 / 12)
+    assert not frame["mandate_287g"].any()
+    counted = {s: n for b, s, n, _ in panel.flow if b == "hispanic_share"}
+    assert counted["county-periods without a value (missing)"] == frame["hispanic_share"].isna().sum()
+
+
+def test_florida_mandates_agreements_from_2022():
+    frame = g.county_panel(years=(2021, 2023), controls=["mandate_287g"]).frame
+    florida = frame[frame["state"] == "FL"].groupby("year")["mandate_287g"].all()
+    assert florida.tolist() == [False, True, True]
+
+
+def test_unknown_control_lists_the_known_ones():
+    with pytest.raises(DesignError, match="unemployment_rate"):
+        g.county_panel("fbi_table10", (2005, 2006), controls=["happiness"])
+    assert {"control", "source"} <= set(g.known_controls().columns)
