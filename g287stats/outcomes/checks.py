@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from g287stats.catalog import read_released
 from g287stats.errors import SourceError
-from g287stats.geography import harmonise, state_of
+from g287stats.geography import harmonise, load_counties, state_of
 from g287stats.outcomes import load_outcome
+from g287stats.outcomes.fbi_county_sums import dropouts
 from g287stats.outcomes.fbi_msa import load_fbi_msa_counties
 from g287stats.outcomes.population import load_population
 
@@ -137,6 +139,23 @@ def always_close(both: pd.DataFrame, at_least: float = 0.9) -> tuple[int, int]:
     return int((worst >= at_least).sum()), len(worst)
 
 
+def early_counties() -> list[str]:
+    """Counties of agencies that signed before 2013 (any model, statewide agencies left out)."""
+    agreements = read_released("agreements")
+    early = agreements[(agreements["signed_date"] < "2013-01-01") & agreements["county_fips"].notna()]
+    codes = early["county_fips"].str.split(";").explode()
+    return sorted(set(harmonise(codes[codes != ""], warn=False).dropna()))
+
+
+def early_dropouts() -> pd.DataFrame:
+    """Drop-outs of the FBI county sums among counties with an agreement before 2013, up to 2012."""
+    lost = dropouts(load_outcome("fbi_county_sums", (2006, 2012)))
+    lost = lost[lost["county_fips"].isin(early_counties())]
+    names = load_counties().set_index("county_fips")
+    lost.insert(1, "county", [f"{names.at[c, 'name']}, {names.at[c, 'state']}" for c in lost["county_fips"]])
+    return lost.round(3)
+
+
 def main() -> None:
     """Print every comparison."""
     folder = os.environ.get("G287STATS_SOURCES")
@@ -157,6 +176,12 @@ def main() -> None:
     print("\nProperty, counties of 50,000 and more, county by county")
     print(county_ratios(both).to_string())
     print("Counties at 0.9 or more in all five years: {} of {}".format(*always_close(both)))
+    early = both[both["county_fips"].isin(early_counties())]
+    ratio = (early["property"].astype("float64") / early["property_icpsr"]).groupby(early["year"]).median()
+    print("\nCounties with an agreement before 2013: median property ratio by year", ratio.round(3).to_dict())
+    print("of them at 0.9 or more in all five years: {} of {}".format(*always_close(early)))
+    print("\nDrop-outs among them (released data)")
+    print(early_dropouts().to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -176,11 +176,12 @@ def _sum(agencies: pd.DataFrame, expected: pd.DataFrame, min_told: float) -> tup
     out["agencies_expected"] = expected.groupby(key).size().reindex(out.index)
     out["notes"] = join_codes(agencies, key)
     out["imputed"] = "none"
+    out["coverage_of"] = "residents"
     out["break_in_series"] = break_text(out["notes"])
     whole = ["population", "covered_population", "agencies_expected"]
     out[whole] = out[whole].round().astype("Int64")
     order = ["agencies_reporting", "agencies_expected", "population", "covered_population", "coverage", "told", "notes"]
-    order += ["imputed", "break_in_series"]
+    order += ["coverage_of", "imputed", "break_in_series"]
     out = out[[*COUNTS, *order]].reset_index()
     out["year"] = out["year"].astype("int64")
     return out, sorted(withheld)
@@ -214,6 +215,7 @@ def _codebook() -> dict[str, dict[str, str]]:
         ),
         "coverage": ("covered_population / population, at most 1", "share", "computed"),
         "notes": (fields["notes"]["description"], "", source),
+        "coverage_of": ("What coverage is the share of", "months, residents", "computed"),
         "imputed": ("Nothing is imputed", "none, producer, unknown", source),
         "break_in_series": (
             "An agency's figures are not comparable with previous years, by the FBI's footnote",

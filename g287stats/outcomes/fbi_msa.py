@@ -62,6 +62,7 @@ def load_fbi_msa(years: tuple[int, int] | Iterable[int] | None = None) -> Outcom
     frame = table[table["year"].isin(chosen)].drop(columns=["row"]).reset_index(drop=True)
     frame["year"] = frame["year"].astype("int64")
     frame = frame.rename(columns={"reporting_share": "coverage"})
+    frame["coverage_of"] = "residents"
     frame["imputed"] = frame["estimated"].map({True: "producer", False: "none"})
     fields = {f["name"]: f for f in schema("fbi_msa_county")["schema"]["fields"]}
     fields["coverage"] = fields["reporting_share"]
@@ -75,6 +76,11 @@ def load_fbi_msa(years: tuple[int, int] | Iterable[int] | None = None) -> Outcom
         "description": "Murder + robbery + aggravated assault",
         "unit": "offences a year",
         "source": "computed",
+    }
+    book["coverage_of"] = {
+        "description": "What coverage is the share of",
+        "unit": "months, residents",
+        "source": source,
     }
     book["imputed"] = {
         "description": "producer: the FBI's estimates for agencies that did not report are included",
