@@ -15,8 +15,8 @@ from g287stats.inference.covariance import Influence
 
 Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
-_KEEP = 1 << 22
-"""Influence of at most this many elements (32 MB) is kept once made."""
+_KEEP = 1 << 20
+"""Influence of at most this many elements (8 MB) is kept once made."""
 
 
 class BlockedInfluence(Influence):
@@ -109,9 +109,11 @@ class BlockedInfluence(Influence):
                 part = by_parameter[:, columns]
                 touched = np.unique(part.indices)
                 total[touched] += part[touched].toarray() @ values
-        psi = np.empty_like(total)
-        psi[:, self.order] = total
-        return Influence(psi.T if extra is None else psi.T + extra, self.keys)
+        psi = np.empty(total.shape[::-1])
+        psi[self.order] = total.T
+        if extra is not None:
+            psi += extra
+        return Influence(psi, self.keys)
 
     def _adder(self, codes: np.ndarray) -> sparse.csr_matrix:
         """Groups × block columns indicator."""

@@ -10,7 +10,7 @@ the largest |t| over the parameters as critical value, so that all intervals cov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -70,14 +70,13 @@ def draws_of(
         weights = "gaussian"
     size, k = scores.shape
     chunk = max(1, min(draws, _ELEMENTS // max(size, k, 1)))
-    from tqdm import tqdm
+    todo: Iterable[int] = range(0, draws, chunk)
+    if float(draws) * size * k > _LONG:
+        from tqdm import tqdm
 
-    long = float(draws) * size * k > _LONG
-    with tqdm(total=draws, desc="bootstrap", unit="draw", disable=None if long else True) as bar:
-        for done in range(0, draws, chunk):
-            n = min(chunk, draws - done)
-            yield multipliers(rng, n, size, weights) @ scores
-            bar.update(n)
+        todo = tqdm(todo, desc="bootstrap", unit="chunk", disable=None)  # silent when not a terminal
+    for done in todo:
+        yield multipliers(rng, min(chunk, draws - done), size, weights) @ scores
 
 
 def sup_t(

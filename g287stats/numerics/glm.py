@@ -21,7 +21,7 @@ FLAT = 1e-9
 """… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian)."""
 
 MAX_ITERATIONS = 60
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Elements of one temporary array; small enough to stay in cache."""
 
 
@@ -73,8 +73,7 @@ def shared_logits(
         (K, p) starting values; default the weighted share of treated and zero slopes.
     """
     p = len(x)
-    xw, ww = x * w, outer_rows(x[:, :n_shared]) * w[:n_shared]
-    xs, ws = x[:, :n_shared], xw[:, :n_shared]
+    xs, ww = x[:, :n_shared], outer_rows(x[:, :n_shared]) * w[:n_shared]  # its first p rows are w x
     treated_x, treated_w = x[:, unit], w[unit]
     outside = unit >= n_shared
     case_out, x_out, w_out = case[outside], treated_x[:, outside], treated_w[outside]
@@ -96,9 +95,10 @@ def shared_logits(
             some = slice(lo, lo + rows)
             prob = coef[open_[some]] @ xs
             _sigmoid(prob)
-            score[some] -= prob @ ws.T
-            prob -= prob * prob
-            h[some] = prob @ ww.T
+            moments = prob @ ww.T
+            score[some] -= moments[:, :p]
+            prob *= prob
+            h[some] = moments - prob @ ww.T
         if len(case_out):
             prob = np.einsum("jp,pj->j", coef[case_out], x_out)
             _sigmoid(prob)
@@ -186,7 +186,10 @@ def _sigmoid(eta: np.ndarray) -> np.ndarray:
 
 def _solve(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Solve many small symmetric systems; singular ones are flagged and get a zero solution."""
-    singular = deficient(gram, 1e-14)
-    safe = np.where(singular[:, None, None], np.eye(gram.shape[1]), gram)
-    out = np.linalg.solve(safe, right[:, :, None])[:, :, 0]
-    return np.where(singular[:, None], 0.0, out), singular
+    try:
+        return np.linalg.solve(gram, right[:, :, None])[:, :, 0], np.zeros(len(gram), dtype=bool)
+    except np.linalg.LinAlgError:
+        singular = deficient(gram, 1e-14)
+        safe = np.where(singular[:, None, None], np.eye(gram.shape[1]), gram)
+        out = np.linalg.solve(safe, right[:, :, None])[:, :, 0]
+        return np.where(singular[:, None], 0.0, out), singular

@@ -135,8 +135,7 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
     at_once = max(1, BLOCK // n_units)
     unweighted = bool((panel.w == 1.0).all())
     psi = np.empty((at_once, n_units))
-    later, earlier = np.empty_like(psi), np.empty_like(psi)
-    room = [np.empty(at_once * n_units) for _ in range(5)]
+    room = [np.empty(at_once * n_units) for _ in range(4)]
     for shared in _same_controls(cells):
         n, version = int(cells.n_control[shared[0]]), int(cells.version[shared[0]])
         xs, w = panel.x[version][:, :n], panel.w[:n]
@@ -149,44 +148,40 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
             rows = shared[lo : lo + at_once]
             k = len(rows)
             out = psi[:k]
-            r, term = (v[: k * n].reshape(k, n) for v in room[:2])
-            np.take(panel.y, cells.t[rows], axis=0, out=later[:k], mode="clip")
-            np.take(panel.y, cells.b[rows], axis=0, out=earlier[:k], mode="clip")
-            np.subtract(earlier[:k, :n], later[:k, :n], out=r)
+            r = out[:, :n]
+            term, odds, prob, slope = (v[: k * n].reshape(k, n) for v in room)
+            earlier = room[0][: k * n_units].reshape(k, n_units)
+            np.take(panel.y, cells.t[rows], axis=0, out=out, mode="clip")
+            np.take(panel.y, cells.b[rows], axis=0, out=earlier, mode="clip")
+            np.subtract(earlier[:, :n], r, out=r)
             if method == "reg":  # −r x·a
                 np.matmul(fitted.beta[rows], xs, out=term)
                 r += term
                 np.matmul(fitted.a[rows], xs, out=term)
-                np.multiply(r, term, out=out[:, :n])
-            else:  # −o (r − η_c)/N_c − r x·a + p x·h  =  −(r − η_c) (o/N_c + x·a) − η_c x·a + p x·h
+                r *= term
+            else:  # −o (r − η_c)/N_c − r x·a + p x·h  =  −r (o/N_c + x·a) + η_c o/N_c + p x·h
                 first, last = distinct[lo], distinct[lo + k - 1] + 1
                 some, m = firsts[first:last], last - first
-                odds, prob, slope = (v[: m * n].reshape(m, n) for v in room[2:])
+                odds, prob, slope = odds[:m], prob[:m], slope[:m]
                 _scaled_odds(fitted, some, xs, odds)
                 np.add(odds, 1.0 / fitted.n_weighted[some][:, None], out=prob)
                 np.divide(odds, prob, out=prob)
-                shift = fitted.beta[rows]
-                shift[:, 0] += fitted.mean_control[rows]
-                np.matmul(shift, xs, out=term)
-                r += term
                 if method == "dr":
+                    np.matmul(fitted.beta[rows], xs, out=term)
+                    r += term
                     np.matmul(fitted.a[some], xs, out=slope)
                     slope += odds
                 else:
                     slope = odds
-                every = m == k
-                of = distinct[lo : lo + k] - first
-                r *= slope if every else slope[of]
+                every = slice(None) if m == k else distinct[lo : lo + k] - first
+                r *= slope[every]
                 np.matmul(fitted.h[rows], xs, out=term)
-                term *= prob if every else prob[of]
-                if method == "dr":
-                    r += term
-                    np.matmul(fitted.a[rows] * fitted.mean_control[rows][:, None], xs, out=term)
-                    np.subtract(r, term, out=out[:, :n])
-                else:
-                    np.add(r, term, out=out[:, :n])
+                term *= prob[every]
+                r += term
+                np.multiply(odds[every], fitted.mean_control[rows][:, None], out=term)
+                r += term
             if not unweighted:
-                out[:, :n] *= w
+                r *= w
             out[:, n:] = 0.0
             mine = slice(bounds[block], bounds[block + 1])
             out[case[mine] - lo, unit[mine]] = value[mine]

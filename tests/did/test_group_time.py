@@ -442,5 +442,5 @@ def test_bad_input_says_what_to_type():
         att_gt(frame, "y", unit="county", time="year")
     with pytest.raises(DesignError, match="one period"):
         quiet(frame[frame["year"] == 2000].assign(g=2001))
-    with pytest.raises(DesignError, match="a comparison needs two|no unit"):
+    with pytest.raises(DesignError, match="one period"):
         quiet(frame[frame["year"] == 2003])
