@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, G287Error
+from g287stats.inference.assignment import random_arrangements
 from g287stats.inference.estimate import Estimate, _reference_distribution
 from g287stats.inference.target import scalar
 
@@ -93,3 +96,189 @@ def minimum_detectable_effect(
     return DetectableEffect(
         s.term, s.outcome, s.estimate, s.std_error, s.df, power, alpha, exact * s.std_error, quantiles * s.std_error
     )
+
+
+@dataclass(frozen=True)
+class PowerSimulation:
+    """Rejection rates of an estimator on the user's own panel with planted effects.
+
+    Attributes
+    ----------
+    frame
+        One row per planted effect: ``effect``, ``power`` (share of draws rejected), ``mc_se`` (its simulation
+        error), ``mean_estimate``, ``sd_estimate``, ``n_draws`` that succeeded. The row of effect 0 is the size.
+    detectable
+        Smallest positive effect detected with probability ``target``, by linear interpolation between planted
+        effects; missing when the largest planted effect does not reach it.
+    failures
+        Draws in which the estimator raised an error: ``draw``, ``effect``, ``message``.
+    """
+
+    frame: pd.DataFrame
+    detectable: float
+    target: float
+    alpha: float
+    n_treated: int
+    n_units: int
+    draws: int
+    seed: int
+    failures: pd.DataFrame = field(repr=False)
+
+    def tidy(self) -> pd.DataFrame:
+        """One row per planted effect."""
+        return self.frame
+
+    def __str__(self) -> str:
+        found = "not reached" if np.isnan(self.detectable) else f"{self.detectable:.4g}"
+        lines = [
+            f"simulated power, {self.n_treated} of {self.n_units} units treated, {self.draws} draws; "
+            f"detected with probability {self.target:g}: {found}",
+            self.frame.to_string(index=False, float_format="%.4f"),
+        ]
+        if len(self.failures):
+            lines.append(f"{len(self.failures)} runs failed, first: {self.failures['message'].iloc[0]}")
+        return "\n".join(lines)
+
+
+def power_simulation(
+    data: Any,
+    estimator: Callable[[pd.DataFrame], Any],
+    effects: Sequence[float],
+    *,
+    outcome: str,
+    unit: str | None = None,
+    time: str | None = None,
+    cohort: str | None = None,
+    units: Literal["never", "all"] = "never",
+    scale: Literal["additive", "relative"] = "additive",
+    within: str | None = None,
+    draws: int = 200,
+    alpha: float = 0.05,
+    target: float = 0.8,
+    seed: int = 287,
+) -> PowerSimulation:
+    """Power of an estimator on the user's own panel.
+
+    In each draw the cohorts that occurred are handed to random units, an effect is added to their outcomes from
+    then on, and the estimator is run. The same assignments serve every effect.
+
+    Parameters
+    ----------
+    data
+        A DataFrame (keys named) or a ``CountyPanel``; the cohort is missing for never-treated units.
+    estimator
+        Callable from a frame to an Estimate with one parameter (its p-value decides) or to a result with ``.p``
+        and ``.estimate`` (wild bootstrap, randomisation test, Conley–Taber …).
+    effects
+        Planted effects, in units of the outcome, or as a share of it with ``scale="relative"``. Zero is added.
+    units
+        ``never``: only never-treated units enter, so that no true effect is in the data. ``all``: every unit, the
+        treated ones with their outcomes as they are (the sharp null taken as true).
+    within
+        Column, constant within units, inside whose levels cohorts are exchanged (``units="all"`` only).
+
+    Raises
+    ------
+    DesignError
+        When never-treated units are fewer than twice the treated, keys are missing, or every run failed.
+
+    References
+    ----------
+    Black, B., Hollingsworth, A., Nunes, L. and Simon, K. (2022). Simulated power analyses for observational
+    studies. Journal of Public Economics 213, 104713.
+    """
+    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+    unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
+    cohort = cohort or (None if isinstance(data, pd.DataFrame) else "cohort")
+    if unit is None or time is None or cohort is None:
+        raise DesignError('name the keys of the frame: unit="county_fips", time="year", cohort="cohort"')
+    if units not in ("never", "all") or scale not in ("additive", "relative"):
+        raise DesignError(f"units={units!r} is 'never' or 'all'; scale={scale!r} is 'additive' or 'relative'")
+    frame = frame.sort_values([unit, time]).reset_index(drop=True)
+    by_unit = frame.groupby(unit, sort=True)[cohort].first()
+    kinds = pd.factorize(by_unit, sort=True)[0] + 1  # 0 is never treated
+    example = np.zeros(int(kinds.max()) + 1, dtype=np.int64)
+    example[kinds] = np.arange(len(kinds))
+    strata = None
+    if within is not None:
+        if units == "never":
+            raise DesignError('within= exchanges the cohorts of all units: use it with units="all"')
+        strata = pd.factorize(frame.groupby(unit, sort=True)[within].first(), sort=True)[0]
+    n_treated = int((kinds > 0).sum())
+    if n_treated == 0 or n_treated == len(kinds):
+        raise DesignError("power simulation needs both treated and never-treated units")
+    pool = kinds
+    if units == "never":
+        free = by_unit.index[kinds == 0]
+        if len(free) < 2 * n_treated:
+            raise DesignError(
+                f"{len(free)} never-treated units cannot stand in for {n_treated} treated and their controls; "
+                'use units="all", which takes the sharp null as true'
+            )
+        frame = frame[frame[unit].isin(free)].reset_index(drop=True)
+        pool = np.r_[kinds[kinds > 0], np.zeros(len(free) - n_treated, dtype=np.int64)]
+    codes = pd.factorize(frame[unit], sort=True)[0]
+    planted = sorted({0.0, *map(float, effects)})
+
+    def runs() -> Iterator[tuple[int, float, float, float, str]]:
+        draw = 0
+        for batch in random_arrangements(pool, draws, seed, strata):
+            for assignment in batch:
+                placed = by_unit.iloc[example[assignment[codes]]].set_axis(frame.index)
+                if units == "never":
+                    placed = placed.where(assignment[codes] > 0)
+                on = (assignment[codes] > 0) & (frame[time] >= placed).fillna(False).to_numpy(dtype=bool)
+                changed = frame.assign(**{cohort: placed})
+                for effect in planted:
+                    y = frame[outcome] * (1 + effect * on) if scale == "relative" else frame[outcome] + effect * on
+                    try:
+                        p, b = _p_and_estimate(estimator(changed.assign(**{outcome: y})))
+                        yield draw, effect, p, b, ""
+                    except G287Error as error:
+                        yield draw, effect, np.nan, np.nan, str(error)
+                draw += 1
+
+    from tqdm import tqdm
+
+    bar = tqdm(runs(), total=draws * len(planted), desc="power", unit="run", disable=None)
+    table = pd.DataFrame(list(bar), columns=["draw", "effect", "p", "estimate", "message"])
+    failures = table.loc[table["message"] != "", ["draw", "effect", "message"]].reset_index(drop=True)
+    good = table[table["message"] == ""]
+    if good.empty:
+        raise DesignError(f"the estimator failed in every run: {failures['message'].iloc[0]}")
+    rows = []
+    for effect, part in good.groupby("effect", sort=True):
+        share = float((part["p"] < alpha).mean())
+        error = np.sqrt(share * (1 - share) / len(part))
+        rows.append((effect, share, error, part["estimate"].mean(), part["estimate"].std(), len(part)))
+    names = ["effect", "power", "mc_se", "mean_estimate", "sd_estimate", "n_draws"]
+    out = pd.DataFrame(rows, columns=names)
+    return PowerSimulation(
+        frame=out,
+        detectable=_crossing(out, target),
+        target=target,
+        alpha=alpha,
+        n_treated=n_treated,
+        n_units=len(pool),
+        draws=draws,
+        seed=seed,
+        failures=failures,
+    )
+
+
+def _p_and_estimate(result: Any) -> tuple[float, float]:
+    if isinstance(result, Estimate):
+        s = scalar(result)
+        return float(2 * _reference_distribution(s.df).sf(abs(s.estimate / s.std_error))), s.estimate
+    return float(result.p), float(result.estimate)
+
+
+def _crossing(frame: pd.DataFrame, target: float) -> float:
+    """Smallest positive effect with the target power, by linear interpolation."""
+    part = frame[frame["effect"] >= 0]
+    x, y = part["effect"].to_numpy(), part["power"].to_numpy()
+    above = np.flatnonzero(y >= target)
+    if len(above) == 0 or above[0] == 0:
+        return np.nan
+    j = above[0]
+    return float(x[j - 1] + (target - y[j - 1]) * (x[j] - x[j - 1]) / (y[j] - y[j - 1]))
