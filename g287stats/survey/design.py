@@ -333,8 +333,9 @@ def _year_groups(frame: pd.DataFrame, columns: Sequence[str], problems: Problems
         years = next((frame[c] for c in ("year", "YEARQ", "YEAR") if c in frame), None)
         if years is None:
             continue
-        group = pd.Series(year_group(pd.to_numeric(years), YEAR_BREAKS[column]))
-        others = [frame[c] for c in columns if c != column]
+        known = years.notna()
+        group = pd.Series(year_group(pd.to_numeric(years[known]), YEAR_BREAKS[column]))
+        others = [frame.loc[known, c].reset_index(drop=True) for c in columns if c != column]
         pooled = group.nunique() > 1 if not others else (group.groupby(others).nunique() > 1).any()
         if pooled:
             breaks = ", ".join(str(b) for b in YEAR_BREAKS[column])

@@ -46,9 +46,9 @@ class Family:
     name: FamilyName
     mean: Callable[[np.ndarray], np.ndarray]
     slope: Callable[[np.ndarray], np.ndarray]
-    curvature: Callable[[np.ndarray], np.ndarray]
     variance: Callable[[np.ndarray], np.ndarray]
     link: Callable[[np.ndarray], np.ndarray]
+    likelihood: Callable[[np.ndarray, np.ndarray], np.ndarray]
     binary: bool = False
     ratio: str = ""
 
@@ -63,14 +63,22 @@ def _cloglog_slope(eta: np.ndarray) -> np.ndarray:
 
 
 FAMILIES: Mapping[str, Family] = {
-    "linear": Family("linear", lambda e: e, np.ones_like, np.zeros_like, np.ones_like, lambda m: m, ratio="difference"),
+    "linear": Family(
+        "linear",
+        lambda e: e,
+        np.ones_like,
+        np.ones_like,
+        lambda m: m,
+        lambda y, e: -((y - e) ** 2) / 2,
+        ratio="difference",
+    ),
     "logit": Family(
         "logit",
         _expit,
         lambda e: _expit(e) * _expit(-e),
-        lambda e: _expit(e) * _expit(-e) * (1 - 2 * _expit(e)),
         lambda m: m * (1 - m),
         lambda m: np.log(m / (1 - m)),
+        lambda y, e: y * e - np.logaddexp(0, e),
         binary=True,
         ratio="odds ratio",
     ),
@@ -78,18 +86,18 @@ FAMILIES: Mapping[str, Family] = {
         "poisson",
         lambda e: np.exp(np.clip(e, -700, 50)),
         lambda e: np.exp(np.clip(e, -700, 50)),
-        lambda e: np.exp(np.clip(e, -700, 50)),
         lambda m: m,
         np.log,
+        lambda y, e: y * e - np.exp(np.clip(e, -700, 50)),
         ratio="rate ratio",
     ),
     "cloglog": Family(
         "cloglog",
         lambda e: -np.expm1(-np.exp(np.clip(e, -700, 6))),
         _cloglog_slope,
-        lambda e: _cloglog_slope(e) * (1 - np.exp(np.clip(e, -700, 6))),
         lambda m: m * (1 - m),
         lambda m: np.log(-np.log1p(-m)),
+        lambda y, e: y * np.log(-np.expm1(-np.exp(np.clip(e, -700, 6)))) - (1 - y) * np.exp(np.clip(e, -700, 6)),
         binary=True,
         ratio="hazard ratio",
     ),
@@ -190,8 +198,12 @@ def survey_glm(
     _check_separation(chosen, xs, ys, names, outcome)
     project = _projector([c[index] for c, _ in coded.values()]) if levels else None
 
+    largest = None
+    if levels and family != "linear":
+        largest = max((c[index] for c, _ in coded.values()), key=lambda c: int(c.max()))
+
     def fit(weights: np.ndarray, start: np.ndarray | None = None) -> _Solution:
-        return _irls(chosen, ys, xs, weights[index], offs, project, names, start)
+        return _irls(chosen, ys, xs, weights[index], offs, project, names, start, largest)
 
     solution = fit(sample.weights)
     beta, eta, working, projected, bread, iterations = solution
@@ -256,6 +268,7 @@ def _irls(
     project: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
     names: Sequence[str],
     start: np.ndarray | None = None,
+    group: np.ndarray | None = None,
     limit: int = 100,
 ) -> _Solution:
     """Iteratively reweighted least squares to machine precision of the linear predictor."""
@@ -264,10 +277,10 @@ def _irls(
     elif family.name == "linear":
         eta = np.zeros_like(y)
     else:
-        centre = float(np.average(y, weights=w))
-        eta = family.link((y + 4 * centre) / 5)
+        eta = offset + _start(family, y, w, group)
     block = np.column_stack([y, x])
     previous, beta = np.inf, np.full(x.shape[1], np.nan)
+    best = -np.inf if family.name == "linear" else float(w @ family.likelihood(y, eta))
     for iteration in range(1, limit + 1):
         mu, slope = family.mean(eta), family.slope(eta)
         if not (slope > 1e-100).all() or not (family.variance(mu) > 1e-100).all():
@@ -282,10 +295,20 @@ def _irls(
         bread = _inverse(gram, x, working, names)
         beta = bread @ (weighted.T @ zt)
         new = z - (zt - xt @ beta) + offset
+        if not np.isfinite(new).all():
+            break
+        if group is not None and np.max(np.abs(new - eta)) > 1:
+            new = _settle(family, y, w, new, group)
+        value = float(w @ family.likelihood(y, new))
+        if family.name != "linear":
+            for _ in range(40):  # a step that overshoots is halved
+                if value >= best - 1e-9 * abs(best):
+                    break
+                new = (new + eta) / 2
+                value = float(w @ family.likelihood(y, new))
+        best = value
         step = float(np.max(np.abs(new - eta)))
         eta = new
-        if not np.isfinite(step):
-            break
         if family.name == "linear" or (step < 1e-9 and previous < 1e-9):
             mu, slope = family.mean(eta), family.slope(eta)
             working = w * slope**2 / family.variance(mu)
@@ -299,6 +322,38 @@ def _irls(
         f"{family.name} regression did not converge in {limit} steps; coefficients run away for {large or names}. "
         "A combination of covariates separates events from non-events: drop it or use family='linear'"
     )
+
+
+def _start(family: Family, y: np.ndarray, w: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+    """Linear predictor to start from: the overall mean, by group of the largest effect shrunk towards it."""
+    centre = float(np.average(y, weights=w))
+    if group is None:
+        return np.full_like(y, family.link(np.array(centre)))
+    prior = float(w.mean()) / (min(centre, 1 - centre) if family.binary else centre)
+    mean = (np.bincount(group, w * y) + prior * centre) / (np.bincount(group, w) + prior)
+    return family.link(mean)[group]
+
+
+def _settle(family: Family, y: np.ndarray, w: np.ndarray, eta: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Move each group's own effect towards its score equation, by bounded Newton steps.
+
+    A full step can throw the effect of a small county so far that its working weights vanish and it can never
+    come back; one dimension at a time it always can.
+    """
+    eta = eta.copy()
+    rows = np.arange(len(eta))
+    for _ in range(60):
+        mu, slope = family.mean(eta[rows]), np.maximum(family.slope(eta[rows]), 1e-200)
+        variance = np.maximum(family.variance(mu), 1e-200)
+        size = int(group.max()) + 1
+        score = np.bincount(group[rows], w[rows] * (y[rows] - mu) * slope / variance, size)
+        information = np.bincount(group[rows], w[rows] * slope**2 / variance, size)
+        move = np.clip(np.divide(score, information, out=np.zeros(size), where=information > 0), -2, 2)
+        eta[rows] += move[group[rows]]
+        rows = rows[np.abs(move[group[rows]]) > 0.05]
+        if not len(rows):
+            break
+    return eta
 
 
 def _inverse(gram: np.ndarray, x: np.ndarray, working: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,232 @@
+"""Victimization rates, prevalence, shares reported to the police, changes and trends, with design-based errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import DesignError, UnavailableError
+from g287stats.inference.estimate import Estimate
+from g287stats.outcomes.ncvs import NcvsFile, require_years
+from g287stats.survey.design import SurveySample, survey_sample
+from g287stats.survey.gvf import GvfParameters, gvf_se_rate
+from g287stats.survey.ratios import survey_mean, survey_ratio
+from g287stats.survey.replicates import replicate_weights
+
+BREAK_2006 = (
+    "2006 is in the years: a new sample and changed methods make its estimates incomparable (34.1 violent "
+    "victimizations per 1,000 against 28.4 and 27.2 around it). Leave it out, or say include_2006=True"
+)
+
+
+def victimization_rate(
+    sample: SurveySample,
+    *,
+    by: str | Sequence[str] = (),
+    domain: Any = None,
+    include_2006: bool = False,
+    variance: Literal["linearized", "replicates"] = "linearized",
+) -> Estimate:
+    """Victimizations per 1,000 persons 12 or older, series counted and bounding-adjusted.
+
+    ``sample`` comes from :func:`~g287stats.victimization.interviews.ncvs_sample`. A table ``by="year"`` is a
+    trend: with 2006 among the years it needs ``include_2006=True``.
+    """
+    groups = _by(sample, by, domain, include_2006)
+    e = survey_mean(sample, "adjusted", scale=1000, by=groups, domain=domain, variance=variance)
+    return replace(e, outcome="victimizations per 1,000 persons 12 or older")
+
+
+def prevalence(
+    sample: SurveySample,
+    period: Literal["six_month", "annual"],
+    *,
+    by: str | Sequence[str] = (),
+    domain: Any = None,
+    include_2006: bool = False,
+) -> Estimate:
+    """Percent of persons victimized at least once, in six months or in a year.
+
+    ``six_month``: the weighted mean of 1[n > 0] over person-interviews, each of which looks back six months.
+    ``annual``: a person counts as a victim in all interviews of the collection year when one of them reports a
+    victimization (the bureau's older definition, with WGTPERCY; its newer one needs the OVAM weight, which
+    the public files before 2017 do not carry). The two differ by a factor near two: the label says which.
+    """
+    groups = _by(sample, by, domain, include_2006)
+    if period == "six_month":
+        e = survey_mean(sample, "victim", scale=100, by=groups, domain=domain)
+        return replace(e, outcome="percent of person-interviews with a victimization in the last six months")
+    if period != "annual":
+        raise DesignError('say which prevalence: period="six_month" or period="annual"')
+    frame = sample.frame
+    once = frame.groupby(["year", "IDPER"], sort=False)["victim"].transform("max")
+    yearly = replace(sample, frame=frame.assign(victim_in_year=once))
+    e = survey_mean(yearly, "victim_in_year", scale=100, by=groups, domain=domain)
+    return replace(e, outcome="percent of persons victimized in the collection year (older BJS definition)")
+
+
+def share_reported(
+    sample: SurveySample,
+    *,
+    by: str | Sequence[str] = (),
+    domain: Any = None,
+    include_2006: bool = False,
+    unknown: Literal["in_denominator", "left_out"] = "in_denominator",
+) -> Estimate:
+    """Percent of victimizations reported to the police.
+
+    ``unknown`` says what becomes of victimizations whose answer is "do not know" or missing: counted as not
+    reported in the denominator (the bureau's tables), or left out.
+    """
+    groups = _by(sample, by, domain, include_2006)
+    below = "adjusted" if unknown == "in_denominator" else "known"
+    e = survey_ratio(sample, "reported", below, scale=100, by=groups, domain=domain)
+    return replace(e, outcome="percent of victimizations reported to the police")
+
+
+def change(estimate: Estimate, first: Any, second: Any, *, percent: bool = False) -> Estimate:
+    """Difference between two cells of a table (years, groups), with the covariance of the two.
+
+    ``percent`` gives 100·(second/first − 1) by the delta method.
+    """
+    a, b = (_cell(estimate, v) for v in (first, second))
+    row = np.zeros((1, len(estimate.point)))
+    label = f"{estimate.terms[b]} - {estimate.terms[a]}"
+    if not percent:
+        row[0, a], row[0, b] = -1, 1
+        return estimate.combine(row, [label])
+    x, y = estimate.point[a], estimate.point[b]
+    row[0, a], row[0, b] = -100 * y / x**2, 100 / x
+    e = estimate.combine(row, [f"percent change, {label}"])
+    return replace(e, point=np.array([100 * (y / x - 1)]))
+
+
+def linear_trend(estimate: Estimate, years: Sequence[int] | None = None) -> Estimate:
+    """Least-squares slope per year through the yearly cells of a table, with their covariance."""
+    if "year" not in estimate.labels:
+        raise DesignError('a trend needs yearly cells: victimization_rate(sample, by="year")')
+    t = estimate.labels["year"].to_numpy(float)
+    use = np.ones(len(t), dtype=bool) if years is None else np.isin(t, list(years))
+    centred = np.where(use, t - t[use].mean(), 0.0)
+    return estimate.combine((centred / (centred @ centred))[None, :], ["slope per year"])
+
+
+def select_rate(
+    victims: NcvsFile,
+    population: NcvsFile,
+    parameters: GvfParameters,
+    *,
+    domain: str | None = None,
+    violent: bool = True,
+) -> pd.DataFrame:
+    """Rate from NCVS Select tables, with the error of the generalized variance function.
+
+    ``Σ newwgt / Σ wgtpercy · 1000`` over ``domain``, an expression both tables can answer
+    (``"year == 2019 and hispanic == 1"``). One year at a time unless ``parameters`` are pooled.
+    """
+    for file, level in ((victims, "select_personal"), (population, "select_personal_population")):
+        if file.level != level:
+            raise DesignError(f"expected the {level} table, found {file.level}")
+    v, p = victims.frame, population.frame
+    if domain is not None and any(c in domain for c in ("citizen",)):
+        require_years("citizen", sorted(p["year"].unique()))
+    v, p = (f if domain is None else f.query(domain) for f in (v, p))
+    v = v[v["newcrime"] == 1] if violent else v
+    residents = float(p["wgtpercy"].sum())
+    if residents <= 0:
+        raise UnavailableError("no residents in the domain of the population table")
+    rate = 1000 * float(v["newwgt"].sum()) / residents
+    return pd.DataFrame(
+        {
+            "rate": [rate],
+            "std_error": gvf_se_rate(np.array([rate]), residents, parameters),
+            "population": residents,
+            "n_cases": len(v),
+            "error": "generalized variance function",
+        }
+    )
+
+
+def msa_sample(
+    person: NcvsFile,
+    incident: NcvsFile,
+    *,
+    violent: Sequence[int],
+    keys: Sequence[str] = ("YEARQ", "IDPER"),
+    victimization_weight: str = "SERIESWGT",
+    scale: float = 0.96666667,
+) -> SurveySample:
+    """Join the two tables of the public 52-MSA file (ICPSR 38321) into a sample with its jackknife.
+
+    Parameters
+    ----------
+    violent
+        Codes of ``TOC_RECODE`` that are violent, from the codebook that comes with the file.
+    keys
+        Columns that identify a person-interview in both tables.
+    victimization_weight
+        Series-adjusted victimization weight of the incident table.
+    scale
+        Of the JK1 replicates ``PERREPWGT*``, as published: 0.96666667.
+
+    ``adjusted`` is the weighted number of violent victimizations relative to the person's weight, so that
+    ``victimization_rate(sample, by="MSAIND", variance="replicates")`` is the published rate. To check a file: New
+    York 14.040496 (SE 2.3261798), Chicago 11.661543 (1.8437806), Los Angeles 14.395164 (1.8155317) in 2014–15.
+    """
+    for file, level in ((person, "msa_person"), (incident, "msa_incident")):
+        if file.level != level:
+            raise DesignError(f"expected the {level} table, found {file.level!r}")
+    p, i = person.frame, incident.frame
+    columns = list(keys)
+    absent = [f"{n}: {c}" for n, f in (("person", p), ("incident", i)) for c in columns if c not in f]
+    absent += [f"incident: {victimization_weight}"] if victimization_weight not in i else []
+    if absent:
+        raise DesignError(f"columns are absent: {absent}; name the file's own with keys= and victimization_weight=")
+    replicated = sorted((str(c) for c in p if str(c).startswith("PERREPWGT")), key=lambda c: int("0" + c[9:]))
+    if not replicated:
+        raise DesignError('the person table has no PERREPWGT columns; read it with columns="all"')
+    index = pd.MultiIndex.from_frame(p[columns])
+    if index.has_duplicates:
+        raise DesignError(f"person rows repeat in {columns}")
+    counted = i[i["TOC_RECODE"].isin(list(violent))]
+    place = index.get_indexer(pd.MultiIndex.from_frame(counted[columns]))
+    if (place < 0).any():
+        raise DesignError(f"{int((place < 0).sum())} incidents have no person row: tables of two releases?")
+    weight = p["WGTPER"].to_numpy(float)
+    number = np.bincount(place, counted[victimization_weight].to_numpy(float), len(p))
+    frame = p.drop(columns=replicated).assign(
+        weight=weight,
+        adjusted=np.divide(number, weight, out=np.zeros(len(p)), where=weight > 0),
+        victim=(number > 0) * 1.0,
+    )
+    jackknife = replicate_weights(p[replicated].to_numpy(float), "jk1", scale=scale, degrees=len(replicated) - 1)
+    frame.attrs.update(p.attrs)
+    return survey_sample(frame, weights="weight", replicates=jackknife)
+
+
+def _by(sample: SurveySample, by: str | Sequence[str], domain: Any, include_2006: bool) -> tuple[str, ...]:
+    groups = (by,) if isinstance(by, str) else tuple(by)
+    frame = sample.frame
+    for name in groups:
+        if name not in frame and "year" in frame:
+            require_years(name, sorted(int(y) for y in frame["year"].unique()))
+    timed = {"year", "quarter", "half", "yr_grp", "YEARQ"} & set(groups)
+    if timed and not include_2006 and "year" in frame:
+        present = frame["year"].to_numpy()[sample.domain(domain)]
+        if (present == 2006).any():
+            raise DesignError(BREAK_2006)
+    return groups
+
+
+def _cell(estimate: Estimate, value: Any) -> int:
+    if isinstance(value, str) and value in estimate.terms:
+        return estimate.terms.index(value)
+    for column in estimate.labels.columns[1:]:
+        hits = np.flatnonzero((estimate.labels[column] == value).to_numpy())
+        if len(hits) == 1:
+            return int(hits[0])
+    raise DesignError(f"no cell {value!r}: cells are {estimate.terms}")
