@@ -106,8 +106,12 @@ small_sample
     )
     design, notes = _without_empty(design)
     while True:
-        design, blocks, events = spec.blocks(design)
-        result = _ppml(design, blocks, spec.covariates, unit_trends)
+        try:
+            design, blocks, events = spec.blocks(design)
+            result = _ppml(design, blocks, spec.covariates, unit_trends)
+        except IdentificationError as error:
+            before = f". Before that: {'; '.join(notes)}" if notes else ""
+            raise IdentificationError(f"{error}{before}") from None
         if isinstance(result, Regression):
             break
         where = ", ".join(

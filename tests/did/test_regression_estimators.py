@@ -62,7 +62,7 @@ def test_names_of_counties_and_years_do_not_matter(name):
     new = dict(zip(frame["county"].unique(), rng.permutation([f"{k:05d}" for k in range(60)])))
     renamed = frame.assign(county=frame["county"].map(new), state="s" + frame["state"].astype(str))
     periods = renamed.assign(year=pd.PeriodIndex(renamed["year"].astype(str), freq="Y"))
-    periods["g"] = [pd.NaT if np.isnan(v) else pd.Period(int(v), freq="Y") for v in renamed["g"]]
+    periods["g"] = [pd.NaT if np.isnan(v) else pd.Period(str(int(v)), freq="Y") for v in renamed["g"]]
     a = EVERY[name](frame, "y", **KEYS, cluster="state")
     for other in (renamed, periods):
         b = EVERY[name](other, "y", **KEYS, cluster="state")

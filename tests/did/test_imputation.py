@@ -1,0 +1,106 @@
+"""Imputation worked by hand, and what it cannot impute."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from panels_by_hand import table
+from reference_did import load_panel
+
+from g287stats.did.imputation import imputation, two_stage
+from g287stats.errors import DesignError, IdentificationError
+
+KEYS = {"unit": "county", "time": "year", "cohort": "g"}
+
+
+def three_counties():
+    # a adopts in 2002, b in 2003, n never; untreated rows are a2001, b2001, b2002, n2001, n2002, n2003.
+    # λ_2002 − λ_2001 is the mean change of b (3) and n (1): 2.  With λ_2001 = 0: α_n = mean(1, 2 − 2) = 1/2,
+    # α_b = mean(0, 3 − 2) = 1/2, α_a = 5; only n informs 2003: λ_2003 = 4 − 1/2 = 3.5.
+    # effects: a2002 9 − 5 − 2 = 2, a2003 11 − 5 − 3.5 = 2.5, b2003 9 − 0.5 − 3.5 = 5.
+    return table({"a": [5, 9, 11], "b": [0, 3, 9], "n": [1, 2, 4]}, {"a": 2002, "b": 2003})
+
+
+def test_effects_by_hand():
+    estimate = imputation(three_counties(), "y", **KEYS)
+    assert dict(estimate.params) == pytest.approx({"att(2002,2002)": 2, "att(2002,2003)": 2.5, "att(2003,2003)": 5})
+    assert estimate.overall.point[0] == pytest.approx(9.5 / 3)
+    event = estimate.aggregate("event")
+    assert dict(event.params) == pytest.approx({"0": 3.5, "1": 2.5})
+    assert two_stage(three_counties(), "y", **KEYS).point[0] == pytest.approx(9.5 / 3)
+
+
+def test_influence_by_hand():
+    # The weights of att(2002,2002) on untreated rows: −1 on a2001 and −(λ_2002 − λ_2001), i.e. b and n −1/2 on 2002
+    # and +1/2 on 2001. Residuals: b2001 0 − 1/2, b2002 3 − 2.5, n2001 1/2, n2002 −1/2, a2001 0, n2003 0.
+    # b: −1/2 · 1/2 + 1/2 · (−1/2) = −1/2;  n: +1/2;  a: its cohort × period mean is itself, 0. Variance 1/2.
+    estimate = imputation(three_counties(), "y", **KEYS)
+    assert estimate.influence.psi[:, 0] == pytest.approx([0, -0.5, 0.5], abs=1e-14)
+    assert estimate.se.iloc[0] == pytest.approx(np.sqrt(0.5), abs=1e-14)
+    assert estimate.df == np.inf
+
+
+def test_two_stage_influence_by_hand():
+    # τ = mean(2, 2.5, 5) = 19/6; the second stage adds Σ (effect − τ)/3: a (2 + 2.5 − 19/3)/3 = −11/18, b +11/18.
+    # First stage, functional (1/3)(λ2 + λ3 + λ3 + 2α_a + α_b) of residual weights. Row n2003 fits exactly. The slopes
+    # in λ2: ∂λ2 = ½(b2 − b1) + ½(n2 − n1); λ3 = −α_n, α_n = ½(n1 + n2 − λ2), α_b = ½(b1 + b2 − λ2).
+    # functional/… = (1/3)[λ2 − 2α_n + α_b] = (1/3)[λ2 − n1 − n2 + λ2 + ½(b1 + b2) − ½λ2] = (1/3)[1.5λ2 − … ]
+    # b: −(1/3)[¾(e_b2 − e_b1) + ½(e_b1 + e_b2)] = −(1/3)(¾) = −¼ with e_b1 = −½, e_b2 = ½
+    # n: −(1/3)[¾(e_n2 − e_n1) − (e_n1 + e_n2)] = −(1/3)(−¾) = ¼
+    estimate = two_stage(three_counties(), "y", **KEYS)
+    assert estimate.influence.psi[:, 0] == pytest.approx([-11 / 18, 11 / 18 - 0.25, 0.25], abs=1e-14)
+
+
+def test_points_of_both_agree():
+    frame = load_panel("panel_unbalanced")
+    with pytest.warns(Warning):
+        a = imputation(frame, "y", **KEYS, weights="weight")
+        b = two_stage(frame, "y", **KEYS, weights="weight")
+        c = two_stage(frame, "y", effects="event", **KEYS, weights="weight")
+    assert a.overall.point[0] == pytest.approx(b.point[0], abs=1e-12)
+    event = a.aggregate("event").params
+    assert all(c.params[t] == pytest.approx(event[t], abs=1e-12) for t in event.index)
+
+
+def test_leaves_out_and_names_what_it_cannot_impute():
+    frame = load_panel("panel_unbalanced")
+    with pytest.warns(Warning):
+        estimate = imputation(frame, "y", **KEYS)
+    always = sorted(frame.loc[frame["g"] == 2000, "county"].unique())
+    note = next(n for n in estimate.notes if "no untreated row" in n)
+    assert all(str(c) in note for c in always[:3])
+    flow = estimate.sample["flow"].set_index("step")
+    assert flow.loc["unit has no untreated row", "units"] >= len(always)
+    assert estimate.sample["n_units"] == frame["county"].nunique() - flow.loc["unit has no untreated row", "units"]
+
+
+def test_islands_of_untreated_rows_are_not_bridged():
+    # early counties are untreated in 2001–2002, late ones only observed from 2003 on: no untreated county links the
+    # periods, so the early counties' 2003 cannot be imputed, although 2003 has untreated rows
+    early = table({"a": [1, 2, 5], "b": [2, 3, 7]}, {"a": 2003, "b": 2003})
+    late = table({"c": [1, 2], "d": [4, 9]}, {}, first=2003)
+    with pytest.raises(IdentificationError, match="no treated row has an untreated comparison"):
+        imputation(pd.concat([early, late]), "y", **KEYS)
+
+
+def test_clusters_must_contain_units():
+    with pytest.raises(DesignError, match="changes within units"):
+        imputation(load_panel("panel_small"), "y", **KEYS, cluster=("state", "year"))
+
+
+def test_aggregating_factored_influence_equals_aggregating_the_whole():
+    from dataclasses import replace
+
+    from g287stats.inference.covariance import Influence
+
+    frame = load_panel("panel_small")
+    estimate = imputation(frame, "y", **KEYS, cluster="state", covariates_by_time=["x1"], leads=2)
+    whole = replace(estimate, influence=Influence(estimate.influence.psi, estimate.influence.keys))
+    for kind in ("simple", "event", "cohort", "calendar"):
+        if kind in ("cohort", "calendar"):
+            estimate = imputation(frame, "y", **KEYS, cluster="state", covariates_by_time=["x1"])
+            whole = replace(estimate, influence=Influence(estimate.influence.psi, estimate.influence.keys))
+        a, b = estimate.aggregate(kind), whole.aggregate(kind)
+        np.testing.assert_allclose(a.se, b.se, atol=1e-13)
+        np.testing.assert_allclose(a.point, b.point, atol=1e-13)
+    np.testing.assert_allclose(estimate.se, whole.se, atol=1e-13)
+    np.testing.assert_allclose(estimate.cov(), whole.cov(), atol=1e-13)
