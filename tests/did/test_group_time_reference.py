@@ -8,6 +8,7 @@ import warnings
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from g287stats.did.group_time import att_gt
@@ -122,3 +123,39 @@ def test_clustered_bootstrap_of_did_is_an_interquartile_range(covariates):
         quartiles = np.quantile(scores @ signs, [0.25, 0.75])
         as_did = (quartiles[1] - quartiles[0]) / 1.3489795003921634
         assert abs(as_did - row["se"]) <= row["tolerance_se"]
+
+
+def test_drdid_reverses_the_regression_correction_of_the_earlier_period():
+    """Disagreement 1, found: DRDID 1.2.3 (repeated cross sections, dr, covariates) adds, where the derivative of the
+    estimate subtracts, the influence of the control regression fitted before treatment. Turning the sign of that one
+    term round moves our standard error by exactly the recorded difference, in every cell; the infinitesimal
+    jackknife in test_group_time.py decides for ours.
+    """
+    frame = reference.load_panel("panel_small")
+    variant = "dr.never.x1x2.varying.repeated_cross_sections"
+    rows = pd.read_csv(reference.FOLDER / "disagreements.csv.gz")
+    rows = rows[(rows["estimator"] == "cs.att_gt") & (rows["variant"] == variant) & (rows["other"] == "R did")]
+    gt = estimate("panel_small", variant)
+    assert len(rows) >= 15
+    for row in rows.itertuples():
+        label = gt.labels[gt.labels["term"] == row.quantity].iloc[0]
+        base = label["cohort"] - 1 if label["event_time"] >= 0 else label["time"] - 1
+        use = frame["year"].isin([label["time"], base]) & frame["g"].isin([label["cohort"], 0])
+        sample = frame[use]
+        x = np.column_stack([np.ones(len(sample)), sample["x1"], sample["x2"]])
+        d = (sample["g"] > 0).to_numpy()
+        before = (sample["year"] == base).to_numpy()
+        p = np.ones(len(sample)) / 2
+        gamma = np.zeros(3)
+        for _ in range(50):
+            p = 1 / (1 + np.exp(-x @ gamma))
+            gamma += np.linalg.solve((x.T * (p * (1 - p))) @ x, x.T @ (d - p))
+        weight = p / (1 - p) * (~d & before)
+        fit = ~d & before
+        bread = np.linalg.inv(x[fit].T @ x[fit])
+        residual = np.where(fit, sample["y"] - x @ (bread @ x[fit].T @ sample["y"][fit]), 0.0)
+        slope = x[d & before].mean(axis=0) - weight @ x / weight.sum()
+        psi = gt.influence.psi[use.to_numpy(), gt.terms.index(row.quantity)]
+        reversed_ = psi - 2 * residual * (x @ bread @ slope)
+        ours, theirs = np.sqrt((psi**2).sum()), np.sqrt((reversed_**2).sum())
+        assert abs(ours - theirs) == pytest.approx(row.d_se, abs=1e-9)
