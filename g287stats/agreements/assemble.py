@@ -226,8 +226,9 @@ def _finish(agreements: pd.DataFrame, agencies: pd.DataFrame, exits: pd.DataFram
     past_window = out["ended_date"].isna() & out["end_by"].notna()
     out["exit"] = verdict
     out.loc[out["last_seq"].eq(0), "exit"] = "real"
-    out.loc[past_window, "last_listed"] = out.loc[past_window, "end_not_before"]
-    out.loc[past_window, "gone_by"] = out.loc[past_window, "end_by"]
+    old = out["last_seq"].eq(0)
+    out.loc[old, "last_listed"] = out.loc[old, "end_not_before"]
+    out.loc[old, "gone_by"] = out.loc[old, "end_by"]
     out["end_precision"] = "open"
     out.loc[out["ended_date"].notna(), "end_precision"] = "day"
     out.loc[out["ended_date"].isna() & out["gone_by"].notna(), "end_precision"] = "window"
@@ -250,6 +251,10 @@ def _presence(rows: pd.DataFrame, lists: pd.DataFrame, agreements: pd.DataFrame)
     ]
     runs = runs.merge(owners, on=["agency_id", "model", "slot"], suffixes=("", "_spell"))
     runs = runs[(runs["first_seq"] >= runs["first_seq_spell"]) & (runs["last_seq"] <= runs["last_seq_spell"])]
+    linked = spells.presence(rows[rows["linked"]], lists, ["agency_id", "model", "slot"])
+    first = linked.groupby(["agency_id", "model", "slot"])["first_seq"].min().to_dict()
+    keys = zip(runs["agency_id"], runs["model"], runs["slot"], runs["last_seq"])
+    runs = runs.assign(linked=[first.get((a, m, s), n + 1) <= n for a, m, s, n in keys])
     return runs.assign(kind="participating").rename(columns={"agreement_id": "record_id"})
 
 
@@ -344,7 +349,9 @@ def _applications(
     forms = forms.merge(out[["application_id", "agency_id", "model", "first_seq", "last_seq"]],
                         on=["agency_id", "model"], suffixes=("", "_spell"))  # fmt: skip
     forms = forms[(forms["first_seq"] >= forms["first_seq_spell"]) & (forms["last_seq"] <= forms["last_seq_spell"])]
-    forms = forms.assign(kind="pending", signed_printed="", signed_date=pd.Series(pd.NaT, index=forms.index))
+    forms = forms.assign(
+        kind="pending", signed_printed="", signed_date=pd.Series(pd.NaT, index=forms.index), linked=False
+    )
     return out, forms.rename(columns={"application_id": "record_id"}), doubled
 
 

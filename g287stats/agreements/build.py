@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from g287stats import catalog
-from g287stats.agreements import history, spells
+from g287stats.agreements import history, removals, spells
 from g287stats.agreements.assemble import assemble, repairs_table
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, agency_id, name_key
 from g287stats.agreements.rosters import PrintedList, clean, name_date, parse_date, read_list
@@ -22,9 +22,9 @@ LINKED = re.compile(r"link(?! pending)|https?:", re.IGNORECASE)
 def build(sources: Path, out: Path) -> list[Path]:
     """Read ``sources/agreements`` and write the agreement tables and their ``qa/`` companions into ``out``.
 
-    Writes agreements, agencies, applications, ice_lists, list_presence and the qa tables of the room. Rebuilding
-    from the same sources writes the same bytes. Raises :class:`SourceError` or :class:`IdentityError` listing
-    every row that cannot be read; warns (:class:`DataWarning`) with the count of agencies without a county.
+    Writes agreements, agencies, applications, ice_lists, list_presence, removals and the qa tables of the room.
+    Rebuilding from the same sources writes the same bytes. Raises :class:`SourceError` or :class:`IdentityError`
+    listing every row that cannot be read; warns (:class:`DataWarning`) with the count of agencies without a county.
     """
     folder = sources / "agreements"
     fixes = Fixes.load(out / "fixes" if (out / "fixes" / "agency_aliases.csv").is_file() else None)
@@ -39,7 +39,8 @@ def build(sources: Path, out: Path) -> list[Path]:
     result = assemble(lists, rows, pending_lists, pending_rows, past, fixes, counties, fbi)
     result["qa_withheld"] = withheld
     result["qa_repairs"] = repairs_table(rows, pending_rows, tables | pending_tables)
-    return [catalog.write_released(result[name], name, out) for name in sorted(result)]
+    written = [catalog.write_released(result[name], name, out) for name in sorted(result)]
+    return [*written, removals.build(sources, out, fixes, result["agencies"])]
 
 
 # --- reading --------------------------------------------------------------------------------------------------

@@ -40,6 +40,11 @@ _ENDS = (  # opening words of the compiled note → our words, and whether the d
     ("on NCLR 2010-08-02; absent ICE", "absent from ICE's list of 2010-10-29", True),
     ("69 MOAs at 2011-06-01", "bounded by the audit's count of 69 on 2011-06-01", True),
 )
+COLUMNS = [
+    "agency_id", "agency", "state", "agency_type", "jurisdiction", "county_fips", "model", "moa_id", "signed_date",
+    "signed_precision", "signed_not_before", "signed_basis", "resigned", "ended_date", "end_not_before", "end_by",
+    "end_basis", "confidence", "sources", "continues",
+]  # fmt: skip
 _TYPES = {"sheriff": "sheriff", "police": "municipal_police", "jail": "county_jail", "county police": "county_police"}
 
 
@@ -54,7 +59,7 @@ def read_history(folder: Path, fixes: Fixes) -> tuple[pd.DataFrame, pd.DataFrame
     early = _early(folder / "historical_2002_2016.csv", fixes, problems)
     late, withheld = _late(folder / "historical_2017_2020_JEM.csv", fixes, problems)
     problems.raise_if_any(SourceError)
-    return pd.DataFrame(early + late), withheld
+    return pd.DataFrame(early + late, columns=COLUMNS), withheld
 
 
 def _early(path: Path, fixes: Fixes, problems: Problems) -> list[dict[str, Any]]:
@@ -103,7 +108,7 @@ def _early(path: Path, fixes: Fixes, problems: Problems) -> list[dict[str, Any]]
             spells.append(
                 base
                 | {"model": "TFM", "moa_id": moa, "ended_date": stop, "end_not_before": pd.NaT, "end_by": pd.NaT,
-                   "end_basis": why, "resigned": [d for d in base["resigned"] if d < stop]}
+                   "end_basis": why, "resigned": [d for d in base["resigned"] if d < stop - pd.Timedelta(days=7)]}
             )  # fmt: skip
         else:
             problems.add(f"{r.state} {r.agency}: model {r.model!r} is not known")
@@ -149,4 +154,4 @@ def _late(path: Path, fixes: Fixes, problems: Problems) -> tuple[list[dict[str, 
             "confidence": "medium" if precision == "window" else "high", "moa_id": "",
             "sources": "ICE lists" if precision == "window" else SOURCES_2017, "continues": stays,
         })  # fmt: skip
-    return spells, pd.DataFrame(withheld)
+    return spells, pd.DataFrame(withheld, columns=["agency_id", "agency", "state", "model", "reason"])

@@ -255,7 +255,7 @@ class Counties:
         for fips, name, state in _lines(current[["county_fips", "name", "state"]]):
             self.state[fips] = state
             if name.endswith(" city") or name == "Carson City":
-                self.cities[state, _place_key(re.sub(r" city$", "", name))] = fips
+                self.cities[state, _place_key(re.sub(r" [Cc]ity$", "", name))] = fips
             base = _place_key(_COUNTY_WORDS.sub("", name.lower()))
             self.by_name.setdefault((state, base), []).append(fips)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +31,6 @@ class Agreements:
     lists: pd.DataFrame
     presence: pd.DataFrame
     release: str = "g287stats"
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -102,6 +101,11 @@ class Agreements:
             held = self._on_list("participating", int(in_force["seq"]))
             found = self.frame[self.frame["agreement_id"].isin(held)]
             attrs: dict[Any, Any] = {"basis": "listed", "list": in_force["file"], "list_date": in_force["list_date"]}
+        elif basis == "listed" and not len(lists) and self.frame["first_listed"].notna().any():
+            day = moment.normalize()
+            seen, gone = self.frame["first_listed"].le(day), self.frame["gone_by"].le(day)
+            found = self.frame[seen & ~gone.fillna(False)]
+            attrs = {"basis": "listed, by first and last appearance", "list": None, "list_date": None}
         else:
             day = moment.normalize()
             ended = self.frame["ended_date"].fillna(self.frame["gone_by"])
@@ -122,6 +126,81 @@ class Agreements:
         found = self.applications[self.applications["application_id"].isin(held)].reset_index(drop=True)
         found.attrs = {"on": str(on), "list": in_force["file"], "list_date": in_force["list_date"]}
         return found
+
+    def as_known(self, on: Any) -> Agreements:
+        """Return the record as it could be known at the end of day ``on``: for replicating a dated claim.
+
+        Lists, signings and ends after ``on`` are gone; ends found later are open again; signing dates are those
+        printed by then, before ICE corrected them. An agreement omitted from the list in force counts as gone, as
+        it would have then. Names, counties and the identity of agencies stay as corrected here, and historical
+        records count as known from their dates.
+        """
+        from g287stats.agreements.spells import first_signing
+
+        day = pd.Timestamp(on).normalize()
+        lists = self.lists[self.lists["list_date"].le(day)].reset_index(drop=True)
+        last = {k: int(v) for k, v in lists.groupby("kind")["seq"].max().items()}
+        limit = self.presence["kind"].map(last)
+        runs = self.presence[self.presence["first_seq"].le(limit).fillna(False)].copy()
+        runs["last_seq"] = runs["last_seq"].clip(upper=runs["kind"].map(last))
+        days = {k: g.set_index("seq")["list_date"] for k, g in lists.groupby("kind")}
+        printed = dict(iter(runs[runs["kind"].eq("participating")].groupby("record_id")))
+        records = []
+        for r in self.frame.to_dict("records"):
+            seen = printed.get(r["agreement_id"])
+            if seen is not None:
+                seen = seen.sort_values("first_seq")
+                left = int(seen["last_seq"].max())
+                gone = left < last["participating"]
+                r["last_listed"] = days["participating"][left]
+                r["gone_by"] = days["participating"][left + 1] if gone else pd.NaT
+                r["end_precision"] = "window" if gone else "open"
+                if not gone:
+                    r["end_basis"] = r["exit"] = pd.NA
+                if str(r["signed_basis"]).startswith("ICE list"):
+                    first = days["participating"][int(seen["first_seq"].min())]
+                    dates = list(dict.fromkeys(seen["signed_date"]))
+                    r["signed_date"], again, _ = first_signing(dates, first, pd.isna(r["first_listed"]))
+                    r["resigned_dates"] = ";".join(f"{d:%Y-%m-%d}" for d in again) or pd.NA
+            elif r["signed_date"] > day or pd.notna(r["first_listed"]):
+                continue
+            if pd.notna(r["resigned_dates"]):
+                kept = [d for d in r["resigned_dates"].split(";") if pd.Timestamp(d) <= day]
+                r["resigned_dates"] = ";".join(kept) or pd.NA
+            if seen is None and pd.notna(r["ended_date"]) and r["ended_date"] <= day:
+                pass
+            elif seen is None and not (pd.notna(r["gone_by"]) and r["gone_by"] <= day):
+                r |= {
+                    "ended_date": pd.NaT,
+                    "gone_by": pd.NaT,
+                    "end_precision": "open",
+                    "end_basis": pd.NA,
+                    "exit": pd.NA,
+                }
+            if pd.notna(r["last_listed"]) and r["last_listed"] > day:
+                r["last_listed"] = pd.NaT
+            records.append(r)
+        frame = _like(records, self.frame)
+        known = set(frame["agreement_id"])
+        pending = dict(iter(runs[runs["kind"].eq("pending")].groupby("record_id")))
+        applications = []
+        for r in self.applications.to_dict("records"):
+            seen = pending.get(r["application_id"])
+            if seen is None:
+                continue
+            left = int(seen["last_seq"].max())
+            gone = left < last["pending"]
+            r["last_pending"] = days["pending"][left]
+            r["gone_by"] = days["pending"][left + 1] if gone else pd.NaT
+            r["lists"] = int((seen["last_seq"] - seen["first_seq"] + 1).sum())
+            if pd.isna(r["agreement_id"]) or r["agreement_id"] not in known:
+                r |= {"agreement_id": pd.NA, "signed_date": pd.NaT}
+                r["outcome"] = "left the list" if gone else "pending"
+            applications.append(r)
+        return Agreements(
+            frame, _like(applications, self.applications), lists, runs.reset_index(drop=True),
+            f"{self.release} as known on {day:%Y-%m-%d}",
+        )  # fmt: skip
 
     def adoption_curve(self, freq: str = "M", basis: Basis = "signed", by: str = "model") -> pd.DataFrame:
         """Return active agreements at the end of each period, one column per value of ``by`` and ``total``.
@@ -148,11 +227,28 @@ class Agreements:
         return set(runs.loc[here, "record_id"])
 
 
-def load_agreements(folder: Path | None = None) -> Agreements:
-    """Load the released agreement record (``folder``: another folder of released tables)."""
+def _like(records: list[Any], model: pd.DataFrame) -> pd.DataFrame:
+    """Build a frame with the columns and types of ``model``."""
+    return pd.DataFrame(records, columns=model.columns).astype(model.dtypes.to_dict())
+
+
+def load_agreements(source: Path | str | None = None) -> Agreements:
+    """Load an agreement record.
+
+    ``source=None`` is the released record. A folder of released tables (``agreements.csv`` and its ``schema``, as
+    ``g287stats build`` writes them) is read as such; any other path is read as a release of the Deportation Data
+    Project's ``ice-287g``: its folder, or its ``agreements`` file as Parquet, XLSX or Stata.
+    """
+    path = None if source is None else Path(source)
+    if path is not None and not (path / "schema").is_dir():
+        from g287stats.agreements.exchange.ice287g import read_ice287g
+
+        if not path.exists():
+            raise UnavailableError(f"{path}: no such file or folder. Name a release of ice-287g, or leave source out")
+        tables, release = read_ice287g(path), "ice-287g"
+    else:
+        names = ("agreements", "applications", "ice_lists", "list_presence")
+        tables, release = {n: catalog.read_released(n, path) for n in names}, "g287stats"
     return Agreements(
-        frame=catalog.read_released("agreements", folder),
-        applications=catalog.read_released("applications", folder),
-        lists=catalog.read_released("ice_lists", folder),
-        presence=catalog.read_released("list_presence", folder),
+        tables["agreements"], tables["applications"], tables["ice_lists"], tables["list_presence"], release
     )

@@ -1,0 +1,1 @@
+"""Records of others, read into our spells."""
