@@ -77,10 +77,11 @@ def interpolate_linear(frame: pd.DataFrame, columns: list[str], unit: str = "cou
         before = full[columns].isna()
         full[columns] = full[columns].astype("float64").interpolate(method="linear", limit_area="inside")
         filled = (before & full[columns].notna()).any(axis=1)
-        old = full["interpolated"].fillna(False).astype(bool) if "interpolated" in full else False
+        old = full["interpolated"].eq(True) if "interpolated" in full else False
         full["interpolated"] = filled | old
         pieces.append(full.rename_axis("year").reset_index())
-    return pd.concat(pieces, ignore_index=True)[list(frame.columns)] if pieces else frame
+    columns_out = list(dict.fromkeys([*frame.columns, "interpolated"]))
+    return pd.concat(pieces, ignore_index=True)[columns_out] if pieces else frame.assign(interpolated=False)
 
 
 # ---------------------------------------------------------------- build

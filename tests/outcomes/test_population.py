@@ -59,6 +59,7 @@ def test_interpolation_is_inside_only_and_flagged():
     assert out.loc[[2010, 2011, 2012, 2013], "x"].tolist() == [1.0, 2.0, 3.0, 4.0]
     assert out["x"].isna().loc[[2009, 2014]].all()
     assert out.index[out["interpolated"]].tolist() == [2011, 2012]
+    assert "interpolated" in pop.interpolate_linear(frame.drop(columns="interpolated"), ["x"])
 
 
 def census(tmp_path, rows, name="co-est2009-alldata.csv"):
