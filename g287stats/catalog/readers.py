@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ def read_named(member: Member, columns: Sequence[str] | None = None, **options: 
     path, suffix = member.path, member.suffix
     try:
         if suffix in DELIMITED:
+            check_last_line(path, DELIMITED[suffix], member.label)
             wanted: Any = None if columns is None else (lambda c: c.strip().strip('"') in set(columns))
             settings: dict[str, Any] = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig"} | options
             return pd.read_csv(path, sep=DELIMITED[suffix], usecols=wanted, **settings)
@@ -105,6 +107,23 @@ def read_named(member: Member, columns: Sequence[str] | None = None, **options: 
     if columns is not None:
         frame = frame[[c for c in frame.columns if c in set(columns)]]
     return frame
+
+
+def check_last_line(path: Path, separator: str, label: str) -> None:
+    """Refuse a delimited file that ends inside a row: its last line has fewer cells than its heading."""
+    with path.open("rb") as handle:
+        head = handle.readline()
+        handle.seek(0, 2)
+        handle.seek(max(0, handle.tell() - 65_536))
+        tail = handle.read()
+    if not tail or tail.endswith((b"\n", b"\r")):
+        return
+    first, last = (
+        next(csv.reader([line.decode("utf-8-sig", "replace").rstrip("\r\n")], delimiter=separator), [])
+        for line in (head, tail.splitlines()[-1])
+    )
+    if len(last) < len(first):
+        raise SourceError(f"{label}: the last line has {len(last)} of {len(first)} cells. Truncated: download it again")
 
 
 def _among(have: Sequence[str], wanted: Sequence[str] | None) -> list[str] | None:

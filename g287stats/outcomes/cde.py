@@ -147,9 +147,10 @@ def _months(raw: pd.DataFrame, year: int, problems: Problems) -> pd.DataFrame:
 
 def _numbers(text: pd.Series, name: str, problems: Problems) -> np.ndarray:
     """Read figures that sign negatives on the last digit; blanks are 0, as the producer fills the record."""
-    last = text.str[-1:]
-    signed = last.isin(list(_OVERPUNCH))
-    plain = text.where(~signed, text.str[:-1] + last.map(_OVERPUNCH).fillna("")).replace("", "0")
+    signed = text.str.endswith(tuple(_OVERPUNCH))
+    plain = text.replace("", "0")
+    if signed.any():
+        plain = plain.where(~signed, text.str[:-1] + text.str[-1:].map(_OVERPUNCH).fillna(""))
     values = pd.to_numeric(plain, errors="coerce")
     bad = values.isna()
     if bad.any():

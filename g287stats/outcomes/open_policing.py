@@ -21,7 +21,7 @@ import pandas as pd
 from g287stats.catalog import missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
-from g287stats.catalog.readers import cells, read_named
+from g287stats.catalog.readers import cells, check_last_line, read_named
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
 from g287stats.geography import STATE_FIPS, county_by_name
@@ -69,6 +69,7 @@ def parse(members: Sequence[Member]) -> list[Part]:
 
 def _pieces(member: Member) -> Iterator[pd.DataFrame]:
     if member.suffix == ".csv":
+        check_last_line(member.path, ",", member.label)
         yield from pd.read_csv(
             member.path,
             dtype=str,
@@ -94,6 +95,9 @@ def _sum(member: Member, problems: Problems) -> pd.DataFrame | None:
             row += len(piece)
             if problems:
                 return None
+    except SourceError as error:
+        problems.add(str(error).removeprefix(f"{member.label}: "))
+        return None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         problems.add(f"cannot be read ({type(error).__name__}: {error}). Truncated: download it again")
         return None

@@ -3,6 +3,7 @@
 import functools
 import http.server
 import threading
+import zipfile
 
 import pandas as pd
 import pytest
@@ -47,6 +48,28 @@ def test_every_declared_table_is_complete_and_its_parser_exists(entry):
     assert entry.outcome in OUTCOMES or entry.name == "ncvs"
     if entry.tier == tables.DOWNLOADABLE:
         assert entry.downloads
+
+
+@pytest.mark.parametrize("entry", tables.TABLES, ids=lambda t: t.name)
+def test_every_table_refuses_a_path_outside_an_empty_file_and_no_file(entry, tmp_path, home):
+    name = {
+        "icpsr-county-crimes": "23780-0004-Data.txt", "icpsr-county-arrests": "23780-0001-Data.txt",
+        "kaplan-offenses": "offenses_known_monthly_2006.csv", "fbi-return-a": "reta-2006.txt",
+        "fbi-cde-summarized": "NC0370000_MVT.json", "rtci-agency-months": "final_sample.csv",
+        "cdc-county-homicide": "export.txt", "open-policing-stops": "nc_statewide_2020_04_01.csv",
+        "census-usa-counties-crime": "CRM01.xls", "ncvs": "38604-0001-Data.tsv",
+    }[entry.name]  # fmt: skip
+    assert entry.wanted(name)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
+        z.writestr(f"../{name}", "x")
+    with pytest.raises(SourceError, match="point outside the archive"):
+        catalog.data_add(entry.name, [tmp_path / "a.zip"])
+    (tmp_path / name).write_text("")
+    with pytest.raises(SourceError, match="the file is empty"):
+        catalog.data_add(entry.name, [tmp_path / name])
+    with pytest.raises(UnavailableError, match="is not in hand"):
+        catalog.data_add(entry.name, [])
+    assert not home.exists()
 
 
 def test_unknown_and_bundled_names():
@@ -118,7 +141,6 @@ def server(tmp_path):
     folder = tmp_path / "www"
     folder.mkdir()
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *a: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         thread = threading.Thread(target=httpd.serve_forever, daemon=True)
         thread.start()

@@ -48,6 +48,16 @@ def test_truncated_file_is_named(tmp_path, suffix):
         read_named(member(path))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_text_that_ends_inside_a_row_is_named(tmp_path, suffix):
+    path = write(tmp_path / f"x{suffix}")
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(SourceError, match=r"the last line has 2 of 3 cells\. Truncated"):
+        read_named(member(path))
+    path.write_bytes(write(path).read_bytes()[:-1])  # only the last line feed is gone: complete
+    assert len(read_named(member(path))) == 2
+
+
 def test_unknown_format(tmp_path):
     (tmp_path / "x.pdf").write_text("x")
     with pytest.raises(SourceError, match=r"\.pdf is not a format"):

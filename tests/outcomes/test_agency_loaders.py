@@ -240,6 +240,9 @@ def test_rtci_bad_files(tmp_path):
     for message, bad in cases.items():
         bad.to_csv(path, index=False)
         assert message in refused("rtci-agency-months", [path])
+    frame.to_csv(path, index=False)
+    path.write_text(path.read_text()[:-20])
+    assert "Truncated" in refused("rtci-agency-months", [path])
     path.write_text("")
     assert "is empty" in refused("rtci-agency-months", [path])
 

@@ -146,7 +146,9 @@ def test_bad_stops(tmp_path):
         assert message in refused("open-policing-stops", [write_stops(tmp_path, bad)])
     path = tmp_path / "nc_statewide_2020_04_01.csv"
     path.write_text('date,subject_race\n"2010-01-01,white\n')
-    assert "cannot be read" in refused("open-policing-stops", [path])
+    assert "Truncated" in refused("open-policing-stops", [path])
+    path.write_text(write_stops(tmp_path, frame).read_text()[:-20])
+    assert "the last line has 6 of 8 cells" in refused("open-policing-stops", [path])
     path.write_text("")
     assert "is empty" in refused("open-policing-stops", [path])
     assert "does not begin with a state: 'zz'" in refused(
