@@ -200,56 +200,64 @@ def _ppml(
     design: Design, blocks: Sequence[Block], covariates: Sequence[str], unit_trends: bool
 ) -> Regression | np.ndarray:
     """Iterate to the maximum; returns the last weighted regression, or the separated rows (boolean)."""
-    y = design.y
-    exposure = np.ones(design.n) if design.exposure is None else design.exposure
-    prior = design.weights
-    offset = np.log(exposure)
-    eta = offset + _start(design, exposure, prior)
+    y, prior = design.y, design.weights
+    offset = None if design.exposure is None else np.log(design.exposure)
+    eta = _start(design)
+    if offset is not None:
+        eta += offset
     mu = np.exp(eta)
     objective = _objective(y, eta, mu, prior)
     for step in range(MAX_STEPS):
         w = mu if prior is None else mu * prior
-        working = (eta - offset) + (y - mu) / mu
+        surplus = y / mu
+        surplus -= 1.0
+        working = surplus + eta
+        if offset is not None:
+            working -= offset
         projection = absorb_design(design, weights=w, unit_trends=unit_trends)
         fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends, y=working, projection=projection)
-        move = working - fit.fit.residual - (eta - offset)
-        length = 1.0
+        move = np.subtract(surplus, fit.fit.residual, out=surplus)
+        size, length = float(max(move.max(), -move.min())), 1.0
+        new_eta, new_mu = eta + move, np.empty_like(mu)
         for _ in range(12):
-            new_eta = eta + length * move
-            new_mu = np.exp(np.minimum(new_eta, 700.0))
+            with np.errstate(over="ignore"):
+                np.exp(new_eta, out=new_mu)
             new_objective = _objective(y, new_eta, new_mu, prior)
             if new_objective <= objective + 1e-9 * abs(objective):
                 break
             length /= 2
-        size = float(np.abs(move).max())
-        eta, mu, objective = new_eta, new_mu, new_objective
+            new_eta = eta + length * move
+        eta, mu, objective = new_eta, np.maximum(new_mu, 1e-300, out=new_mu), new_objective
         if size < 1e-7 and length == 1.0:
             return fit
         if step >= 8 and (move[y == 0] < -0.5).any():
             separated = _separated(design, blocks, covariates, unit_trends)
             if separated.any():
                 return separated
-        mu = np.maximum(mu, 1e-300)
     raise IdentificationError(
         f"Poisson regression of {design.outcome!r} did not settle in {MAX_STEPS} steps (last change {size:.2g} log "
         "points). Look for regressors on very different scales"
     )
 
 
-def _start(design: Design, exposure: np.ndarray, prior: np.ndarray | None) -> np.ndarray:
+def _start(design: Design) -> np.ndarray:
     """Log rates of a unit × period table with the observed margins: exact for a complete table without regressors."""
-    w = np.ones(design.n) if prior is None else prior
-    count, at_risk = w * design.y, w * exposure
+    prior, exposure = design.weights, design.exposure
+    count = design.y if prior is None else prior * design.y
+    at_risk = np.ones(design.n) if exposure is None else exposure
+    if prior is not None:
+        at_risk = at_risk * prior
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.bincount(design.time, count) / np.bincount(design.time, at_risk)
         level = np.bincount(design.unit, count) / np.bincount(design.unit, at_risk * rate[design.time])
-    return np.log(level)[design.unit] + np.log(rate)[design.time]
+        out = np.log(level)[design.unit]
+        out += np.log(rate)[design.time]
+    return out
 
 
 def _objective(y: np.ndarray, eta: np.ndarray, mu: np.ndarray, prior: np.ndarray | None) -> float:
     """Negative log likelihood up to a constant."""
-    loss = mu - y * eta
-    return float(loss.sum() if prior is None else loss @ prior)
+    return float(mu.sum() - y @ eta if prior is None else prior @ mu - (prior * y) @ eta)
 
 
 def _separated(design: Design, blocks: Sequence[Block], covariates: Sequence[str], unit_trends: bool) -> np.ndarray:

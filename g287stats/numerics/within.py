@@ -189,7 +189,7 @@ class Projection:
         if self.weights is None:
             return True
         w = self.weights.reshape(self.n_units, -1)
-        return bool((w == w[:, :1]).all())
+        return bool((w[:, 0] == w[:, -1]).all() and (w == w[:, :1]).all())
 
     def _basis(self) -> list[np.ndarray]:
         """Weighted orthonormal unit basis by row: the intercept, then the slopes. Each (n,)."""
@@ -201,7 +201,15 @@ class Projection:
         return (self.n_units, self.sizes[0]) if self._grid else (self.n,)
 
     def _pair_matrices(self, effect: int) -> list:
-        return [_Pair(self.unit_level(self._weighted(q), effect)) for q in self._basis()]
+        ones = np.ones(self.n) if self.weights is None else self.weights
+        mass = self.unit_level(ones, effect)
+        if isinstance(mass, np.ndarray):
+            pairs = [_Pair(mass * self._scale[:, None])]
+        else:
+            pairs = [_Pair(sparse.csr_array(sparse.diags_array(self._scale) @ mass))]
+        if self._slopes is not None:
+            pairs += [_Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
+        return pairs
 
     def _main_blocks(self) -> list[_Block]:
         """Schur complement of the main effect in blocks of levels that share no unit."""

@@ -61,7 +61,7 @@ def test_zeros_that_a_regressor_predicts_are_left_out_and_named():
     frame = load_panel("panel_small")
     last = frame["year"] - frame["g"] == 5  # one event time, all zero: its coefficient is minus infinity
     frame.loc[last, "count"] = 0
-    with pytest.raises(IdentificationError, match="hit do not vary.*Before that: .* rows are separated"):
+    with pytest.raises(IdentificationError, match=r"hit do not vary.*Before that: .* rows are separated"):
         poisson(frame.assign(hit=last * 1.0), "count", covariates=["hit"], **KEYS)
     estimate = poisson(frame, "count", effects="event", **KEYS)
     without = poisson(frame[~last], "count", effects="event", **KEYS)

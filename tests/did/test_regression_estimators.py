@@ -278,6 +278,7 @@ def test_intervals_cover(n):
         warnings.simplefilter("ignore")
         for seed in range(draws):
             frame = staggered(seed, n=n)
+            frame["count"] = np.random.default_rng(seed).poisson(np.exp(1 + 0.3 * frame["y"]))
             keys = {"unit": "county", "time": "year", "cohort": "g"}
             estimates = {
                 "twfe": twfe(frame, "y", **keys),
@@ -288,5 +289,6 @@ def test_intervals_cover(n):
             }
             for name, estimate in estimates.items():
                 hits.setdefault(name, []).append(covers(estimate, 1.0).all())
+            hits.setdefault("poisson", []).append(covers(poisson(frame, "count", **keys), 0.3).all())
     shares = {name: np.mean(h) for name, h in hits.items()}
     assert all(0.93 <= s <= 0.97 for s in shares.values()), shares
