@@ -56,9 +56,9 @@ class Fitted:
     @cached_property
     def others(self) -> np.ndarray:
         """Residualised regressors, (n, r), an orthonormal basis (weighted) of all of them."""
-        columns = self.fit.columns()
-        root = np.linalg.cholesky(self.fit.bread)
-        return columns @ root
+        if self.fit.bread.shape == (1, 1):
+            return (self.direction / np.sqrt(self.scale))[:, None]
+        return self.fit.columns() @ np.linalg.cholesky(self.fit.bread)
 
     def codes(self, level: str | None = None) -> tuple[str, np.ndarray]:
         """Name and row codes of a cluster level (default: the estimate's first)."""

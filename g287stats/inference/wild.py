@@ -261,16 +261,18 @@ def _quadratics(
     if add is not None:
         add[np.arange(n_groups), group_of] = 1.0
     own, factors = [], []
+    small = n_groups * n_clusters <= len(left.matrix) * (n_groups + n_clusters)
     for u in (f.fit.residual, f.direction):
         own.append(np.bincount(drawn, wx * u, n_groups))
-        factors.append(left.right(u, drawn, n_groups))
+        right = left.right(u, drawn, n_groups)
+        factors.append(right @ left.matrix if small else right)
     tops, squares = [], []
     for v in signs:
         tops.append(np.stack([v @ o for o in own]))
         scores = []
         for o, r in zip(own, factors):
             mine = v * o if add is None else (v * o) @ add
-            scores.append(mine - (v @ r) @ left.matrix)
+            scores.append(mine - (v @ r if small else (v @ r) @ left.matrix))
         squares.append(np.stack([np.einsum("ij,ij->i", scores[a], scores[b]) for a, b in ((0, 0), (0, 1), (1, 1))]))
     error = float(np.sqrt((np.bincount(codes, wx * f.fit.residual, n_clusters) ** 2).sum()))
     return np.hstack(tops), np.hstack(squares), error
