@@ -266,7 +266,7 @@ def _changes(
 def _bins(d: np.ndarray, mass: np.ndarray, bins: int | Sequence[float]) -> tuple[np.ndarray, pd.DataFrame]:
     """Dummies of the bins and their labels; every treated unit is in one."""
     if isinstance(bins, int):
-        edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1)))
+        edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
         if len(edges) < 2:
             edges = np.array([d.min(), d.max()])
     else:

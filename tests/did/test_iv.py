@@ -102,3 +102,15 @@ def test_refusals():
         iv_did(data.assign(fixed=data["county"]), "y", treatment="d", instruments="fixed", **KEYS)
     with pytest.raises(DesignError, match="other than the treatment"):
         iv_did(data, "y", treatment="d", instruments="d", **KEYS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (3100, 1000)])
+def test_intervals_cover(n, draws):
+    inside = []
+    for s in range(draws):
+        e = iv_did(endogenous(50_000 + s, n=n), "y", treatment="d", instruments="z", covariates=["x"], **KEYS)
+        low, high = e.conf_int().iloc[0]
+        inside.append([low <= 2 <= high, any(a <= 2 <= b for a, b in e.sample["anderson_rubin"]["set"])])
+    assert (np.mean(inside, axis=0) >= 0.93).all(), np.mean(inside, axis=0)
+    assert (np.mean(inside, axis=0) <= 0.97).all(), np.mean(inside, axis=0)

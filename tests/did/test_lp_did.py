@@ -94,7 +94,7 @@ def test_refusals_and_notes():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1500), (400, 1000)])
+@pytest.mark.parametrize(("n", "draws"), [(60, 1500), (3100, 1000)])
 @pytest.mark.parametrize("weighting", ["variance", "equal"])
 def test_intervals_cover(n, draws, weighting):
     truth = np.array([0, 1.0, 1, 1])

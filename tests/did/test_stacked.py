@@ -123,7 +123,7 @@ def test_cohorts_left_out_are_listed_and_refusals():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (400, 1000)])
+@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (3100, 1000)])
 @pytest.mark.parametrize("kind", ["none", "aggregate"])
 def test_intervals_cover(n, draws, kind):
     truth = np.array([0, 0, 1.0, 1, 1])
