@@ -448,7 +448,8 @@ def _cells(stage: FirstStage) -> tuple[np.ndarray, pd.DataFrame]:
     found = np.flatnonzero(used)
     cell = (np.cumsum(used) - 1)[key]
     cohorts, times = found // d.n_periods, found % d.n_periods
-    cohort_labels, time_labels = [d.period_label(int(c)) for c in cohorts], [d.calendar[int(t)] for t in times]
+    names = {p: d.period_label(p) for p in sorted({*cohorts.tolist(), *times.tolist()})}
+    cohort_labels, time_labels = [names[c] for c in cohorts.tolist()], [names[t] for t in times.tolist()]
     frame = pd.DataFrame(
         {
             "term": [f"att({c},{t})" for c, t in zip(cohort_labels, time_labels)],

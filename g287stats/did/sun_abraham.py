@@ -246,16 +246,16 @@ def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, 
         mass.append(weight[shown])
     notes = []
     if lost:
-        names = ", ".join(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost[:8])
+        shown_names = ", ".join(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost[:8])
         notes.append(
-            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: {names}"
+            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: {shown_names}"
         )
     which, t = np.concatenate(group), np.concatenate(time)
     if not len(which):
         raise IdentificationError("no cohort × period effect has a valid comparison")
     cohort = np.array([m.cohort for m in groups])[which]
-    names_of = {c: design.period_label(int(c)) for c in np.unique(cohort)}
-    cohort_labels, time_labels = [names_of[c] for c in cohort], [design.calendar[int(p)] for p in t]
+    names = {p: design.period_label(p) for p in sorted({*cohort.tolist(), *t.tolist()})}
+    cohort_labels, time_labels = [names[c] for c in cohort.tolist()], [names[p] for p in t.tolist()]
     frame = pd.DataFrame(
         {
             "term": [f"att({c},{p})" for c, p in zip(cohort_labels, time_labels)],
