@@ -98,6 +98,7 @@ def simulate_ncvs(
     exposure: Mapping[str, Exposure] | None = None,
     secure_communities: pd.DataFrame | None = None,
     n_counties: int = 600,
+    only_group: str | None = None,
 ) -> SimulatedNcvs:
     """Simulate the survey of 2005–2014 with county codes.
 
@@ -122,6 +123,9 @@ def simulate_ncvs(
         assumed timing of the moments table.
     n_counties
         Sampled counties: the largest with certainty, others in proportion to residents.
+    only_group
+        Keep the rows of one group, for studies of a subgroup estimate over many seeds; sampling units without a
+        member of the group are then absent from the file.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     effects = effects or Effects()
@@ -132,6 +136,11 @@ def simulate_ncvs(
     houses = _households(rng, m, places, size)
     people = _persons(rng, m, houses, places)
     rows = _interviews(rng, m, people, houses, size)
+    if only_group is not None:
+        if only_group not in GROUPS:
+            raise DesignError(f"only_group={only_group!r}: choose one of {GROUPS}")
+        member = houses["group"].to_numpy() == GROUPS.index(only_group)
+        rows = rows[member[people["home"].to_numpy()[rows["person"].to_numpy()]]].reset_index(drop=True)
     share = _shares(rows, houses, people, places, treatments)
     _victimize(rng, m, rows, people, houses, places, share, effects, rate)
     person, household = _person_table(rows, people, houses, places), _household_table(rows, people, houses, places)
@@ -143,7 +152,14 @@ def simulate_ncvs(
         ncvs_from_frame(t, level=v, geography=g, columns="all", provenance=provenance)
         for t, v, g in ((person, "person", geography), (incident, "incident", {}), (household, "household", geography))
     ]
-    settings = {"seed": seed, "size": size, "rate": rate, "dates": dates, "n_counties": n_counties}
+    settings = {
+        "seed": seed,
+        "size": size,
+        "rate": rate,
+        "dates": dates,
+        "n_counties": n_counties,
+        "only_group": only_group,
+    }
     return SimulatedNcvs(files[0], files[1], files[2], treatments, effects, achieved, settings)
 
 
@@ -301,7 +317,7 @@ def _victimize(
     rows["psu"] = np.where(year_group(year) == 2, first, later)
     base = np.exp(houses["log_weight"].to_numpy()[home] + people["log_weight"].to_numpy()[person]) * rows["answered"]
     base = base.to_numpy()
-    total = np.bincount(year - 2005, base, 10)
+    total = np.bincount(year - 2005, base, 10)  # with only_group: the group's weights, inflated alike
     population = np.array([m[f"population_12plus_{y}"] for y in range(2005, 2015)])
     rows["weight"] = np.round(base * (population / total)[year - 2005], 4)
 

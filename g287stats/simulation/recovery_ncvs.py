@@ -1,10 +1,13 @@
 """Are planted effects recovered? Bias and coverage over many simulated surveys, SIMULATED.
 
     python -m g287stats.simulation.recovery_ncvs --seeds 200
+    python -m g287stats.simulation.recovery_ncvs --seeds 200 --family logit --dates agreements --size 1 --rate 1
+        --latinos-only
 
-A reduced file (15 % of the interviews at ten times the violent rate) carries about the information of the full one
-at a tenth of the time. Effects are planted on the scale of the model that is to recover them: odds ratios for the
-logit, risk ratios for the Poisson.
+The first tests the estimators, the second the power of a study of this size on the real activation dates. A
+reduced file (15 % of the interviews at ten times the violent rate) carries about the information of the full one at
+a tenth of the time. Effects are planted on the scale of the model that is to recover them: odds ratios for the logit,
+risk ratios for the Poisson.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ def recover(
     rate: float = 10.0,
     n_counties: int = 600,
     dates: str = "assumed",
+    only_group: str | None = None,
 ) -> pd.DataFrame:
     """Estimate the planted effects once per seed.
 
@@ -50,10 +54,12 @@ def recover(
             size=size,
             rate=rate,
             n_counties=n_counties,
+            only_group=only_group,
             dates=dates,  # type: ignore[arg-type]
             effects=Effects(planted, scale=scale),  # type: ignore[arg-type]
         )
-        treated = treated_sample(person_interviews(s.person, s.incident, s.household), s.treatments)
+        interviews = person_interviews(s.person, s.incident, s.household)
+        treated = treated_sample(interviews, s.treatments, singleton="adjust")
         e = victimization_did(treated, group=group, comparison=comparison, family=family)
         table = both_errors(e, COUNTY)
         frame = treated.sample.frame
@@ -105,6 +111,7 @@ def summarize(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
             inside = error.abs() <= stats.t(df).ppf(0.5 + level / 2) * se
             row[f"mean_{kind}_se"] = se.mean()
             row[f"coverage_{kind}"] = 100 * inside.mean()
+            row[f"significant_{kind}"] = 100 * (g["estimate"].abs() > stats.t(df).ppf(0.5 + level / 2) * se).mean()
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -116,14 +123,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--family", choices=("logit", "poisson", "both"), default="both")
     parser.add_argument("--comparison", choices=("subgroup", "contrast", "triple"), default="subgroup")
+    parser.add_argument("--dates", choices=("assumed", "agreements"), default="assumed")
+    parser.add_argument("--latinos-only", action="store_true", help="simulate the studied group only (subgroup)")
+    parser.add_argument("--null", action="store_true", help="plant nothing: size of the tests")
+    parser.add_argument("--save", help="write one row per seed and treatment to this CSV")
     parser.add_argument("--size", type=float, default=0.15)
     parser.add_argument("--rate", type=float, default=10.0)
     chosen = parser.parse_args(arguments)
     for family in ("logit", "poisson") if chosen.family == "both" else (chosen.family,):
         seeds = range(chosen.first, chosen.first + chosen.seeds)
-        runs = recover(seeds, family=family, comparison=chosen.comparison, size=chosen.size, rate=chosen.rate)
+        runs = recover(
+            seeds,
+            family=family,
+            comparison=chosen.comparison,
+            planted=dict.fromkeys(PLANTED, 1.0) if chosen.null else PLANTED,
+            size=chosen.size,
+            rate=chosen.rate,
+            dates=chosen.dates,
+            only_group="latino" if chosen.latinos_only else None,
+        )
+        if chosen.save:
+            runs.assign(family=family).to_csv(chosen.save, index=False)
         print(f"SIMULATED. {family}, {chosen.comparison}, truth and estimates in logarithms")
-        print(summarize(runs).round(4).T.to_string(header=False))
+        print(summarize(runs).round(4).T.to_string(header=False), flush=True)
 
 
 if __name__ == "__main__":
