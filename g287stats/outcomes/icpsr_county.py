@@ -29,6 +29,7 @@ import pandas as pd
 from g287stats.catalog import missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.store import kept
+from g287stats.catalog.tables import NACJD_STUDIES
 from g287stats.errors import SourceError
 from g287stats.geography import harmonise
 from g287stats.outcomes import FlowStep, OutcomeTable, select_years
@@ -98,10 +99,7 @@ def load_icpsr_county(
     -----
     A county-year without report keeps its row with missing counts and coverage 0.
     """
-    have = kept(CRIMES)
-    if not have:
-        raise missing(CRIMES)
-    chosen = select_years("icpsr_county", years, [int(k) for k in have])
+    chosen = _choose("icpsr_county", CRIMES, years)
     rows = _stack(CRIMES, chosen)
     flow = [FlowStep("rows of the county files", len(rows), f"{len(chosen)} years")]
     rows = _without_pseudo_counties(rows, flow)
@@ -148,10 +146,7 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
     Missing is COVIND = 0 with every count 0; COVIND = 0 with counts is fully imputed and kept, flagged. Florida
     reports no arrests in any year. Residents are ``CPOPARST``.
     """
-    have = kept(ARRESTS)
-    if not have:
-        raise missing(ARRESTS)
-    chosen = select_years("icpsr_arrests", years, [int(k) for k in have])
+    chosen = _choose("icpsr_arrests", ARRESTS, years)
     rows = _stack(ARRESTS, chosen)
     flow = [FlowStep("rows of the county files", len(rows), f"{len(chosen)} years")]
     rows = _without_pseudo_counties(rows, flow)
@@ -206,6 +201,22 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
         denominator="population",
         flow=tuple(flow),
     )
+
+
+def _choose(outcome: str, table: str, years: tuple[int, int] | Iterable[int] | None) -> tuple[int, ...]:
+    """Resolve ``years`` against the files in hand; a year that only has to be added names its study."""
+    have = [int(k) for k in kept(table)]
+    if not have:
+        raise missing(table)
+    wanted = years if years is None or isinstance(years, tuple) else list(years)
+    try:
+        return select_years(outcome, wanted, have)
+    except SourceError as error:
+        asked = range(wanted[0], wanted[1] + 1) if isinstance(wanted, tuple) and len(wanted) == 2 else wanted or ()
+        known = [f"{y} (study {NACJD_STUDIES[y]:05d})" for y in asked if y in NACJD_STUDIES and y not in have]
+        if known:
+            raise missing(table, ", ".join(known)) from error
+        raise
 
 
 def _stack(table: str, years: Sequence[int]) -> pd.DataFrame:
