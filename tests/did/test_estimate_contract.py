@@ -1,0 +1,110 @@
+"""What every estimator of these rooms promises: labels of the calendar, any panel object, one result type."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from simulated_did import staggered
+
+from g287stats.did.diagnostics import bacon, cohort_sizes, twfe_weights
+from g287stats.did.etwfe import etwfe
+from g287stats.did.intensity import intensity_did
+from g287stats.did.iv import iv_did
+from g287stats.did.lp_did import lp_did
+from g287stats.did.matching import balance_weights
+from g287stats.did.multiple import multiple_treatments
+from g287stats.did.spillover import exposure_map, spillover_did
+from g287stats.did.stacked import stacked
+from g287stats.did.switching import switching_did
+from g287stats.did.synthetic import synthetic_control, synthetic_did
+from g287stats.did.triple import triple_difference
+from g287stats.inference.estimate import Estimate
+
+pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
+
+
+def months():
+    """A panel object by county and month whose calendar starts in January 2010."""
+    data = staggered(3, n=40, t=9, cohorts=(3, 5))
+    rng = np.random.default_rng(0)
+    start = pd.Period("2010-01", "M")
+    return data.assign(
+        county_fips=[f"{c:05d}" for c in data["county"]],
+        month=pd.PeriodIndex([start + int(t) for t in data["year"]], freq="M"),
+        cohort=pd.PeriodIndex([start + int(g) if g == g else pd.NaT for g in data["g"]], freq="M"),
+        other=((data["county"] % 3 == 0) & (data["year"] > 4)) * 1,
+        half=data["county"] % 2,
+        z=data["d"] + rng.normal(size=len(data)),
+        dose=np.where(data["g"].notna(), 1.0 + data["county"] % 4, 0),
+        x=rng.normal(size=40)[data["county"]],
+    )
+
+
+ESTIMATORS = {
+    "synthetic_did": lambda p, k: synthetic_did(p, "y", effects="event", **k),
+    "synthetic_control": lambda p, k: synthetic_control(p, "y", inference="jackknife", **k),
+    "stacked": lambda p, k: stacked(p, "y", window=(-2, 2), **k),
+    "lp_did": lambda p, k: lp_did(p, "y", window=(-2, 2), **k),
+    "etwfe": lambda p, k: etwfe(p, "y", **k),
+    "etwfe never": lambda p, k: etwfe(p, "y", control="never", **k).aggregate("event"),
+    "intensity": lambda p, k: intensity_did(p, "y", dose="dose", bins=2, **k),
+    "switching": lambda p, k: switching_did(p, "y", treatment="d", effects="start", **plain(k)),
+    "multiple": lambda p, k: multiple_treatments(p, "y", ["d", "other"], **plain(k)),
+    "one at a time": lambda p, k: multiple_treatments(p, "y", ["d", "other"], method="one_at_a_time", **plain(k)),
+    "spillover": lambda p, k: spillover_did(p, "y", exposures=("d", "other"), **plain(k)),
+    "iv": lambda p, k: iv_did(p, "y", treatment="d", instruments="z", **plain(k)),
+    "triple": lambda p, k: triple_difference(p, "y", eligible="half", place="state", cohort=k.get("cohort", "cohort"),
+                                             **plain(k)),
+}  # fmt: skip
+
+
+def plain(keys):
+    return {k: v for k, v in keys.items() if k != "cohort"}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_months_equal_numbered_periods_and_panels_equal_frames(name):
+    frame = months()
+    before = frame.copy()
+    panel = SimpleNamespace(frame=frame, unit="county_fips", time="month", provenance={"source": "simulated"})
+    fit = ESTIMATORS[name]
+    by_month = fit(panel, {})
+    by_number = fit(frame, {"unit": "county", "time": "year", "cohort": "g"})
+    pd.testing.assert_frame_equal(frame, before)
+    assert np.array_equal(by_month.point, by_number.point)
+    assert np.array_equal(by_month.se, by_number.se)
+    assert by_month.provenance == {"source": "simulated"}
+    if "cohort" in by_month.labels:
+        assert by_month.labels["cohort"].iloc[0] == pd.Period("2010-04", "M")
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_one_result_type(name):
+    e = ESTIMATORS[name](months(), {"unit": "county_fips", "time": "month", "cohort": "cohort"})
+    assert isinstance(e, Estimate)
+    assert (e.se > 0).all()
+    assert e.influence.n_params == len(e.point)
+    assert np.abs(e.influence.psi.sum(0)).max() < 1e-9
+    assert len(e.terms) == len(set(e.terms))
+    assert e.method.references
+    tidy = e.tidy(draws=99)
+    assert {"term", "estimate", "std_error", "conf_low", "band_high"} <= set(tidy.columns)
+    assert e.method.title in e.summary()
+    assert e.sample["n_obs"] > 0
+    assert e.sample["n_units"] <= 40
+    if e.kind == "event":
+        after = e.labels["event_time"] >= 0
+        if not name.startswith("synthetic"):
+            assert e.overall.point[0] == pytest.approx(e.point[after].mean())
+
+
+def test_diagnostics_speak_the_calendar():
+    panel = SimpleNamespace(frame=months(), unit="county_fips", time="month")
+    april = pd.Period("2010-04", "M")
+    assert set(bacon(panel, "y").frame["treated"]) == {april, pd.Period("2010-06", "M")}
+    assert twfe_weights(panel, "y").by_cohort["cohort"].iloc[0] == april
+    assert cohort_sizes(panel, "y")["cohort"].tolist()[:1] == [april]
+    assert balance_weights(panel, ["y", "x"], periods=(april - 3, april - 1))
+    pairs = pd.DataFrame({"a": ["00000"], "b": ["00001"]})
+    assert "ring_1" in exposure_map(panel, pairs, "d", rings=1)
