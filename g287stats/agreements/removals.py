@@ -46,7 +46,8 @@ def build(sources: Path, out: Path, fixes: Fixes, agencies: pd.DataFrame) -> Pat
     if unknown:
         problems.add("agencies match none of ours", dict.fromkeys(unknown), "Add them to data/fixes/agency_aliases.csv")
     problems.raise_if_any(IdentityError)
-    return catalog.write_released(pd.DataFrame(records), "removals", out)
+    columns = [f["name"] for f in catalog.schema("removals")["schema"]["fields"]]
+    return catalog.write_released(pd.DataFrame(records, columns=columns), "removals", out)
 
 
 def load_removals(folder: Path | None = None) -> pd.DataFrame:

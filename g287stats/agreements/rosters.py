@@ -202,7 +202,9 @@ def parse_date(value: Any) -> tuple[pd.Timestamp | None, str]:
         if match:
             year, month, day = (int(match.group(i + 1)) for i in order)
             stamp = _timestamp(year, month, day)
-            return stamp, "" if n == 0 or stamp is None else f"text {text!r} read as {stamp:%Y-%m-%d}"
+            if stamp is None:
+                break
+            return stamp, "" if n == 0 else f"text {text!r} read as {stamp:%Y-%m-%d}"
     return None, f"text {text!r}"
 
 

@@ -152,7 +152,7 @@ class _Record:
         return [(a["agency_id"], a["model"], d) for a, d in zip(found, runs["signed_date"])]
 
     def check_age(self, explain: str) -> None:
-        """Refuse a list older than the latest in hand, or nearer to an earlier one."""
+        """Refuse a list older than the latest in hand, equal to an earlier one, or nearer to it by five lines."""
         latest = self.lists["list_date"].max()
         if self.day < latest:
             raise SourceError(
@@ -167,7 +167,8 @@ class _Record:
                 shared[first : last + 1] += 1
         apart = len(mine) + size - 2 * shared
         nearest = int(np.flatnonzero(apart[1 : self.seq + 1] == apart[1 : self.seq + 1].min())[-1]) + 1
-        if apart[nearest] < apart[self.seq] and not explain:
+        same, nearer = apart[nearest] == 0 < apart[self.seq], apart[nearest] + 5 <= apart[self.seq]
+        if (same or nearer) and not explain:
             other = self.lists.set_index("seq").loc[nearest]
             raise SourceError(
                 f"{self.file} is older than its name says: it differs in {apart[nearest]} lines from the list of "
@@ -329,8 +330,14 @@ class _Record:
                 fips = counties.find(
                     agency["state"], self.fixes.county_names.get((agency["state"], cell.upper()), cell)
                 )
-                if agency["county_basis"] == "printed county" and fips and fips not in agency["county_fips"]:
-                    agency |= {"county_fips": fips, "county_printed": fips}
+                if fips and agency["county_basis"] in ("printed county", "FBI agency list"):
+                    others = [f for f in agency["county_fips"].split(";") if f != fips]
+                    kept = others if fips in agency["county_fips"] else []
+                    agency |= {
+                        "county_fips": ";".join([fips, *kept]),
+                        "county_printed": fips,
+                        "county_basis": "printed county",
+                    }
                 continue
             line = group.iloc[-1]
             key = name_key(line["agency"])
@@ -410,6 +417,10 @@ class _Record:
         tables["agencies"] = _append(self.released["agencies"].iloc[:0], list(agencies.values()))
         applications = self.released["applications"].copy()
         applications["agreement_id"] = applications["agreement_id"].replace(self.renamed_ids)
+        for name in self.renamed_ids.values():
+            applications.loc[applications["agreement_id"].eq(name), "signed_date"] = self.agreements[name][
+                "signed_date"
+            ]
         today = {
             (r["agency_id"], r["model"]): r for r in self.agreements.values() if r["first_listed"] is not pd.NaT
             and r["first_listed"] == self.day and pd.isna(r["duplicate_of"])
