@@ -46,6 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--statement", help="i, ii, iii, iv, v or count")
     p.set_defaults(run=_findings)
 
+    p = commands.add_parser("agreements", help="take ICE's next list in")
+    verbs = p.add_subparsers(title="agreements commands", metavar="VERB", required=True)
+    q = verbs.add_parser("update", help="compare a newer ICE workbook with the record; --apply writes it")
+    q.add_argument("workbook", type=Path)
+    q.add_argument("--as-of", required=True, metavar="DATE", help="day of the list, YYYY-MM-DD")
+    q.add_argument("--apply", action="store_true", help="write the updated tables")
+    q.add_argument("--explain", default="", metavar="WHY", help="accept a jump in counts or an older list, and why")
+    q.add_argument("--folder", type=Path, help="tables to update (default: those in use)")
+    q.set_defaults(run=_update)
+
     p = commands.add_parser("data", help="tables: what is inside, what you add, what can be downloaded")
     verbs = p.add_subparsers(title="data commands", metavar="VERB", required=True)
     q = verbs.add_parser("list", help="every table with its tier and whether it is here")
@@ -59,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     q.set_defaults(run=_data("data_add", "name", "paths"))
     q = verbs.add_parser("fetch", help="download an open table")
     q.add_argument("name")
-    q.set_defaults(run=_data("data_fetch", "name"))
+    q.add_argument("--from", dest="address", metavar="ADDRESS", help="another address of the same files")
+    q.add_argument("--refresh", action="store_true", help="download again, also what is kept already")
+    q.set_defaults(run=_data("data_fetch", "name", address="address", refresh="refresh"))
     q = verbs.add_parser("verify", help="hash again what is kept and what is released")
     q.set_defaults(run=_data("data_verify"))
 
@@ -109,11 +121,25 @@ def _findings(options: argparse.Namespace) -> int:
     return 0
 
 
-def _data(function: str, *names: str) -> Callable[[argparse.Namespace], int]:
+def _update(options: argparse.Namespace) -> int:
+    from g287stats.agreements.update import update_agreements
+
+    print(
+        update_agreements(
+            options.workbook, options.as_of, apply=options.apply, folder=options.folder, explain=options.explain
+        )
+    )
+    return 0
+
+
+def _data(function: str, *names: str, **keywords: str) -> Callable[[argparse.Namespace], int]:
+    """Return a command that calls a catalog function with the named options and prints its result."""
+
     def run(options: argparse.Namespace) -> int:
         from g287stats import catalog
 
-        result = getattr(catalog, function)(*(getattr(options, n) for n in names))
+        named = {k: getattr(options, v) for k, v in keywords.items()}
+        result = getattr(catalog, function)(*(getattr(options, n) for n in names), **named)
         print(result)
         return 0 if getattr(result, "ok", True) else 1
 

@@ -176,7 +176,7 @@ def county_panel(
     agreements: Agreements | None = None,
     min_coverage: float | None = None,
     on_low_coverage: Literal["error", "drop", "keep"] = "error",
-    denominator: int | None = None,
+    denominator: int | Literal["current", "covered"] = "current",
     controls: Sequence[str] = (),
 ) -> CountyPanel:
     """Line up outcomes, population and 287(g) exposure by county and period.
@@ -198,8 +198,10 @@ def county_panel(
     min_coverage, on_low_coverage
         Smallest share of the county behind the counts, and what becomes of cells below it.
     denominator
-        Year whose population is used for all rates (agreements may move people, so the current denominator is
-        itself an outcome). Default: the current year.
+        Residents that rates are per: ``"current"``, the county's residents of the year; a year, whose residents
+        are used throughout (agreements may move people, so the current denominator is itself an outcome);
+        ``"covered"``, the residents the producer says its counts belong to (county files with partial coverage),
+        which an outcome without that column refuses.
     controls
         Controls and policies to add: ``hispanic_share``, ``unemployment_rate``, ``secure_communities``,
         ``mandate_287g``, … (see :func:`known_controls`). A value not in hand stays missing and is counted.
@@ -246,13 +248,14 @@ def county_panel(
     for suffix, definition in exposures.items():
         frame, steps = _add_exposure(frame, time, freq, record, definition, suffix, book)
         flow += steps
-    frame = _add_population(frame, time, denominator, book, flow)
+    frame = _add_population(frame, time, denominator if isinstance(denominator, int) else None, book, flow)
     frame, entries, steps = add_controls(frame, time, controls)
     book |= entries
     flow += steps
     for table in tables:
         prefix = "" if len(tables) == 1 else f"{table.name}_"
-        frame, steps = _add_outcome(frame, time, table, prefix, min_coverage, on_low_coverage, book)
+        covered = denominator == "covered"
+        frame, steps = _add_outcome(frame, time, table, prefix, min_coverage, on_low_coverage, covered, book)
         flow += steps
     frame = frame.sort_values(["county_fips", time], kind="mergesort", ignore_index=True)
     flow.append(("panel", "rows kept", len(frame), ()))
@@ -261,7 +264,7 @@ def county_panel(
         "exposure": {k or "treated": v.describe() for k, v in exposures.items()},
         "agreements": {"record": record.release, "spells": len(record.frame), "covers to": f"{last_day:%Y-%m-%d}"},
         "freq": freq,
-        "denominator": denominator or "current year",
+        "denominator": denominator,
     }
     return CountyPanel(frame, book, provenance, tuple(flow), time=time)
 
@@ -443,6 +446,7 @@ def _add_outcome(
     prefix: str,
     min_coverage: float | None,
     on_low_coverage: Literal["error", "drop", "keep"],
+    covered: bool,
     book: dict[str, Mapping[str, str]],
 ) -> tuple[pd.DataFrame, list[tuple[str, str, int, tuple[str, ...]]]]:
     steps = [(table.name, f"{s.step}{': ' + s.reason if s.reason else ''}", s.rows, s.listing) for s in table.flow]
@@ -471,11 +475,15 @@ def _add_outcome(
         book[f"{prefix}coverage"] = table.codebook[table.coverage]
     for c in names:
         book[prefix + c] = table.codebook[c]
-    base = merged["population"]
+    if covered and table.denominator is None:
+        raise DesignError(f'{table.name} states no residents behind its counts; use denominator="current" or a year')
+    column = f"{prefix}covered_population" if covered else "population"
+    base, whose = merged[column].astype("float64"), "residents covered" if covered else "county residents"
+    base = base.where(base > 0)
     for c in table.counts:
         merged[f"{prefix}{c}_rate"] = PER * merged[prefix + c].astype("float64") / base
         book[f"{prefix}{c}_rate"] = {
-            "description": f"{table.codebook[c]['description']}, per 100,000 county residents",
+            "description": f"{table.codebook[c]['description']}, per 100,000 {whose}",
             "unit": "offences per 100,000 residents",
             "source": table.codebook[c].get("source", table.name),
         }

@@ -170,3 +170,11 @@ def test_unknown_control_lists_the_known_ones():
     with pytest.raises(DesignError, match="unemployment_rate"):
         g.county_panel("fbi_table10", (2005, 2006), controls=["happiness"])
     assert {"control", "source"} <= set(g.known_controls().columns)
+
+
+def test_rates_can_be_per_resident_covered_or_are_refused():
+    california = g.county_panel("fbi_msa", (2005, 2006), denominator="covered").frame.dropna(subset=["property"])
+    row = california.iloc[0]
+    assert row["property_rate"] == pytest.approx(100_000 * row["property"] / row["covered_population"])
+    with pytest.raises(DesignError, match="states no residents"):
+        g.county_panel("fbi_table10", (2010, 2011), denominator="covered")
