@@ -52,9 +52,7 @@ def wildboottest_(frame: pd.DataFrame) -> dict[str, float]:
     options = {"param": "d", "cluster": frame["state"], "B": DRAWS, "bootstrap_type": "11", "seed": 1, "show": False}
     r = wildboottest(model, **options)
     end = time.perf_counter()
-    row = r.iloc[0] if hasattr(r, "iloc") else r
-    t = float(str(row.iloc[1]).strip("[]'")) if hasattr(row, "iloc") else float("nan")
-    p = float(str(row.iloc[-1]).strip("[]'")) if hasattr(row, "iloc") else float("nan")
+    t, p = (float(r[c].iloc[0]) for c in ("statistic", "p-value"))
     return {"bootstrap": end - middle, "with_fit": end - start, "t": t, "p": p}
 
 
