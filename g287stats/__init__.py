@@ -7,42 +7,69 @@ from typing import Any
 
 from g287stats._version import __version__
 
-_PUBLIC = {  # public name -> module that defines it; imported when first used
-    "Agreements": "g287stats.agreements.table",
-    "load_agreements": "g287stats.agreements.table",
-    "data_add": "g287stats.catalog",
-    "data_describe": "g287stats.catalog",
-    "data_fetch": "g287stats.catalog",
-    "data_list": "g287stats.catalog",
-    "data_verify": "g287stats.catalog",
-    "cite": "g287stats.citation",
-    "export": "g287stats.exporting",
-    "att_gt": "g287stats.did.group_time",
-    "event_study": "g287stats.did.twfe",
-    "twfe": "g287stats.did.twfe",
-    "finding": "g287stats.claims",
-    "findings": "g287stats.claims",
-    "replicate": "g287stats.claims",
-    "statements": "g287stats.claims",
-    "harmonise": "g287stats.geography",
-    "load_counties": "g287stats.geography",
-    "neighbours": "g287stats.geography",
-    "Estimate": "g287stats.inference",
-    "balance_weights": "g287stats.did.matching",
-    "balance_table": "g287stats.did.matching",
-    "match": "g287stats.did.matching",
-    "load_hispanic": "g287stats.outcomes.population",
-    "load_population": "g287stats.outcomes.population",
-    "equivalence": "g287stats.inference.equivalence",
-    "minimum_detectable_effect": "g287stats.inference.power",
-    "load_outcome": "g287stats.outcomes",
-    "CountyPanel": "g287stats.panel",
-    "Exposure": "g287stats.panel",
-    "county_panel": "g287stats.panel",
-    "known_controls": "g287stats.panel",
+_ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported when a name is first used
+    # records
+    "agreements.table": ("Agreements", "load_agreements"),
+    "agreements.compare": ("compare_agreements",),
+    "agreements.removals": ("apportion_removals", "load_removals"),
+    "agreements.update": ("update_agreements",),
+    "catalog": ("data_add", "data_describe", "data_fetch", "data_list", "data_verify"),
+    "citation": ("cite",),
+    "exporting": ("export",),
+    "geography": ("county_distances", "harmonise", "load_counties", "neighbours"),
+    "policies": ("load_policy_events", "load_secure_communities"),
+    "outcomes": ("load_outcome",),
+    "outcomes.agencies": ("compare_constructions", "county_from_agencies"),
+    "outcomes.coverage": ("apply_coverage", "coverage_by_period"),
+    "outcomes.ncvs": ("load_ncvs", "read_ncvs"),
+    "outcomes.population": ("load_hispanic", "load_population"),
+    # panel
+    "panel": ("CountyPanel", "Exposure", "county_panel", "known_controls"),
+    # designs and estimates
+    "did.diagnostics": ("bacon", "cohort_sizes", "twfe_weights"),
+    "did.etwfe": ("etwfe",),
+    "did.group_time": ("att_gt",),
+    "did.imputation": ("imputation", "two_stage"),
+    "did.intensity": ("intensity_did",),
+    "did.iv": ("iv_did",),
+    "did.lp_did": ("lp_did",),
+    "did.matching": ("balance_table", "balance_weights", "match"),
+    "did.multiple": ("contamination", "multiple_treatments"),
+    "did.poisson": ("poisson",),
+    "did.specification": ("specification_curve",),
+    "did.spillover": ("exposure_map", "spillover_did"),
+    "did.stacked": ("stacked",),
+    "did.sun_abraham": ("sun_abraham",),
+    "did.switching": ("switching_did",),
+    "did.synthetic": ("synthetic_control", "synthetic_did"),
+    "did.triple": ("triple_difference",),
+    "did.twfe": ("event_study", "twfe"),
+    # inference
+    "inference": ("Estimate",),
+    "inference.bootstrap": ("bootstrap_se",),
+    "inference.equivalence": ("equivalence",),
+    "inference.few_treated": ("conley_taber", "ferman_pinto"),
+    "inference.honest": ("honest_did",),
+    "inference.multiplicity": ("holm", "multiple_testing", "romano_wolf"),
+    "inference.power": ("minimum_detectable_effect", "power_simulation"),
+    "inference.pretrends": ("pretrend_power",),
+    "inference.randomization": ("placebo_test", "randomization_test"),
+    "inference.small_sample": ("bias_reduced",),
+    "inference.spatial": ("conley",),
+    "inference.wild": ("wild_bootstrap",),
+    # surveys and victimization
+    "survey": ("survey_glm", "survey_mean", "survey_ratio", "survey_sample", "survey_total"),
+    "victimization.did": ("victimization_did", "victimization_event_study"),
+    "victimization.disclosure": ("disclosure_check",),
+    "victimization.rates": ("prevalence", "share_reported", "victimization_rate"),
+    "victimization.wedge": ("reporting_wedge",),
+    "simulation.ncvs": ("simulate_ncvs",),
+    # findings
+    "claims": ("finding", "findings", "replicate", "statements"),
 }
+_PUBLIC = {name: f"g287stats.{room}" for room, names in _ROOMS.items() for name in names}
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 
 def __getattr__(name: str) -> Any:
