@@ -20,6 +20,7 @@ from g287stats._version import __version__
 from g287stats.catalog import released_dir
 from g287stats.claims.judge import Verdict, judge_effect, judge_number
 from g287stats.claims.registry import findings, published_text
+from g287stats.claims.vocabulary import STATUS
 from g287stats.errors import G287Error
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.power import minimum_detectable_effect
@@ -107,6 +108,9 @@ class Exhibits:
             verdict = judge_number(claim, ours, explained=explained)
             text = " to ".join(f"{v:,g}" for v in sorted(ours)) if isinstance(ours, tuple) else f"{ours:,.6g}"
             row |= {"ours": text, "value": np.nan if isinstance(ours, tuple) else float(ours)}
+        if simulated:  # planted, not found: never judged against the published number
+            verdict = Verdict(STATUS[-1], "the data are simulated; the number shows what was planted")
+            row["ours"] = f"simulated: {row['ours']}"
         row |= {
             "distance_se": verdict.distance_se, "status": verdict.status, "reason": verdict.reason,
             "statement_verdict": claim["statement_verdict"], "data": data, "note": note,

@@ -130,7 +130,7 @@ def replicate(
                     analysis.load()(bench)
             except KeyboardInterrupt:
                 interrupted = True
-            except G287Error as error:
+            except Exception as error:  # one analysis that fails must not lose the exhibits of the others
                 failed[analysis.name] = f"{type(error).__name__}: {error}"
             exhibits += bench.written
             results += bench.results

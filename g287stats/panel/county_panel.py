@@ -360,7 +360,8 @@ def _add_exposure(
         long["cohort"] = long["cohort"].dt.year.where(long["cohort"].notna()).astype("Int64")
     long = long.rename(columns={"period": time})
     columns = ["exposure_share", "treated", "cohort", "first_share", "after_exit", *(["policed_share"] if part else [])]
-    merged = frame.merge(long[[place, time, *columns]], on=[place, time], how="left", validate="many_to_one")
+    keys = ["county_fips", time, "state"]
+    merged = frame[keys].merge(long[[place, time, *columns]], on=[place, time], how="left", validate="many_to_one")
     merged["exposure_share"] = merged["exposure_share"].fillna(0.0)
     if part:
         merged["policed_share"] = merged["policed_share"].fillna(0.0)
@@ -396,8 +397,8 @@ def _add_exposure(
         if name not in order:
             continue
         book[name + tail] = {"description": text, "unit": measure, "source": "agreements"}
-    merged = merged[[*frame.columns, *order]].rename(columns={c: c + tail for c in order})
-    return merged, steps
+    merged = merged[[*keys, *order]].rename(columns={c: c + tail for c in order})
+    return frame.merge(merged, on=keys, how="inner", validate="one_to_one"), steps
 
 
 def _links(definition: Exposure) -> pd.DataFrame:

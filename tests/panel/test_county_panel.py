@@ -178,3 +178,9 @@ def test_rates_can_be_per_resident_covered_or_are_refused():
     assert row["property_rate"] == pytest.approx(100_000 * row["property"] / row["covered_population"])
     with pytest.raises(DesignError, match="states no residents"):
         g.county_panel("fbi_table10", (2010, 2011), denominator="covered")
+
+
+def test_a_plain_and_a_named_exposure_live_side_by_side():
+    frame = g.county_panel(years=(2007, 2007), exposure={"": g.Exposure(), "near": g.Exposure(of="adjacent")}).frame
+    row = frame.set_index("county_fips").loc["37135"]
+    assert not row["treated"] and row["treated_near"]
