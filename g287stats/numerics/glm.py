@@ -41,6 +41,11 @@ class Logits:
     separated: np.ndarray
 
 
+def rows_at_once(n: int, p: int) -> int:
+    """Rows of length n handled together: temporaries stay in cache, products with the p² moments in one thread."""
+    return max(1, BLOCK // max(n, 1) * 4 // max(4, p * p))
+
+
 def outer_rows(x: np.ndarray) -> np.ndarray:
     """Products of all pairs of rows of ``x`` (p × n): (p², n)."""
     p, n = x.shape
@@ -86,7 +91,7 @@ def shared_logits(
         coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
     hessian = np.zeros((n_cases, p, p))
     open_ = np.arange(n_cases)
-    rows = max(1, BLOCK // max(n_shared, 1))
+    rows = rows_at_once(n_shared, p)
     separated = np.zeros(n_cases, dtype=bool)
     for _ in range(MAX_ITERATIONS):
         score = total[open_].copy()

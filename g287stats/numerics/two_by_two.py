@@ -27,7 +27,7 @@ from typing import Literal
 
 import numpy as np
 
-from g287stats.numerics.glm import BLOCK, deficient, outer_rows, shared_logits
+from g287stats.numerics.glm import deficient, outer_rows, rows_at_once, shared_logits
 
 Method = Literal["dr", "ipw", "reg"]
 
@@ -132,7 +132,7 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
     The array is reused: use or copy it before asking for the next.
     """
     n_units = panel.y.shape[1]
-    at_once = max(1, BLOCK // n_units)
+    at_once = rows_at_once(n_units, panel.x.shape[1])
     unweighted = bool((panel.w == 1.0).all())
     psi = np.empty((at_once, n_units))
     room = [np.empty(at_once * n_units) for _ in range(4)]
@@ -313,8 +313,7 @@ def _fit_shared(
     out.separated[rows] |= logits.separated[cell_of]
     out.gamma[rows] = logits.coef[cell_of]
     xx = outer_rows(xs) * w[:n]
-    w2 = w[:n] ** 2
-    at_once = max(1, BLOCK // n)
+    at_once = rows_at_once(n, p)
     moments, hessian = np.empty((2, len(distinct), p * p))
     m_xy = np.empty((len(rows), p))
     by_group = np.argsort(cell_of, kind="stable")
@@ -339,9 +338,10 @@ def _fit_shared(
         share = odds / one_more
         share /= one_more  # p (1 − p)
         hessian[lo:hi] = share @ xx.T
-        odds *= odds
+        odds *= w[:n]
+        squares = np.einsum("kn,kn->k", odds, odds)
         out.max_propensity[rows[some]] = (largest / (1 + largest))[cell_of[some] - lo]
-        out.effective_controls[rows[some]] = (moments[lo:hi, 0] ** 2 / (odds @ w2))[cell_of[some] - lo]
+        out.effective_controls[rows[some]] = (moments[lo:hi, 0] ** 2 / squares)[cell_of[some] - lo]
     x_treated = x[:, unit]
     odds = np.exp(np.einsum("jp,pj->j", logits.coef[case], x_treated))
     spread = outer_rows(x_treated) * (w[unit] * odds / (1 + odds) ** 2)
