@@ -21,7 +21,7 @@ from g287stats.errors import Problems, SourceError
 
 Row = dict[Any, Any]
 
-_TABLES = ("agreements", "agencies", "applications", "ice_lists", "list_presence")
+_TABLES = ("agreements", "agencies", "applications", "ice_lists", "list_presence", "qa_exits", "qa_list_counts")
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,7 @@ class _Record:
     def compare(self) -> dict[str, Any]:
         """Match every line to an agreement, and return the four frames and the updated tables."""
         self.renamed_ids: dict[str, str] = {}
+        self.exits: list[Row] = []
         agencies = self._agencies()
         new: list[Row] = []
         changed: list[Row] = []
@@ -273,6 +274,8 @@ class _Record:
                 "confidence": "high",
             }
         before = runs[-1]
+        if name in self.held:
+            self._note_change(record, before, line)
         if before["agency_printed"] != line.agency_printed:
             what.append(f"printed as {line.agency_printed!r} (was {before['agency_printed']!r})")
         if (before["county_printed"] if pd.notna(before["county_printed"]) else "") != line.county_printed:
@@ -298,20 +301,52 @@ class _Record:
             self.renamed_ids[name] = fresh
         return "; ".join(what)
 
+    def _note_change(self, record: Row, before: Row, line: Any) -> None:
+        """Adjudicate a printed line that is replaced by another of the same agreement."""
+        renamed = before["agency_printed"] != line.agency_printed
+        dated = before["signed_printed"] != line.signed_printed
+        if not (renamed or dated):
+            return
+        was = self.fixes.agency(record["state"], before["agency_printed"], record["model"], before["signed_printed"])
+        if not renamed:
+            kind, why = "re-dated", f"printed as signed {line.signed_printed} on the next list"
+        else:
+            kind = "renamed" if "renamed" in (was.kind, line.alias) else "corrected"
+            why = f"printed as {line.agency_printed!r} on the next list"
+            why += f", signed {line.signed_printed}" if dated else ""
+        self._note(record, before, kind, why, ends=False)
+
+    def _note(self, record: Row, before: Row, kind: str, why: str, ends: bool) -> None:
+        last = self.lists[self.lists["seq"].eq(self.seq)].iloc[0]
+        self.exits.append(
+            {
+                "exit": kind, "ends_spell": ends, "agreement_id": record["agreement_id"],
+                "state_printed": record["state"], "agency_printed": before["agency_printed"],
+                "model": record["model"], "signed_printed": before["signed_printed"],
+                "last_list": last["list_date"], "last_file": last["file"], "gone_list": self.day,
+                "gone_file": self.file, "linked": bool(before["linked"]), "reason": why,
+            }
+        )  # fmt: skip
+
     def _end(self, name: str, stays: set[tuple[str, str]]) -> Row:
         record = self.agreements[name]
         linked = bool(self.held[name]["linked"])
         if pd.notna(record["duplicate_of"]):
-            exit_kind, basis = "artefact", "second line removed by ICE"
+            kind, basis = "artefact", "second line removed by ICE"
+            why = "second line of an agreement printed twice"
         elif (record["agency_id"], record["model"]) in stays:
-            exit_kind, basis = "re-dated", "superseded by the same model's other listing"
+            kind, basis = "re-dated", "superseded by the same model's other listing"
+            why = "the agency holds this model under another signing date on the next list"
         elif not linked and record["agency_id"] in {agency for agency, _ in stays}:
-            exit_kind, basis = "corrected", "listing withdrawn by ICE"
+            kind, basis = "corrected", "listing withdrawn by ICE"
+            why = "no memorandum was ever linked; the agency stays listed under another model"
         else:
-            exit_kind, basis = "real", "gone from ICE's lists"
-        record |= {"gone_by": self.day, "end_precision": "window", "end_basis": basis, "exit": exit_kind}
+            kind, basis = "real", "gone from ICE's lists"
+            why = "memorandum linked while listed, then gone" if linked else "gone; no memorandum was ever linked"
+        self._note(record, self.held[name], kind, why, ends=True)
+        record |= {"gone_by": self.day, "end_precision": "window", "end_basis": basis, "exit": kind}
         record |= {} if linked else {"confidence": "medium"}
-        return record | {"what": f"last listed {record['last_listed']:%Y-%m-%d}; {exit_kind}: {basis}"}
+        return record | {"what": f"last listed {record['last_listed']:%Y-%m-%d}; {kind}: {basis}"}
 
     # --- agencies and tables ------------------------------------------------------------------------------
 
@@ -408,6 +443,22 @@ class _Record:
         runs.loc[extended, "last_seq"] = seq
         runs.loc[extended, "linked"] = now_linked
         tables["list_presence"] = _append(runs, fresh)
+        count = {k: row[k] for k in ("seq", "list_date", "time", "file", "table", "printed_rows", "table_rows")}
+        counts = [count | {"agreements": len(kept), "difference": size - len(kept), "explanation": pd.NA}]
+        tables["qa_list_counts"] = _append(tables["qa_list_counts"], counts)
+        noted = tables["qa_exits"].copy()
+        noted["agreement_id"] = noted["agreement_id"].replace(self.renamed_ids)
+        back = set(kept) - {self.renamed_ids.get(i, i) for i in self.held}
+        again = noted["agreement_id"].isin(back) & noted["ends_spell"]
+        noted.loc[again, "exit"] = "artefact"
+        noted.loc[again, "ends_spell"] = False
+        noted.loc[again, "reason"] = "omitted, and printed again later"
+        fresh_exits = [
+            e | {"agreement_id": self.renamed_ids.get(e["agreement_id"], e["agreement_id"])} for e in self.exits
+        ]
+        noted = _append(noted, fresh_exits)
+        noted["linked"] |= noted["agreement_id"].isin({n for n, k in kept.items() if k.linked})
+        tables["qa_exits"] = noted
         frame = self.released["agreements"]
         for r in self.agreements.values():
             if pd.notna(r["duplicate_of"]):

@@ -41,7 +41,7 @@ WHITFIELD = [
     "GA", "Whitfield County Sheriff's Office", "sheriff", "13313", "JEM", "2008-02-04", "2009-10-15", "",
     "2017-08-01", "", "", "x", "high", "", "True", "",
 ]  # fmt: skip
-TABLES = ("agreements", "applications", "ice_lists", "list_presence", "agencies")
+TABLES = ("agreements", "applications", "ice_lists", "list_presence", "agencies", "qa_exits", "qa_list_counts")
 
 
 def out_folder(path):
@@ -71,6 +71,10 @@ def fresh(record, tmp_path):
     return shutil.copytree(record[1], tmp_path / "out")
 
 
+def snapshot(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*.csv"))}
+
+
 def new_list(folder, n, rows=None, name=None):
     file, day, printed = LISTS[n]
     return workbook(folder / (name or file), printed if rows is None else rows), day
@@ -91,7 +95,7 @@ def test_history_and_lists_are_one_spell(record):
 
 
 def test_difference_is_reported_and_nothing_written(fresh, tmp_path):
-    before = {n: (fresh / f"{n}.csv").read_bytes() for n in TABLES}
+    before = snapshot(fresh)
     d = update_agreements(*new_list(tmp_path, 3), folder=fresh)
     assert (len(d.new), len(d.gone), len(d.changed)) == (0, 0, 3)
     assert d.before == d.after == 4
@@ -100,7 +104,7 @@ def test_difference_is_reported_and_nothing_written(fresh, tmp_path):
     assert "signing date printed as 2025-03-01 (was 2020-06-16)" in text
     assert "county printed as 'Alamance County'" in text
     assert "Nothing written. Add --apply" in text
-    assert {n: (fresh / f"{n}.csv").read_bytes() for n in TABLES} == before
+    assert snapshot(fresh) == before
 
 
 def test_applying_lists_one_by_one_equals_building_from_all(fresh, tmp_path):
@@ -125,10 +129,10 @@ def test_corrected_signing_renames_the_agreement(fresh, tmp_path):
 
 
 def test_replaying_the_latest_list_changes_nothing(fresh, tmp_path):
-    before = {n: (fresh / f"{n}.csv").read_bytes() for n in TABLES}
+    before = snapshot(fresh)
     d = update_agreements(*new_list(tmp_path, 2), apply=True, folder=fresh)
     assert d.unchanged and "Nothing new" in str(d)
-    assert {n: (fresh / f"{n}.csv").read_bytes() for n in TABLES} == before
+    assert snapshot(fresh) == before
 
 
 def test_a_respelled_agency_is_offered_as_unresolved(fresh, tmp_path):
