@@ -282,7 +282,10 @@ def prepare(
     def where(rows: np.ndarray) -> list[str]:
         return [f"{u} {origin.label(p)}" for u, p in zip(offered[unit_codes[rows]], positions[rows])]
 
+    complete = {name: bool(np.isfinite(column).all()) for name, column in values.items()}
     for name, column in values.items():
+        if complete[name]:
+            continue
         infinite = np.isinf(column)
         if infinite.any():
             remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
@@ -306,8 +309,10 @@ def prepare(
 
     coded = {c: _codes(frame[c]) for c in groups if c != unit}
     keep = np.ones(len(unit_codes), dtype=bool)
-    reasons: list[tuple[str, np.ndarray]] = [(f"missing {n}", np.isnan(v)) for n, v in values.items()]
-    reasons += [(f"missing {c}", ordered(codes) < 0) for c, (codes, _) in coded.items()]
+    reasons: list[tuple[str, np.ndarray]] = [
+        (f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]
+    ]
+    reasons += [(f"missing {c}", ordered(codes) < 0) for c, (codes, _) in coded.items() if codes.min() < 0]
     for reason, gone in reasons:
         gone = gone & keep
         if gone.any():
@@ -320,7 +325,9 @@ def prepare(
     def taken(array: np.ndarray) -> np.ndarray:
         return array if everything else array[keep]
 
-    present = np.bincount(taken(unit_codes), minlength=len(offered)) > 0
+    present = np.ones(len(offered), dtype=bool)
+    if not everything:
+        present = np.bincount(unit_codes[keep], minlength=len(offered)) > 0
     unit_labels = offered[present]
     if len(unit_labels) < len(offered):
         notes.append(f"{len(offered) - len(unit_labels)} of {len(offered)} units have no complete row")
@@ -347,7 +354,9 @@ def prepare(
     levels = {unit: unit_sorted}
     for name in clusters:
         if name != unit:
-            levels[name] = _dense(taken(ordered(coded[name][0])))
+            levels[name] = ordered(coded[name][0])
+            if not everything:
+                levels[name] = _dense(levels[name][keep])
             moving = np.unique(unit_sorted[1:][_moves(unit_sorted, levels[name])])
             if len(moving) and name != time:
                 names = ", ".join(str(u) for u in unit_labels[moving[:8]])

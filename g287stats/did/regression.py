@@ -292,7 +292,8 @@ def clustered(
         return Clustered(levels, small_sample, design.n, {}, sizes, normal)
     k = {v: count((v,), small_sample) for v in design.clusters}
     name = "&".join(levels)
-    k[name] = count(levels, small_sample)
+    if name not in k:
+        k[name] = count(levels, small_sample)
     if design.n <= k[name]:
         raise DesignError(
             f"small_sample={small_sample!r} counts {k[name]} parameters on {design.n} observations; "
