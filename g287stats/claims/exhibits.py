@@ -83,12 +83,12 @@ class Exhibits:
 
     def result(
         self, claim_id: str, ours: float | tuple[float, float] | Estimate, *, data: str, explained: str = "",
-        note: str = "", simulated: bool = False,
+        note: str = "", simulated: bool = False, related: bool = False,
     ) -> Verdict:  # fmt: skip
         """Hold ``ours`` (a number, a bracket of two, or an estimate of one parameter) against a published claim.
 
         ``explained`` must be a heading of the analysis's DIFFERENCES.md: a difference without a written
-        explanation stays unexplained.
+        explanation stays unexplained. ``related`` says that ours is a related quantity, not the published one.
         """
         if claim_id not in self.claims:
             raise G287Error(f"{self.analysis}: claim {claim_id!r} is not listed in published.toml")
@@ -105,7 +105,7 @@ class Exhibits:
             row |= {"ours": f"{point:.3g} (se {se:.3g})", "value": point, "std_error": se}
             row |= {"minimum_detectable_effect": float(mde.exact)}
         else:
-            verdict = judge_number(claim, ours, explained=explained)
+            verdict = judge_number(claim, ours, explained=explained, related=related)
             text = " to ".join(f"{v:,g}" for v in sorted(ours)) if isinstance(ours, tuple) else f"{ours:,.6g}"
             row |= {"ours": text, "value": np.nan if isinstance(ours, tuple) else float(ours)}
         if simulated:  # planted, not found: never judged against the published number

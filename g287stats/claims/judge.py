@@ -21,12 +21,15 @@ class Verdict:
     distance_se: float = float("nan")
 
 
-def judge_number(claim: pd.Series, ours: float | tuple[float, float], *, explained: str = "") -> Verdict:
+def judge_number(
+    claim: pd.Series, ours: float | tuple[float, float], *, explained: str = "", related: bool = False
+) -> Verdict:
     """Judge a count or share that carries no sampling error.
 
     *reproduced*: equal at the precision printed. *consistent*: within a published bound, or the published value
     lies between two figures of ours that bracket its date. Otherwise *different*, explained when ``explained``
-    names the reason (a heading of the analysis's ``DIFFERENCES.md``).
+    names the reason (a heading of the analysis's ``DIFFERENCES.md``). With ``related`` our number is a related
+    quantity, not the published one: equality is then *consistent* at most.
     """
     point, low, high = (_number(claim[c]) for c in ("estimate", "estimate_low", "estimate_high"))
     if isinstance(ours, tuple):
@@ -37,6 +40,8 @@ def judge_number(claim: pd.Series, ours: float | tuple[float, float], *, explain
     if point is not None:
         step = 10.0 ** -_decimals(point)
         if abs(ours - point) <= step / 2 * (1 + 1e-9):
+            if related:
+                return Verdict("consistent", "a related quantity, equal at the precision printed")
             return Verdict("reproduced", "equal at the precision printed")
         return _different(f"ours is {ours:g}, published {point:g}", explained)
     if (low is None or ours >= low) and (high is None or ours <= high):
