@@ -6,8 +6,9 @@ import pytest
 from reference_did import agree, expected, load_panel
 from scipy import optimize
 
-from g287stats.did.synthetic import simplex_least_squares, synthetic_control, synthetic_did
+from g287stats.did.synthetic import synthetic_control, synthetic_did
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.numerics.simplex import simplex_least_squares
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 FITS = {
