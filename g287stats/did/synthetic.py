@@ -1,7 +1,7 @@
 """Synthetic control and synthetic difference-in-differences, for one or few treated units.
 
-Weights solve their quadratic programs exactly (:func:`~g287stats.numerics.simplex.simplex_least_squares`), so they depend on no stopping
-rule. Uncertainty comes from placebo assignment among the controls or from the jackknife over units.
+Weights solve their quadratic programs exactly (:mod:`g287stats.numerics.simplex`), so they depend on no stopping rule.
+Uncertainty comes from placebo assignment among the controls or from the jackknife over units.
 """
 
 from __future__ import annotations
