@@ -68,6 +68,9 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
     if len(set(levels.values())) > 1:
         raise DesignError(f"the estimates are clustered at different levels {levels}: name one with cluster=")
     parts = [(name, e, *_by_unit(name, e, levels[name])) for name, e in named.items()]
+    kinds = {name: units.inferred_type for name, _, _, units, _ in parts}
+    if len(set(kinds.values())) > 1:
+        raise DesignError(f"unit labels differ in type, so that units cannot be matched: {kinds}")
     labels = parts[0][3]
     for part in parts[1:]:
         labels = labels.union(part[3], sort=False)

@@ -11,6 +11,7 @@ from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError
 from g287stats.inference.few_treated import conley_taber, ferman_pinto
 from g287stats.inference.randomization import randomization_test
+from g287stats.inference.small_sample import bias_reduced
 from g287stats.inference.wild import wild_bootstrap
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
@@ -143,6 +144,7 @@ def sizes(n_treated: int, draws: int, *, n_units: int = 100, seed: int = 287, sm
         est = twfe(d, "y", **KEYS)
         p = {
             "cluster-robust t (CRV1)": est.p_values().iloc[0],
+            "CR2, Bell–McCaffrey t": bias_reduced(est).p_values().iloc[0],
             "wild bootstrap, unrestricted": wild_bootstrap(est, draws=399, impose_null=False, ci=False).p,
             "wild bootstrap, null imposed": wild_bootstrap(est, draws=399, ci=False).p,
             "randomisation, coefficient": randomization_test(est, draws=399, ci=False).p,
@@ -174,7 +176,14 @@ def test_size_with_eight_treated_of_a_hundred():
     result = size_table(2000)
     print("\n" + result.round(1).to_string())
     eight = result["8 of 100"]
-    for name in ("randomisation, coefficient", "randomisation, t", "Conley–Taber", "Ferman–Pinto"):
+    keeping = (
+        "randomisation, coefficient",
+        "randomisation, t",
+        "Conley–Taber",
+        "Ferman–Pinto",
+        "CR2, Bell–McCaffrey t",
+    )
+    for name in keeping:
         assert 3 <= eight[name] <= 7, (name, eight[name])
     assert eight["cluster-robust t (CRV1)"] > 7
     assert result.loc["cluster-robust t (CRV1)", "3 of 100"] > 15

@@ -6,7 +6,9 @@ import pytest
 from reference_did import FOLDER, agree, expected, load_panel
 from scipy import optimize
 
-from g287stats.errors import DesignError
+from g287stats.did.group_time import att_gt
+from g287stats.did.twfe import event_study as twfe_event_study
+from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference import honest
 from g287stats.inference.honest import event_vector, flci, honest_did, relative_magnitude_interval
 from g287stats.inference.target import from_moments
@@ -196,6 +198,30 @@ def test_coverage_of_relative_magnitudes():
         )
         covered += low <= 0 <= high
     assert covered / draws >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / draws)
+
+
+def test_estimators_feed_it():
+    d = load_panel("panel_small")
+    d = d.assign(cohort=d["g"].where(d["g"] > 0))
+    keys = {"unit": "county", "time": "year", "cohort": "cohort"}
+    es = twfe_event_study(d, "y", window=(-4, 3), ends="drop", **keys)
+    assert honest_did(es, Mbar=[0.5]).target.tolist() == [0.25] * 4
+    gt = att_gt(d, "y", base="universal", **keys)
+    r = honest_did(gt.aggregate("event", window=(-4, 3)), Mbar=[0.5])
+    assert r.estimate == pytest.approx(gt.aggregate("event", window=(-4, 3)).overall.point[0])
+    with pytest.raises(DesignError, match="aggregate"):
+        honest_did(gt)
+    with pytest.raises(DesignError, match="universal"):
+        honest_did(att_gt(d, "y", **keys).aggregate("event"))
+    with pytest.warns(InferenceWarning, match="pool several event times"):
+        honest_did(twfe_event_study(d, "y", window=(-4, 3), **keys), Mbar=[0.5])
+
+
+def test_sentences():
+    es = event_study()
+    assert "no sign to overturn" in honest_did(es, Mbar=[0], target="first").sentence
+    assert "does not survive a linear difference" in honest_did(es, kind="smoothness", M=[0]).sentence
+    assert "times the largest pre-treatment violation" in honest_did(es, Mbar=[0]).sentence
 
 
 def test_refusals():

@@ -5,6 +5,7 @@ import pytest
 from reference_did import load_panel
 
 from g287stats.did.group_time import att_gt
+from g287stats.did.stacked import stacked
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
 from g287stats.inference.multiplicity import holm, joint, multiple_testing, romano_wolf
@@ -114,6 +115,15 @@ def test_familywise_error():
     assert rate["romano_wolf"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
     assert rate["none"] > 0.08
     assert rate["holm"] <= rate["romano_wolf"]
+
+
+def test_stacked_panels_are_matched_by_county():
+    d = panel().assign(county=lambda f: "c" + f["county"].astype(str).str.zfill(3))
+    parts = {"stacked": stacked(d, "y", window=(-1, 1), effects="static", **KEYS), "twfe": twfe(d, "y", **KEYS)}
+    whole = joint(parts)
+    assert whole.sample["n_units"] == 60
+    assert whole.se["stacked"] == pytest.approx(parts["stacked"].se.iloc[0], rel=1e-12)
+    assert abs(whole.cov().iloc[0, 1]) > 0.2 * whole.se.prod()
 
 
 def test_vectors_rows_and_refusals():
