@@ -18,7 +18,6 @@ def run(bench):
     driving = p["nc_impaired_driving"] + p["nc_other_driving"]
     bench.result("iv-NCSA-2008", driving, data=SOURCE, note="23 % + 33 %; base not stated")
     bench.result("iv-NCSA-crim", 1 - driving, data=SOURCE, note="remainder; base not stated")
-    bench.result(remainder, data=SOURCE, note="remainder of 90 % and 8 %")
     bench.result("iii-INDY", p["indy_latino"] / p["indy_other"], data=SOURCE, note="18.7 / 4.5")
     extra = p["gjw_monthly_rate"] * p["gjw_months"] * p["gjw_residents"]
     bench.result("v-GJW-extra", extra, data=SOURCE, explained="Rounded inputs")
