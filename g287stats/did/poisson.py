@@ -207,18 +207,19 @@ def _ppml(
         eta += offset
     mu = np.exp(eta)
     objective = _objective(y, eta, mu, prior)
+    surplus, working, new_eta, new_mu = (np.empty_like(mu) for _ in range(4))
     for step in range(MAX_STEPS):
         w = mu if prior is None else mu * prior
-        surplus = y / mu
+        np.divide(y, mu, out=surplus)
         surplus -= 1.0
-        working = surplus + eta
+        np.add(surplus, eta, out=working)
         if offset is not None:
             working -= offset
         projection = absorb_design(design, weights=w, unit_trends=unit_trends)
         fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends, y=working, projection=projection)
         move = np.subtract(surplus, fit.fit.residual, out=surplus)
         size, length = float(max(move.max(), -move.min())), 1.0
-        new_eta, new_mu = eta + move, np.empty_like(mu)
+        np.add(eta, move, out=new_eta)
         for _ in range(12):
             with np.errstate(over="ignore"):
                 np.exp(new_eta, out=new_mu)
@@ -226,8 +227,9 @@ def _ppml(
             if new_objective <= objective + 1e-9 * abs(objective):
                 break
             length /= 2
-            new_eta = eta + length * move
-        eta, mu, objective = new_eta, np.maximum(new_mu, 1e-300, out=new_mu), new_objective
+            np.add(eta, length * move, out=new_eta)
+        np.maximum(new_mu, 1e-300, out=new_mu)
+        (eta, new_eta), (mu, new_mu), objective = (new_eta, eta), (new_mu, mu), new_objective
         if size < 1e-7 and length == 1.0:
             return fit
         if step >= 8 and (move[y == 0] < -0.5).any():
@@ -244,14 +246,16 @@ def _start(design: Design) -> np.ndarray:
     """Log rates of a unit × period table with the observed margins: exact for a complete table without regressors."""
     prior, exposure = design.weights, design.exposure
     count = design.y if prior is None else prior * design.y
-    at_risk = np.ones(design.n) if exposure is None else exposure
-    if prior is not None:
-        at_risk = at_risk * prior
+    at_risk = exposure if prior is None or exposure is None else exposure * prior
+    at_risk = prior if at_risk is None else at_risk
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = np.bincount(design.time, count) / np.bincount(design.time, at_risk)
-        level = np.bincount(design.unit, count) / np.bincount(design.unit, at_risk * rate[design.time])
+        expected = rate[design.time]
+        if at_risk is not None:
+            expected *= at_risk
+        level = np.bincount(design.unit, count) / np.bincount(design.unit, expected)
         out = np.log(level)[design.unit]
-        out += np.log(rate)[design.time]
+        out += np.take(np.log(rate), design.time, out=expected)
     return out
 
 

@@ -139,11 +139,11 @@ def least_squares(
         gram[:q, :q] = (cross + cross.T) / 2
         rhs[:q] = _factor_sums(factors, projection._weighted(y_left))
     for j in range(p):
-        w = projection._weighted(z[:, j])
-        gram[q:, q + j] = z.T @ w
-        gram[:q, q + j] = gram[q + j, :q] = _factor_sums(factors, w)
-        rhs[q + j] = y_left @ w
-        size[q + j] = raw[:, j] @ projection._weighted(raw[:, j])
+        gram[q:, q + j] = [projection.inner(z[:, i], z[:, j]) for i in range(p)]
+        if q:
+            gram[:q, q + j] = gram[q + j, :q] = _factor_sums(factors, projection._weighted(z[:, j]))
+        rhs[q + j] = projection.inner(z[:, j], y_left)
+        size[q + j] = projection.inner(raw[:, j], raw[:, j])
     floor = np.r_[np.full(q, 1e-10), np.full(p, 1e-18)] * size
     bread = _inverse(gram, floor, tolerance)
     beta = bread @ rhs

@@ -131,6 +131,10 @@ class Projection:
             return values.reshape(self.n_units, -1).sum(axis=1)
         return np.bincount(self.unit, values, self.n_units)
 
+    def inner(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Weighted inner product of two (n,) arrays."""
+        return float(a @ b if self.weights is None else np.einsum("i,i,i->", a, b, self.weights))
+
     def unit_products(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Sum the products of two (n,) arrays by unit: (N,)."""
         if self._grid:
@@ -202,11 +206,7 @@ class Projection:
 
     def _pair_matrices(self, effect: int) -> list:
         ones = np.ones(self.n) if self.weights is None else self.weights
-        mass = self.unit_level(ones, effect)
-        if isinstance(mass, np.ndarray):
-            pairs = [_Pair(mass * self._scale[:, None])]
-        else:
-            pairs = [_Pair(sparse.csr_array(sparse.diags_array(self._scale) @ mass))]
+        pairs = [_Pair(self.unit_level(ones, effect), self._scale)]
         if self._slopes is not None:
             pairs += [_Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
         return pairs
@@ -218,7 +218,9 @@ class Projection:
         if isinstance(pairs[0].matrix, np.ndarray):
             schur = np.diag(mass)
             for p in pairs:
-                schur -= p.matrix.T @ p.matrix
+                for start in range(0, self.n_units, 512):
+                    part = p.take(slice(start, start + 512)).scaled()
+                    schur -= part.T @ part
             return [_Block(np.arange(self.n_units), np.arange(self.sizes[main]), schur, mass)]
         graph = sparse.csr_array(
             (np.ones(self.n, dtype=np.int32), (self.unit, self.codes[main] + self.n_units)),
@@ -234,7 +236,7 @@ class Projection:
             levels = by_level[np.searchsorted(level_label, c) : np.searchsorted(level_label, c, "right")]
             schur = np.diag(mass[levels])
             for p in pairs:
-                part = p.matrix[units][:, levels]
+                part = p.take(units).scaled()[:, levels]
                 if part.shape[0] * part.shape[1] <= max(8 * part.nnz, 200_000):
                     dense = part.toarray()
                     schur -= dense.T @ dense
@@ -356,7 +358,7 @@ class Projection:
         """Residuals of columns ``a``, (n,) or (n, k), after the fixed effects. Never modifies ``a``."""
         columns = np.asarray(a, dtype=float)
         if columns.ndim == 1:
-            return self._residual(columns)
+            return self._residual(np.ascontiguousarray(columns))
         if columns.shape[1] == 1:
             return self._residual(np.ascontiguousarray(columns[:, 0]))[:, None]
         out = np.empty(columns.shape, order="F")
@@ -365,7 +367,7 @@ class Projection:
         return out
 
     def _residual(self, a: np.ndarray) -> np.ndarray:
-        solved = self.solve(self._moments([self._weighted(a)]))
+        solved = self.solve(self._moments([a]))
         shaped = a.reshape(self._shape)
         out = shaped - self._take_unit(solved.unit[0, :, 0] * self._scale)
         if self._slopes is not None:
@@ -376,12 +378,22 @@ class Projection:
         return out.reshape(-1)
 
     def _moments(self, columns: list[np.ndarray]) -> Moments:
-        """Sums over the effects of weighted columns, each (n,), on the sample's rows."""
-        by_unit = [[self._unit_sums(w) * self._scale for w in columns]]
+        """Weighted sums over the effects of columns, each (n,), on the sample's rows."""
+        parts = [self._column_moments(c) for c in columns]
+        by_unit = np.stack([u for u, _ in parts], axis=-1)
+        return Moments(by_unit, tuple(np.column_stack(level) for level in zip(*(v for _, v in parts))))
+
+    def _column_moments(self, a: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The same for one column: (1+p, N) in the units' basis, and (L,) per effect."""
+        if self._grid and self._slopes is None and len(self.codes) == 1 and self.weights is not None:
+            shape = (self.n_units, self.sizes[0])
+            w, a = self.weights.reshape(shape), a.reshape(shape)
+            return (np.einsum("ij,ij->i", w, a) * self._scale)[None, :], [np.einsum("ij,ij->j", w, a)]
+        w = self._weighted(a)
+        by_unit = [self._unit_sums(w) * self._scale]
         if self._slopes is not None:
-            by_unit += [[self._unit_sums(w * q) for w in columns] for q in self._slopes.q]
-        levels = (np.column_stack([self._level_sums(w, j) for w in columns]) for j in range(len(self.codes)))
-        return Moments(np.stack([np.column_stack(u) for u in by_unit]), tuple(levels))
+            by_unit += [self._unit_sums(w * q) for q in self._slopes.q]
+        return np.stack(by_unit), [self._level_sums(w, j) for j in range(len(self.codes))]
 
     def solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Solve ``S x = b`` for right-hand sides already off the units, per effect (L_j, k).
@@ -407,7 +419,7 @@ class Projection:
     def coefficients(self, a: np.ndarray) -> Coefficients:
         """Coefficients of the effects in the regression of ``a``, (n,) or (n, k), on them."""
         columns = np.asarray(a, dtype=float).reshape(self.n, -1).T
-        return self.solve(self._moments([self._weighted(np.ascontiguousarray(c)) for c in columns]))
+        return self.solve(self._moments([np.ascontiguousarray(c) for c in columns]))
 
     def gather(
         self,
@@ -530,23 +542,34 @@ class _UnitSlopes:
 
 
 class _Pair:
-    """Unit × level sums of one basis function, dense or sparse."""
+    """Unit × level sums of one basis function, dense or sparse: rows of ``matrix`` times ``scale``."""
 
-    def __init__(self, matrix: np.ndarray | sparse.csr_array):
-        self.matrix = matrix
+    def __init__(self, matrix: np.ndarray | sparse.csr_array, scale: np.ndarray | None = None):
+        self.matrix, self.scale = matrix, scale
 
-    def take(self, units: np.ndarray) -> _Pair:
-        return _Pair(self.matrix[units])
+    def take(self, units: np.ndarray | slice) -> _Pair:
+        return _Pair(self.matrix[units], None if self.scale is None else self.scale[units])
+
+    def scaled(self) -> np.ndarray | sparse.csr_array:
+        if self.scale is None:
+            return self.matrix
+        if isinstance(self.matrix, np.ndarray):
+            return self.matrix * self.scale[:, None]
+        return sparse.csr_array(sparse.diags_array(self.scale) @ self.matrix)
+
+    def dense(self) -> np.ndarray:
+        part = self.scaled()
+        return part if isinstance(part, np.ndarray) else part.toarray()
 
     def dot(self, levels: np.ndarray) -> np.ndarray:
-        return self.matrix @ levels
+        out = self.matrix @ levels
+        return out if self.scale is None else (out.T * self.scale).T
 
     def tdot(self, units: np.ndarray) -> np.ndarray:
-        return self.matrix.T @ units
+        return self.matrix.T @ (units if self.scale is None else (units.T * self.scale).T)
 
     def cross(self, other: _Pair) -> np.ndarray:
-        out = self.matrix.T @ (other.dense() if isinstance(other, _Flat) else other.matrix)
-        return out if isinstance(out, np.ndarray) else out.toarray()
+        return self.tdot(other.dense())
 
 
 class _Flat(_Pair):
@@ -555,7 +578,7 @@ class _Flat(_Pair):
     def __init__(self, column: np.ndarray, n_levels: int):
         self.column, self.n_levels = column, n_levels
 
-    def take(self, units: np.ndarray) -> _Pair:
+    def take(self, units: np.ndarray | slice) -> _Pair:
         return _Flat(self.column[units], self.n_levels)
 
     def dense(self) -> np.ndarray:
@@ -566,13 +589,6 @@ class _Flat(_Pair):
 
     def tdot(self, units: np.ndarray) -> np.ndarray:
         return np.repeat((self.column @ units)[None, :], self.n_levels, axis=0)
-
-    def cross(self, other: _Pair) -> np.ndarray:
-        return self.tdot(other.dense() if isinstance(other, _Flat) else _as_dense(other.matrix))
-
-
-def _as_dense(matrix: np.ndarray | sparse.csr_array) -> np.ndarray:
-    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 class _Block:
