@@ -97,3 +97,11 @@ def test_claims_not_run_are_shown_as_not_run(counts):
     done = counts.table
     assert (done["status"] != NOT_YET).all()  # only the chosen analysis's claims are in the table
     assert len(done) < len(everything)
+
+
+@pytest.mark.parametrize("name", [a.name for a in analyses().values() if a.default and a.name != "baumer-xie-2023"])
+def test_every_default_analysis_runs_on_bundled_data(name, tmp_path):
+    done = g.replicate(name, out=tmp_path)
+    assert not done.failed, done.failed
+    assert done.exhibits
+    assert NOT_YET not in set(done.table["status"])
