@@ -340,11 +340,12 @@ def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_s
     by_unit = sample.mode == "keep_unbalanced"
     target = unit if by_unit else np.arange(len(rows))
     n = len(sample.units) if by_unit else len(rows)
+    at = {int(period): np.flatnonzero(time == period) for period in sample.periods}
 
     def cell(j: int | np.integer[Any]) -> tuple[np.ndarray, cross_sections.CrossSection]:
         g = grid.cohorts[grid.group[j]]
-        period = (time == grid.t[j]) | (time == grid.b[j])
-        use = np.flatnonzero(period & ((cohort == g) | (cohort > grid.latest[j])))
+        use = np.concatenate([at[grid.b[j]], at[grid.t[j]]])
+        use = use[(cohort[use] == g) | (cohort[use] > grid.latest[j])]
         post = time[use] == grid.t[j]
         return use, cross_sections.compare(y[use], post, cohort[use] == g, x[:, use], w[use], method)
 
