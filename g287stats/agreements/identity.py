@@ -7,9 +7,10 @@ Identity comes before termination: only after every spelling, renaming and wrong
 from __future__ import annotations
 
 import csv
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ _RULES = (
     (re.compile(r"\(addendum\)"), " "),
     (re.compile(r"'"), ""),
     (re.compile(r"[^a-z0-9]+"), " "),
+    (re.compile(r"\b(county|parish|co) so$"), r"\1 sheriff"),
 )
 _AFTER = (
     (re.compile(r"\bsheriffs?( s)? (office|offic|ofice|department|division)\b"), "sheriff"),
@@ -72,7 +74,7 @@ def name_key(name: str) -> str:
     """
     text = clean(name).lower()
     for pattern, by in _RULES:
-        text = pattern.sub(by, text)
+        text = pattern.sub(by, text).strip()
     text = " ".join(_WORDS.get(w, w) for w in text.split())
     for pattern, by in _AFTER:
         text = pattern.sub(by, text)
@@ -118,7 +120,6 @@ class Fixes:
     county_names: Mapping[tuple[str, str], str]
     agency_counties: Mapping[str, str]
     list_dates: Mapping[tuple[str, str], str]
-    used: set[tuple[str, str]] = field(default_factory=set, compare=False)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Fixes:
@@ -433,7 +434,5 @@ def locate(
 
 def match_name(state: str, name: str, known: Mapping[tuple[str, str], Any]) -> list[str]:
     """Return known agency ids of ``state`` whose key is within a few letters of ``name``'s (for reports)."""
-    import difflib
-
     pool = {key: found for (s, key), found in known.items() if s == state}
     return [pool[k] for k in difflib.get_close_matches(name_key(name), sorted(pool), n=3, cutoff=0.88)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from g287stats import catalog
@@ -206,18 +207,38 @@ class Agreements:
         """Return active agreements at the end of each period, one column per value of ``by`` and ``total``.
 
         ``freq`` is a pandas period code (``"D"``, ``"M"``, ``"Q"``, ``"Y"``); rows are a ``PeriodIndex`` from the first
-        signing to the last list in hand. ``by`` is a column of ``frame`` (``model``, ``agency_type``, ``state``, …).
+        signing to the last list in hand. ``by`` is a column of ``frame`` (``model``, ``agency_type``, ``state``, …);
+        rows where it is missing are not counted.
         ``basis`` as in :meth:`active`; with ``"listed"`` the curve starts with the first list in hand.
         """
-        lists = self.lists[self.lists["kind"].eq("participating")]
-        last = lists["list_date"].max() if len(lists) else self.frame[["signed_date", "gone_by"]].max().max()
-        first = self.frame["signed_date"].min() if basis == "signed" else lists["list_date"].min()
+        lists = self.lists[self.lists["kind"].eq("participating")].sort_values("seq")
+        frame = self.frame
+        last = lists["list_date"].max() if len(lists) else frame[["signed_date", "gone_by"]].max().max()
+        first = frame["signed_date"].min()
+        if basis == "listed":
+            first = lists["list_date"].min() if len(lists) else frame["first_listed"].min()
         periods = pd.period_range(first, last, freq=freq)
-        counts = []
-        for period in periods:
-            day = min(period.end_time.normalize(), last)
-            counts.append(self.active(day, basis)[by].value_counts())
-        curve = pd.DataFrame(counts, index=periods).fillna(0).astype("int64").sort_index(axis=1)
+        days = pd.DatetimeIndex([min(p.end_time.normalize(), last) for p in periods])
+        if basis == "listed" and len(lists):
+            runs = self.presence[self.presence["kind"].eq("participating")]
+            group = runs["record_id"].map(frame.set_index("agreement_id")[by])
+            start, stop = runs["first_seq"].to_numpy(int), runs["last_seq"].to_numpy(int) + 1
+            at = lists["seq"].to_numpy(int)[lists["list_date"].searchsorted(days, side="right") - 1]
+        else:
+            ended = frame["ended_date"].fillna(frame["gone_by"])
+            begun, kept = frame["signed_date"], frame["duplicate_of"].isna()
+            if basis == "listed":
+                begun, ended, kept = frame["first_listed"], frame["gone_by"], frame["first_listed"].notna()
+            group = frame.loc[kept, by]
+            start = begun[kept].to_numpy("datetime64[D]").astype("int64")
+            stop = ended[kept].fillna(pd.Timestamp.max.normalize()).to_numpy("datetime64[D]").astype("int64")
+            at = days.to_numpy("datetime64[D]").astype("int64")
+        counts = {}
+        for value in sorted(group.dropna().unique()):
+            mine = group.eq(value).fillna(False).to_numpy(bool)
+            begun_by = np.searchsorted(np.sort(start[mine]), at, side="right")
+            counts[value] = begun_by - np.searchsorted(np.sort(stop[mine]), at, side="right")
+        curve = pd.DataFrame(counts, index=periods).astype("int64")
         curve.columns.name = by
         return curve.assign(total=curve.sum(axis=1))
 

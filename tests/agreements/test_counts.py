@@ -163,9 +163,22 @@ def test_every_list_day_is_exact(agreements):
         assert len(agreements._on_list("participating", seq)) == counts.set_index("seq")["agreements"][seq]
 
 
-def test_adoption_curve(agreements):
-    curve = agreements.adoption_curve("Y")
+@pytest.mark.parametrize("basis", ["signed", "listed"])
+def test_adoption_curve_is_active_at_each_period_end(agreements, basis):
+    curve = agreements.adoption_curve("Q", basis=basis)
+    assert curve.index[0] == pd.Period("2002Q3" if basis == "signed" else "2021Q1")
+    for period in ("2010Q4", "2012Q4", "2020Q2", "2021Q1", "2022Q3", "2025Q1", "2025Q3", "2026Q2"):
+        if pd.Period(period) not in curve.index:
+            continue
+        day = min(pd.Period(period).end_time.normalize(), pd.Timestamp("2026-05-18"))
+        now = agreements.active(day, basis)
+        assert curve.loc[period, "total"] == len(now)
+        assert curve.loc[period, ["JEM", "TFM", "WSO"]].to_dict() == {
+            m: int(now["model"].eq(m).sum()) for m in ("JEM", "TFM", "WSO")
+        }
+
+
+def test_adoption_curve_by_another_column(agreements):
+    curve = agreements.adoption_curve("Y", by="state")
+    assert curve.loc["2026", "FL"] == agreements.active("2026-05-18", "signed")["state"].eq("FL").sum()
     assert curve.loc["2010", "total"] == len(agreements.active("2010-12-31"))
-    assert curve.index[0] == pd.Period("2002")
-    listed = agreements.adoption_curve("Q", basis="listed")
-    assert listed.loc["2025Q1", "total"] == len(agreements.active("2025-03-31"))

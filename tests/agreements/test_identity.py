@@ -32,6 +32,11 @@ def place(state, name, printed=(), kind=""):
     return locate(agency_id(state, name), state, key, agency_type, jurisdiction, printed, FIXES, COUNTIES, FBI)
 
 
+def test_abbreviated_sheriffs():
+    assert name_key("Reno County SO") == name_key("Reno Co. SO") == "reno county sheriff"
+    assert name_key("So. Middleton Twp Constable") == "south middleton township constable"
+
+
 def test_city_in_several_counties_carries_all_the_principal_first():
     found = place("TX", "Carrollton Police Department")
     assert found.county_fips == "48113;48085;48121"  # characters 3-5 of the ORI number Dallas County

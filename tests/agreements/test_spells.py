@@ -253,6 +253,25 @@ def test_all_bad_cells_are_named_at_once():
         assert part in text
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    cell=st.one_of(st.text(max_size=20), st.integers(), st.floats(), st.dates(), st.none(), st.booleans()),
+    column=st.sampled_from(["state", "agency", "model", "signed", "county", "type", "moa"]),
+)
+def test_a_fuzzed_cell_is_refused_or_resolved(cell, column):
+    table = printed("list", LISTS[0])
+    table.rows.at[1, column] = cell
+    try:
+        rows = resolve({"list": table}, FIXES, dated=True)
+    except SourceError as error:
+        assert "list row 3" in str(error)
+        return
+    assert len(rows) == 3
+    assert rows["agency_id"].ne("").all() and rows["signed_date"].notna().all()
+    if column == "agency":
+        assert rows["agency_printed"].iloc[1]
+
+
 def test_a_date_after_the_list_is_refused():
     lists = [[("TEXAS", "Tarrant County Sheriff's Office", "JEM", "2021-06-30", "", "")]]
     with pytest.raises(SourceError, match="signed after the day of the list"):
