@@ -191,12 +191,15 @@ class Design:
 
     def sample(self) -> dict[str, Any]:
         """Counts for ``Estimate.sample``."""
-        inside = self.cohort < self.n_periods
+        if self.treatment is None:
+            treated = self.cohort < self.n_periods
+        else:
+            treated = np.bincount(self.unit, self.treatment != 0, self.n_units) > 0
         return {
             "n_obs": self.n,
             "n_units": self.n_units,
             "n_periods": self.n_observed_periods,
-            "n_treated": int((self.treated_unit & inside).sum()),
+            "n_treated": int(treated.sum()),
             "balanced": self.balanced,
             "flow": self.flow.to_frame(),
         }

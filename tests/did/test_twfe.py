@@ -120,3 +120,9 @@ def test_few_observations_for_the_convention():
     with pytest.raises(DesignError, match="counts 4 parameters on 4 observations"):
         twfe(frame, "y", **KEYS, small_sample="full")
     assert twfe(frame, "y", **KEYS).point[0] == pytest.approx(3.0)
+
+
+def test_treated_units_are_counted_either_way():
+    frame = load_panel("panel_small")
+    assert twfe(frame, "y", **KEYS).sample["n_treated"] == 30
+    assert twfe(frame, "y", unit="county", time="year", treatment="d").sample["n_treated"] == 30
