@@ -18,8 +18,8 @@ import pandas as pd
 from g287stats.errors import DesignError
 from g287stats.inference.assignment import Paths, treatment_paths
 from g287stats.inference.estimate import Estimate
-from g287stats.inference.fitted import Fitted, fitted
-from g287stats.inference.inversion import invert
+from g287stats.inference.fitted import Fitted, fitted, static_effect
+from g287stats.inference.inversion import invert, warn_unbounded
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,7 @@ def ferman_pinto(
             invert(lambda v: test(v)[0], estimate, -step, 1 - level),
             invert(lambda v: test(v)[0], estimate, step, 1 - level),
         )
+        warn_unbounded(interval, f.term, f"{n - k} controls", level)
     return FewTreated(
         method="Ferman–Pinto",
         term=f.term,
@@ -269,6 +270,7 @@ def _share(draws: np.ndarray, observed: float) -> float:
 
 def _few(est: Estimate, what: str) -> tuple[Fitted, Paths]:
     """The regression and its treatment paths; refuses what the formulas do not cover."""
+    static_effect(est, what, "any estimator can be given to g.placebo_test")
     f = fitted(est, None, what)
     design, p = f.design, f.projection
     if p.weights is not None or len(p.codes) > 1 or p.rank != design.n_units + design.n_periods - 1:

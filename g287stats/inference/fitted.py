@@ -95,6 +95,12 @@ def regression_of(est: Estimate, what: str) -> Any:
     return reg
 
 
+def static_effect(est: Estimate, what: str, instead: str) -> None:
+    """Refuse anything but the static two-way fixed effects coefficient of a treatment."""
+    if est.method.key != "twfe" or est.kind != "static":
+        raise DesignError(f"{what} takes the static effect of g.twfe, not {est.method.title} ({est.kind}); {instead}")
+
+
 def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> Fitted:
     """Return the combination ``term`` of the regression behind ``est``."""
     reg = regression_of(est, what)

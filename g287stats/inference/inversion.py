@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
+
+from g287stats.errors import InferenceWarning
 
 
 def invert(p_value: Callable[[float], float], start: float, step: float, alpha: float) -> float:
@@ -27,3 +30,13 @@ def invert(p_value: Callable[[float], float], start: float, step: float, alpha: 
             break
         low, high = (middle, high) if p_value(middle) > alpha else (low, middle)
     return (low + high) / 2
+
+
+def warn_unbounded(interval: tuple[float, float], term: str, resource: str, level: float) -> None:
+    """Warn when an inverted test rejects no value on one side."""
+    if not np.isfinite(interval).all():
+        warnings.warn(
+            f"interval for {term!r} is unbounded: {resource} cannot reject any value at {1 - level:.3g}",
+            InferenceWarning,
+            stacklevel=3,
+        )

@@ -53,7 +53,7 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
         Names → estimates, or a list (named by outcome and method). Estimates with several parameters contribute
         all of them, as ``name: term``.
     cluster
-        Cluster level, when the estimates' own differ.
+        Cluster level, when the estimates' own differ; an estimate with another rule then gets G/(G − 1).
 
     Raises
     ------
@@ -67,7 +67,8 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
     levels = {name: _level(name, e, cluster) for name, e in named.items()}
     if len(set(levels.values())) > 1:
         raise DesignError(f"the estimates are clustered at different levels {levels}: name one with cluster=")
-    parts = [(name, e, *_by_unit(name, e, levels[name])) for name, e in named.items()]
+    level = next(iter(levels.values()))
+    parts = [(name, e, *_by_unit(name, e, level)) for name, e in named.items()]
     kinds = {name: units.inferred_type for name, _, _, units, _ in parts}
     if len(set(kinds.values())) > 1:
         raise DesignError(f"unit labels differ in type, so that units cannot be matched: {kinds}")
@@ -79,8 +80,7 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
     for _, e, psi, units, cluster_of in parts:
         at = labels.get_indexer(units)
         block = np.zeros((len(labels), psi.shape[1]))
-        rule = e.rule
-        block[at] = psi * np.sqrt(rule.factor() if isinstance(rule, Clustered) else 1.0)
+        block[at] = psi * np.sqrt(_factor(e, level, int(cluster_of.max()) + 1))
         blocks.append(block)
         rows.append(at)
         codes.append(offset + cluster_of)
@@ -99,9 +99,8 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
             for t in e.terms
         ]
     )
-    level = next(iter(levels.values()))
-    freedom = min(e.df for e in named.values())
     n_clusters = int(clusters.max()) + 1
+    freedom = min(_freedom(e, level, n_clusters) for e in named.values())
     rule = Clustered(
         (level,),
         "unadjusted",
@@ -140,6 +139,19 @@ def _level(name: str, e: Estimate, cluster: str | None) -> str:
             f"{name}: joint inference needs clustering by one level; it has {e.rule.label}. Pass cluster="
         )
     return e.rule.levels[0]
+
+
+def _factor(e: Estimate, level: str, n_clusters: int) -> float:
+    """Small-sample factor of the estimate's own rule, or G/(G − 1) when it clusters otherwise."""
+    if isinstance(e.rule, Clustered) and e.rule.levels == (level,):
+        return e.rule.factor()
+    return n_clusters / (n_clusters - 1)
+
+
+def _freedom(e: Estimate, level: str, n_clusters: int) -> float:
+    """Degrees of freedom of the estimate's own rule, or G − 1 when it clusters otherwise; normal stays normal."""
+    own = isinstance(e.rule, Clustered) and e.rule.levels == (level,)
+    return e.df if own or not np.isfinite(e.df) else float(n_clusters - 1)
 
 
 def _by_unit(name: str, e: Estimate, level: str) -> tuple[np.ndarray, pd.Index, np.ndarray]:

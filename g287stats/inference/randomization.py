@@ -19,8 +19,8 @@ from g287stats.inference.assignment import (
     treatment_paths,
 )
 from g287stats.inference.estimate import Estimate
-from g287stats.inference.fitted import Fitted, fitted
-from g287stats.inference.inversion import invert
+from g287stats.inference.fitted import Fitted, fitted, static_effect
+from g287stats.inference.inversion import invert, warn_unbounded
 from g287stats.inference.target import scalar
 
 Statistic = Literal["coefficient", "t"]
@@ -46,7 +46,7 @@ class RandomizationTest:
     p_right, p_left
         One-sided, same convention as ``p``.
     conf_int
-        Constant effects not rejected at 5 % (coefficient statistic; otherwise missing).
+        Constant effects not rejected at 1 − ``level`` (coefficient statistic; otherwise missing).
     draws
         The statistic under each reassignment.
     placements
@@ -65,6 +65,7 @@ class RandomizationTest:
     p_right: float
     p_left: float
     conf_int: tuple[float, float]
+    level: float
     enumerated: bool
     seed: int | None
     draws: np.ndarray = field(repr=False)
@@ -94,7 +95,7 @@ class RandomizationTest:
         how = f"all {len(self.draws):,} placements" if self.enumerated else f"{len(self.draws):,} reassignments"
         return (
             f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p:.4g} ({self.statistic}, {how}), "
-            f"95 % interval [{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}]"
+            f"{100 * self.level:g} % interval [{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}]"
         )
 
 
@@ -109,6 +110,7 @@ def randomization_test(
     seed: int = 287,
     cluster: str | None = None,
     ci: bool = True,
+    level: float = 0.95,
 ) -> RandomizationTest:
     """Reassign the treatment paths that occurred to other units and refit.
 
@@ -131,8 +133,9 @@ def randomization_test(
         Constant effect under the sharp null.
     cluster
         Level of the t statistic (default: the estimate's first).
-    ci
-        Invert the test of a constant effect (coefficient statistic only).
+    ci, level
+        Invert the test of a constant effect (coefficient statistic only) into an interval of this level; infinite,
+        with a warning, when there are too few reassignments to reject anything.
 
     Notes
     -----
@@ -144,6 +147,7 @@ def randomization_test(
     Fisher, R. A. (1935). The Design of Experiments. MacKinnon, J. and Webb, M. (2020). Randomization inference for
     difference-in-differences with few treated clusters. Journal of Econometrics 218, 435–450.
     """
+    static_effect(est, "randomisation inference", "any estimator can be given to g.placebo_test")
     f = fitted(est, None, "randomisation inference")
     if statistic not in ("coefficient", "t"):
         raise DesignError(f"statistic={statistic!r}: choose 'coefficient' or 't'")
@@ -187,7 +191,8 @@ def randomization_test(
         def p_at(effect: float) -> float:
             return _p_values(b_y - effect * b_d, f.estimate - effect, enumerated)[0]
 
-        interval = (invert(p_at, f.estimate, -spread, 0.05), invert(p_at, f.estimate, spread, 0.05))
+        interval = (invert(p_at, f.estimate, -spread, 1 - level), invert(p_at, f.estimate, spread, 1 - level))
+        warn_unbounded(interval, f.term, f"{total:,} reassignments", level)
     return RandomizationTest(
         term=f.term,
         outcome=est.outcome,
@@ -200,6 +205,7 @@ def randomization_test(
         p_right=right,
         p_left=left,
         conf_int=interval,
+        level=level,
         enumerated=enumerated,
         seed=None if enumerated or assignments is not None else seed,
         draws=values,
@@ -234,8 +240,8 @@ class _Refit:
         actual = f.direction @ (dose if p.weights is None else dose * p.weights) / f.scale
         if abs(actual - 1) > 1e-8:
             raise DesignError(
-                "the coefficient is not that of the treatment itself; randomisation inference takes the static "
-                "effect of g.twfe, or pass estimator= to g.placebo_test"
+                "the coefficient is not that of the treatment path itself (a dose that is not a 0/1 path?); "
+                "any estimator can be given to g.placebo_test"
             )
         # outcome and treatment off everything but the treatment
         self.y = f.fit.residual + f.estimate * f.direction
@@ -405,6 +411,7 @@ def placebo_test(
         p_right=right,
         p_left=left,
         conf_int=(np.nan, np.nan),
+        level=0.95,
         enumerated=enumerated,
         seed=None if enumerated else seed,
         draws=np.array(values_drawn),

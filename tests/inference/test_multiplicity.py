@@ -41,6 +41,15 @@ def test_joint_keeps_each_standard_error(cluster):
     assert whole.sample["n_clusters"] == (60 if cluster == "county" else 12)
 
 
+def test_a_common_level_can_be_named():
+    d = panel()
+    two_way = twfe(d, "y", cluster=["state", "year"], **KEYS)
+    whole = joint({"a": two_way, "b": twfe(d, "y", cluster="state", **KEYS)}, cluster="state")
+    s = two_way.influence.sums(two_way.influence.codes("state"))
+    assert whole.se["a"] == pytest.approx(np.sqrt(12 / 11 * (s**2).sum()), rel=1e-12)
+    assert whole.df == 11
+
+
 def test_joint_covariance_is_that_of_a_stacked_regression():
     """Two outcomes in one stacked regression with all effects interacted: its clustered covariance is the joint one."""
     import pandas as pd

@@ -5,7 +5,7 @@ import pytest
 from reference_did import agree, expected, load_panel
 
 from g287stats.did.twfe import event_study, twfe
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.assignment import all_arrangements, count_arrangements, random_arrangements
 from g287stats.inference.randomization import placebo_test, randomization_test
 
@@ -169,5 +169,15 @@ def test_refusals(null):
         randomization_test(null, assignments=[list(range(901, 913))])
     with pytest.raises(DesignError, match="statistic"):
         randomization_test(null, statistic="mean")
-    with pytest.raises(DesignError, match="name one coefficient"):
+    with pytest.raises(DesignError, match=r"takes the static effect of g\.twfe"):
         randomization_test(event_study(panel("panel_null"), "y", **KEYS))
+
+
+def test_too_few_placements_are_told():
+    d = load_panel("single_unit")
+    small = d[d["county"].isin([*range(1, 10), 17])]
+    est = twfe(small, "y", unit="county", time="year", treatment="d")
+    with pytest.warns(InferenceWarning, match="10 reassignments cannot reject"):
+        r = randomization_test(est)
+    assert r.conf_int == (-np.inf, np.inf)
+    assert np.isfinite(randomization_test(est, level=0.8).conf_int).all()
