@@ -56,7 +56,7 @@ def table(rows: list[dict]) -> str:
     for r in rows:
         groups[r["asked"], r["size"]][r["peer"]].append(r)
     lines = [
-        "| task | panel | who | wall s, median [min–max] n | processor s | MB | fastest peer / ours, wall (processor) |",
+        "| task | panel | who | wall s, median [min–max] n | CPU s | MB | fastest peer / ours, wall (CPU) |",
         "|---|---|---|---|---|---|---|",
     ]
     for (task, size), who in groups.items():
