@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 
-from g287stats.numerics.glm import deficient, logit
+from g287stats.numerics.glm import deficient, shared_logits
 
 Method = Literal["dr", "ipw", "reg"]
 
@@ -91,11 +91,13 @@ def compare(
         share = w[d].sum() / w.sum()
         return CrossSection(att, psi, share, _kish(w[cells["c1"]]))
 
-    coef, hessian, separated = logit(x, d.astype(float), w)
-    if separated:
+    treated = np.flatnonzero(d)
+    fitted = shared_logits(x, w, n, np.zeros(len(treated), dtype=int), treated, 1)
+    if fitted.separated[0]:
         return refuse("separated")
-    odds = np.exp(np.minimum(coef @ x, 700.0))
+    odds = np.exp(fitted.coef[0] @ x)
     prob = odds / (1 + odds)
+    hessian = (x * (w * prob * (1 - prob))) @ x.T
     weights |= {"k1": w * odds * cells["c1"], "k0": w * odds * cells["c0"]}
     r1 = y - prediction["c1"] if method == "dr" else y
     r0 = y - prediction["c0"] if method == "dr" else y
