@@ -14,7 +14,7 @@ import pandas as pd
 from g287stats.catalog.archives import Member
 from g287stats.errors import Problems, SourceError, UnavailableError
 
-DELIMITED = {".csv": ",", ".tsv": "\t"}
+DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 STATISTICAL = (".dta", ".sav", ".zsav", ".por", ".rda", ".rdata", ".rds", ".parquet")
 
 

@@ -247,6 +247,29 @@ TABLES: tuple[Table, ...] = (
         outcome="open_policing",
     ),
     Table(
+        name="presidential-votes",
+        title="Presidential votes by county (behind the control republican_share)",
+        tier=USER,
+        producer="MIT Election Data and Science Lab, from the states' official returns",
+        years="2000 to the last election in the file name",
+        vintage="column version of the file",
+        terms="CC0 1.0 as the producer's page declares it (not checked here); cite the release",
+        citation=(
+            "MIT Election Data and Science Lab (2018). County Presidential Election Returns 2000-20XX. Harvard "
+            "Dataverse. https://doi.org/10.7910/DVN/VOQCHQ (cite the version you downloaded)"
+        ),
+        address="https://doi.org/10.7910/DVN/VOQCHQ",
+        files="countypres_2000-20XX.csv (or .tab), release 2000-2020 or later, or the whole zip",
+        steps=(
+            "open the address, choose the latest countypres_2000-20XX, press Access File and Original Format (CSV)",
+            "type: g287stats data add presidential-votes ~/Downloads/countypres_2000-*",
+        ),
+        members=r"(^|/)countypres_2000-20\d\d[^/]*\.(csv|tsv|tab)$",
+        parser="g287stats.outcomes.votes:parse",
+        verified="columns, modes and codes as public descriptions and code give them; tested on an authored file, not "
+        "checked on the producer's",
+    ),
+    Table(
         name="ncvs",
         title="National Crime Victimization Survey, public use: household, person and incident files",
         tier=USER,

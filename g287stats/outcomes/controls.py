@@ -1,4 +1,4 @@
-"""Controls by county: unemployment, income, rural–urban codes, presidential votes, a profile of 2008–2013.
+"""Controls by county: unemployment, income, rural–urban codes, a profile of 2008–2013.
 
 One table a producer, on harmonised counties; what cannot be placed is listed in ``data/qa/controls_dropped.csv``.
 
@@ -8,9 +8,9 @@ One table a producer, on harmonised counties; what cannot be placed is listed in
   areas, and two pairs elsewhere; members carry the area's figure and ``combined`` is true: Prince William with
   Manassas and Fairfax with Fairfax City cannot be told apart.
 - Rural–urban: USDA ERS continuum and influence codes 2003 and 2013.
-- Votes: media tallies, not official returns (``status``); those of 2012 and 2016 were taken before counting ended
-  and hold about 95 and 94 % of the official two-party vote. Alaska reports by district and is left out.
 - Profile: Census QuickFacts, shares in percent, one cross-section.
+
+Presidential votes are the user's to add: :mod:`g287stats.outcomes.votes`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from g287stats.catalog import read_released, write_released
 from g287stats.errors import Problems, SourceError
 from g287stats.geography import harmonise
 from g287stats.outcomes import select_years
-
-ELECTIONS = (2008, 2012, 2016, 2020, 2024)
 
 
 def load_unemployment(years: tuple[int, int] | Iterable[int] | None = None) -> pd.DataFrame:
@@ -47,13 +45,6 @@ def load_rural_urban() -> pd.DataFrame:
     return read_released("rural_urban")
 
 
-def load_presidential_vote(years: Iterable[int] | None = None) -> pd.DataFrame:
-    """Return votes by county and election with ``republican_share`` of the two-party vote; unofficial tallies."""
-    out = _years(read_released("presidential_vote"), "presidential_vote", None if years is None else list(years))
-    two = (out["votes_democratic"] + out["votes_republican"]).astype("float64")
-    return out.assign(republican_share=out["votes_republican"].astype("float64") / two)
-
-
 def load_profile() -> pd.DataFrame:
     """Return the QuickFacts cross-section: Hispanic 2013; foreign-born, bachelor's, poverty, income 2008–2012."""
     return read_released("county_profile")
@@ -68,22 +59,16 @@ def _years(table: pd.DataFrame, name: str, years: Any) -> pd.DataFrame:
 
 
 def build(sources: Path, out: Path) -> list[Path]:
-    """Build the five tables of controls and the list of what could not be placed."""
+    """Build the four tables of controls and the list of what could not be placed."""
     folder = sources / "controls"
     dropped: list[pd.DataFrame] = []
     combined = pd.read_csv(sources / "geography" / "bea_combined_counties.csv", dtype=str)
     laus = pd.concat([read_laus(p) for p in sorted((folder / "laus").glob("*.txt"))], ignore_index=True)
     bea = pd.concat([read_bea(p) for p in sorted((folder / "bea_cainc1").glob("*.csv"))], ignore_index=True)
-    votes = pd.concat(read_votes(folder), ignore_index=True)
     written = [
         write_released(_sum_units(laus, "unemployment", dropped), "unemployment", out),
         write_released(_income_units(bea, combined, dropped), "income", out),
         write_released(_first_units(read_ers(folder), "rural_urban", dropped), "rural_urban", out),
-        write_released(
-            _sum_units(votes, "presidential_vote", dropped).assign(status="media tally, unofficial"),
-            "presidential_vote",
-            out,
-        ),
         write_released(_first_units(read_quickfacts(folder), "county_profile", dropped), "county_profile", out),
     ]
     qa = out / "qa" / "controls_dropped.csv"
@@ -152,45 +137,6 @@ def read_ers(folder: Path) -> pd.DataFrame:
     }.items():
         out[new] = pd.to_numeric(raw[old], errors="coerce").astype("Int64")
     return out[out["county_fips"] < "60"].reset_index(drop=True)
-
-
-def read_votes(folder: Path) -> list[pd.DataFrame]:
-    """Return votes by printed county code for each election; Alaska out, the District's wards summed."""
-    early = pd.read_csv(folder / "US_County_Level_Presidential_Results_08-16.csv", dtype=str)
-    pieces = [
-        pd.DataFrame(
-            {
-                "county_fips": early["fips_code"].str.zfill(5),
-                "year": year,
-                "votes_democratic": early[f"dem_{year}"],
-                "votes_republican": early[f"gop_{year}"],
-                "votes_total": early[f"total_{year}"],
-            }
-        )
-        for year in (2008, 2012, 2016)
-    ]
-    for year in (2020, 2024):
-        raw = pd.read_csv(folder / f"{year}_US_County_Level_Presidential_Results.csv", dtype=str)
-        pieces.append(
-            pd.DataFrame(
-                {
-                    "county_fips": raw["county_fips"].str.zfill(5),
-                    "year": year,
-                    "votes_democratic": raw["votes_dem"],
-                    "votes_republican": raw["votes_gop"],
-                    "votes_total": raw["total_votes"],
-                }
-            )
-        )
-    out = []
-    for piece in pieces:
-        piece = piece[~piece["county_fips"].str.startswith("02")].copy()
-        wards = piece["county_fips"].str.startswith("110")
-        piece.loc[wards, "county_fips"] = "11001"
-        for column in ("votes_democratic", "votes_republican", "votes_total"):
-            piece[column] = pd.to_numeric(piece[column].str.replace(",", "")).astype("Int64")
-        out.append(piece.groupby(["county_fips", "year"], as_index=False).sum())
-    return out
 
 
 def read_quickfacts(folder: Path) -> pd.DataFrame:

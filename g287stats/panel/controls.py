@@ -13,6 +13,7 @@ from g287stats.catalog import schema
 from g287stats.errors import DesignError
 from g287stats.outcomes import controls
 from g287stats.outcomes.population import load_hispanic
+from g287stats.outcomes.votes import load_presidential_votes
 
 Step = tuple[str, str, int, tuple[str, ...]]
 
@@ -33,7 +34,9 @@ def add_controls(
     """Add the named controls to a county × period frame; returns frame, codebook entries and flow steps.
 
     A value that does not exist for a county-year stays missing and is counted; nothing is carried over,
-    interpolated or extrapolated, except the vote, which is that of the last election held by the year.
+    interpolated or extrapolated, except the vote, which is that of the last election held by the year (missing when
+    that election is not in hand). ``republican_share`` needs the table ``presidential-votes`` the user adds; without
+    it :class:`UnavailableError` says which file and how.
     """
     known = _controls()
     unknown = [n for n in names if n not in known]
@@ -78,8 +81,8 @@ def _controls() -> dict[str, _Control]:
             "US Census Bureau, ACS B03002",
         ),
         "republican_share": _Control(
-            _last_election, "Republican share of the two-party vote at the last presidential election; media tallies",
-            "0 to 1", "media tallies of county results, unofficial",
+            _last_election, "Republican share of the two-party vote at the last presidential election",
+            "0 to 1", "MIT Election Data and Science Lab, doi:10.7910/DVN/VOQCHQ; added by the user",
         ),
         "secure_communities": _Control(
             _secure_communities,
@@ -116,12 +119,9 @@ def _fixed(load: Callable[[], pd.DataFrame], column: str) -> Callable[[pd.DataFr
 
 
 def _last_election(frame: pd.DataFrame, year: pd.Series) -> np.ndarray:
-    votes = controls.load_presidential_vote().astype({"year": int})
-    table = votes.set_index(["county_fips", "year"])["republican_share"]
-    held = np.array(sorted(votes["year"].unique()))
-    place = np.searchsorted(held, year.to_numpy(dtype=int), side="right") - 1
-    last = np.where(place >= 0, held[np.maximum(place, 0)], -1)
-    return table.reindex(pd.MultiIndex.from_arrays([frame["county_fips"], last])).to_numpy()
+    table = load_presidential_votes().frame.set_index(["county_fips", "year"])["republican_share"]
+    election = year.astype(int) // 4 * 4
+    return table.reindex(pd.MultiIndex.from_arrays([frame["county_fips"], election])).to_numpy()
 
 
 def _secure_communities(frame: pd.DataFrame, year: pd.Series) -> np.ndarray:

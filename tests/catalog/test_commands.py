@@ -45,7 +45,7 @@ def test_every_declared_table_is_complete_and_its_parser_exists(entry):
     for value in (entry.title, entry.terms, entry.citation, entry.address, entry.files, entry.verified):
         assert value
     assert any("g287stats data" in s for s in entry.steps)
-    assert entry.outcome in OUTCOMES or entry.name == "ncvs"
+    assert entry.outcome in OUTCOMES or entry.name in ("ncvs", "presidential-votes")  # a survey, a control
     if entry.tier == tables.DOWNLOADABLE:
         assert entry.downloads
 
@@ -58,6 +58,7 @@ def test_every_table_refuses_a_path_outside_an_empty_file_and_no_file(entry, tmp
         "fbi-cde-summarized": "NC0370000_MVT.json", "rtci-agency-months": "final_sample.csv",
         "cdc-county-homicide": "export.txt", "open-policing-stops": "nc_statewide_2020_04_01.csv",
         "census-usa-counties-crime": "CRM01.xls", "ncvs": "38604-0001-Data.tsv",
+        "presidential-votes": "countypres_2000-2020.csv",
     }[entry.name]  # fmt: skip
     assert entry.wanted(name)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures import votes
 
 import g287stats as g
-from g287stats.errors import CoverageError, DesignError, SourceError
+from g287stats.errors import CoverageError, DesignError, SourceError, UnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,6 @@ def test_controls_keep_missing_missing_and_say_where_they_come_from():
     names = [
         "unemployment_rate",
         "hispanic_share",
-        "republican_share",
         "secure_communities",
         "mandate_287g",
         "rucc_2003",
@@ -150,14 +150,30 @@ def test_controls_keep_missing_missing_and_say_where_they_come_from():
     frame = panel.frame.set_index(["county_fips", "year"])
     assert set(names) <= set(panel.codebook)
     assert np.isnan(frame.loc[("37001", 2005), "hispanic_share"])  # first five-year file ends in 2009
-    assert np.isnan(frame.loc[("37001", 2007), "republican_share"])  # first election in hand is 2008
-    assert frame.loc[("37001", 2011), "republican_share"] == frame.loc[("37001", 2008), "republican_share"]
     # Harris County TX activated Secure Communities in October 2008: three months of twelve; ended in November 2014
     assert frame.loc[("48201", 2008), "secure_communities"] == pytest.approx(3 / 12)
     assert frame.loc[("48201", 2014), "secure_communities"] == pytest.approx(10 / 12)
     assert not frame["mandate_287g"].any()
     counted = {s: n for b, s, n, _ in panel.flow if b == "hispanic_share"}
     assert counted["county-periods without a value (missing)"] == frame["hispanic_share"].isna().sum()
+
+
+def test_votes_are_the_users_to_add_and_those_of_the_last_election(tmp_path, monkeypatch):
+    monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "home"))
+    with pytest.raises(UnavailableError, match="g287stats data add presidential-votes"):
+        g.county_panel("fbi_table10", (2007, 2016), controls=["republican_share"])
+    assert "republican_share" in set(g.known_controls()["control"])  # known without the file
+    rows = votes.plain(2008) + votes.plain(2012) + votes.place(2012, "NC", "GASTON", "37071", 250, 750)
+    path = tmp_path / "countypres_2000-2012.csv"
+    votes.table(rows).to_csv(path, index=False)
+    g.catalog.data_add("presidential-votes", [path])
+    panel = g.county_panel("fbi_table10", (2007, 2016), controls=["republican_share"])
+    frame = panel.frame.set_index(["county_fips", "year"])["republican_share"]
+    assert frame["37001"].loc[2008:2015].tolist() == [0.6] * 8
+    assert np.isnan(frame["37001"][2007])  # the election of 2004 is not in hand
+    assert np.isnan(frame["37001"][2016])  # nor that of 2016: an older one does not stand in for it
+    assert frame["37071"].loc[2011:2013].tolist()[1:] == [0.75, 0.75] and np.isnan(frame["37071"][2011])
+    assert "VOQCHQ" in panel.describe("republican_share")["source"]
 
 
 def test_florida_mandates_agreements_from_2022():
