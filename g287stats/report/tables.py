@@ -88,6 +88,8 @@ def _cell(value: Any, digits: int) -> str:
         value = float(value)
         if np.isnan(value):
             return ""
+        if np.isinf(value):
+            return "∞" if value > 0 else "−∞"
         return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.{digits}f}"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"

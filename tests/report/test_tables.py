@@ -22,6 +22,7 @@ def test_missing_cells_stay_empty_and_are_not_zero():
     text = frame_table(frame)
     assert "| 1 | 2007-01-10 | a\\|b |" in text
     assert "|  |  |  |" in text
+    assert "∞" in frame_table(pd.DataFrame({"ratio": [np.inf, 1.5]}))
 
 
 def test_latex_escapes_what_latex_would_eat():
