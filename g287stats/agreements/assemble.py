@@ -321,10 +321,12 @@ def _applications(
     day = lists.set_index("seq")["list_date"]
     last_seq = int(lists["seq"].max())
     runs = spells.presence(rows, lists, ["agency_id", "model"])
-    by_key = dict(iter(agreements[agreements["last_seq"] > 0].groupby(["agency_id", "model"])))
+    by_key: dict[tuple[str, str], list[Any]] = {}
+    for spell in lines(agreements[agreements["last_seq"] > 0].sort_values(["listed_from", "agreement_id"])):
+        by_key.setdefault((spell.agency_id, spell.model), []).append(spell)
     records: list[dict[str, Any]] = []
     for key, group in runs.groupby(["agency_id", "model"], sort=True):
-        starts = by_key[key]["listed_from"].sort_values().tolist() if key in by_key else []
+        starts = [spell.listed_from for spell in by_key.get(key, ())]
         current: dict[str, Any] | None = None
         for run in lines(group):
             first, last = day[run.first_seq], day[run.last_seq]
@@ -340,7 +342,7 @@ def _applications(
     out["application_id"] = (
         out["agency_id"] + "." + out["model"].replace("", "none") + "." + out["first_pending"].dt.strftime("%Y-%m-%d")
     )
-    found = [_outcome(r, by_key.get((r.agency_id, r.model)), last_seq) for r in lines(out)]
+    found = [_outcome(r, by_key.get((r.agency_id, r.model), []), last_seq) for r in lines(out)]
     out[["outcome", "agreement_id", "signed_date"]] = pd.DataFrame(found, index=out.index)
     out["gone_by"] = [day[s + 1] if s < last_seq else pd.NaT for s in out["last_seq"]]
     keep = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
@@ -355,16 +357,13 @@ def _applications(
     return out, forms.rename(columns={"application_id": "record_id"}), doubled
 
 
-def _outcome(application: Any, agreements: pd.DataFrame | None, last_seq: int) -> tuple[str, str, Any]:
+def _outcome(application: Any, agreements: list[Any], last_seq: int) -> tuple[str, str, Any]:
     """How an application ended: an agreement of the same model listed at or after it, still pending, or left."""
-    if agreements is not None:
-        later = agreements[
-            (agreements["listed_from"] >= application.first_pending - pd.Timedelta(days=7))
-            & (agreements["signed_date"] >= application.first_pending - pd.Timedelta(days=180))
-        ]
-        if len(later):
-            first = later.sort_values("listed_from").iloc[0]
-            return "signed", first["agreement_id"], first["signed_date"]
+    week, half_year = pd.Timedelta(days=7), pd.Timedelta(days=180)
+    for spell in agreements:
+        listed_after = spell.listed_from >= application.first_pending - week
+        if listed_after and spell.signed_date >= application.first_pending - half_year:
+            return "signed", spell.agreement_id, spell.signed_date
     return ("pending" if application.last_seq == last_seq else "left the list"), "", pd.NaT
 
 

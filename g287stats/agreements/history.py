@@ -126,14 +126,12 @@ def _late(path: Path, fixes: Fixes, problems: Problems) -> tuple[list[dict[str, 
         stays = r.on_2021_roster_JEM == "True"
         reprinted = pd.Timestamp(r.signed_on_2021_roster) if r.signed_on_2021_roster else pd.NaT
         if r.basis == "wapo":
+            known = {"agency_id": identifier, "agency": alias.agency, "state": alias.state}
+            unnamed = {"agency_id": f"withheld-{len(withheld) + 1}", "agency": "not named", "state": ""}
             what = "signing year" if stays else "agreement"
             done = "released with the date ICE printed in 2021 and the window it leaves" if stays else "not released"
-            withheld.append(
-                {
-                    "agency_id": identifier, "agency": alias.agency, "state": alias.state, "model": r.model,
-                    "reason": f"the only source of this {what} forbids redistribution; {done}",
-                }
-            )  # fmt: skip
+            reason = f"the only source of this {what} forbids redistribution; {done}"
+            withheld.append((known if stays else unnamed) | {"model": r.model, "reason": reason})
             if not stays:
                 continue
             signed, precision = reprinted, "window"
