@@ -5,7 +5,8 @@
 FOLDER holds ``panel_year.parquet`` and ``panel_month.parquet`` (3,100 counties × 25 years with 20 cohorts, × 180
 months with 80). Each measurement is one estimation in a fresh process, ours and the peers' in turn: all group-time
 effects with standard errors, the event-study aggregate, 999 multiplier draws. Seconds leave out import and reading;
-ours include everything between the DataFrame and the bands. MB is the peak resident memory of the process, and what
+ours include everything between the DataFrame and the bands. Processor seconds of the same call stand beside the
+wall clock: on a busy machine only they compare. MB is the peak resident memory of the process, and what
 it was before the estimation. PYTHON is an interpreter that has the peers installed.
 """
 
@@ -21,46 +22,55 @@ import warnings
 import pandas as pd
 
 DRAWS = 999
+Result = tuple[float, float, float, float]  # wall seconds, processor seconds, overall effect, its standard error
+
+
+def clock() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def since(start: tuple[float, float]) -> tuple[float, float]:
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def g287stats_(frame: pd.DataFrame) -> tuple[float, float, float]:
+def g287stats_(frame: pd.DataFrame) -> Result:
     from g287stats.did.group_time import att_gt
 
-    start = time.perf_counter()
+    start = clock()
     gt = att_gt(frame, "y", unit="county", time="t", cohort="g", covariates=["x"], control="notyet")
     gt.se  # noqa: B018
     event = gt.aggregate("event")
     event.bands(draws=DRAWS)
-    seconds = time.perf_counter() - start
+    seconds = since(start)
     simple = gt.aggregate("simple")
-    return seconds, float(simple.point[0]), float(simple.se.iloc[0])
+    return *seconds, float(simple.point[0]), float(simple.se.iloc[0])
 
 
-def diffdiff(frame: pd.DataFrame) -> tuple[float, float, float]:
+def diffdiff(frame: pd.DataFrame) -> Result:
     from diff_diff import CallawaySantAnna
 
-    start = time.perf_counter()
+    start = clock()
     fit = CallawaySantAnna(n_bootstrap=DRAWS, seed=1, control_group="not_yet_treated")
     fit = fit.fit(frame, "y", "county", "t", "g", covariates=["x"])
     fit.aggregate("event_study")
-    return time.perf_counter() - start, float(fit.overall_att), float(fit.overall_se)
+    return *since(start), float(fit.overall_att), float(fit.overall_se)
 
 
-def moderndid(frame: pd.DataFrame) -> tuple[float, float, float]:
+def moderndid(frame: pd.DataFrame) -> Result:
     import moderndid as md
 
-    start = time.perf_counter()
+    start = clock()
     names = {"yname": "y", "tname": "t", "idname": "county", "gname": "g", "xformla": "~x"}
     options = {"est_method": "dr", "control_group": "notyettreated", "boot": True, "cband": True}
     fit = md.att_gt(frame, **names, **options, biters=DRAWS, random_state=1)
     md.aggte(fit, type="dynamic", random_state=1)
-    seconds = time.perf_counter() - start
+    seconds = since(start)
     simple = md.aggte(fit, type="simple", random_state=1)
-    return seconds, float(simple.overall_att), float(simple.overall_se)
+    return *seconds, float(simple.overall_att), float(simple.overall_se)
 
 
 PEERS = {"g287stats": g287stats_, "diffdiff": diffdiff, "moderndid": moderndid}
@@ -71,9 +81,9 @@ def measure(peer: str, size: str, folder: str) -> None:
     warnings.simplefilter("ignore")
     frame = pd.read_parquet(f"{folder}/panel_{size}.parquet")
     before = memory()
-    seconds, att, se = PEERS[peer](frame)
-    result = {"peer": peer, "size": size, "seconds": seconds, "mb": memory(), "mb_before": before, "att": att, "se": se}
-    print(json.dumps(result))
+    seconds, cpu, att, se = PEERS[peer](frame)
+    result = {"peer": peer, "size": size, "seconds": seconds, "cpu": cpu, "att": att, "se": se}
+    print(json.dumps(result | {"mb": memory(), "mb_before": before}))
 
 
 def main() -> None:
@@ -96,14 +106,14 @@ def main() -> None:
                 command = [python, __file__, options.folder, "--one", peer, size]
                 line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
                 found.setdefault(peer, []).append(json.loads(line))
-        ours = statistics.median(r["seconds"] for r in found["g287stats"])
+        ours, ours_cpu = (statistics.median(r[k] for r in found["g287stats"]) for k in ("seconds", "cpu"))
         for peer, rows in found.items():
             seconds = [r["seconds"] for r in rows]
-            middle = statistics.median(seconds)
+            middle, cpu = statistics.median(seconds), statistics.median(r["cpu"] for r in rows)
             print(
                 f"{size:6} {peer:10} {middle:8.3f} s [{min(seconds):.3f}-{max(seconds):.3f}] n={len(rows)} "
-                f"{max(r['mb'] for r in rows):6.0f} MB (before {rows[0]['mb_before']:.0f})  "
-                f"×{middle / ours:.1f}  att {rows[0]['att']:.8f} se {rows[0]['se']:.8f}"
+                f"cpu {cpu:.3f} s {max(r['mb'] for r in rows):6.0f} MB (before {rows[0]['mb_before']:.0f})  "
+                f"×{middle / ours:.1f} (cpu ×{cpu / ours_cpu:.1f})  att {rows[0]['att']:.8f} se {rows[0]['se']:.8f}"
             )
 
 
