@@ -118,7 +118,7 @@ def _early(path: Path, fixes: Fixes, problems: Problems) -> list[dict[str, Any]]
 def _late(path: Path, fixes: Fixes, problems: Problems) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     spells: list[dict[str, Any]] = []
-    withheld = []
+    withheld: list[dict[str, str]] = []
     for r in lines(frame):
         alias = fixes.agency(r.state, r.agency)
         identifier = agency_id(alias.state, alias.agency)
