@@ -21,7 +21,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "outcomes": ("load_outcome",),
     "outcomes.agencies": ("compare_constructions", "county_from_agencies"),
     "outcomes.coverage": ("apply_coverage", "coverage_by_period"),
-    "outcomes.ncvs": ("load_ncvs", "read_ncvs"),
+    "outcomes.ncvs": ("load_ncvs", "ncvs_from_frame", "read_ncvs"),
     "outcomes.population": ("load_hispanic", "load_population"),
     # panel
     "panel": ("CountyPanel", "Exposure", "county_panel", "known_controls"),
@@ -58,12 +58,22 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "inference.spatial": ("conley",),
     "inference.wild": ("wild_bootstrap",),
     # surveys and victimization
-    "survey": ("survey_glm", "survey_mean", "survey_ratio", "survey_sample", "survey_total"),
-    "victimization.did": ("victimization_did", "victimization_event_study"),
+    "survey": (
+        "average_effect", "both_errors", "gvf_se_rate", "percent_change", "ratios", "reliability", "replicate_weights",
+        "survey_glm", "survey_mean", "survey_ratio", "survey_sample", "survey_total", "year_group",
+    ),
+    "outcomes.ncvs_select": ("fetch_select",),
+    "victimization.did": ("treated_sample", "victimization_did", "victimization_event_study"),
     "victimization.disclosure": ("disclosure_check",),
-    "victimization.rates": ("prevalence", "share_reported", "victimization_rate"),
-    "victimization.wedge": ("reporting_wedge",),
-    "simulation.ncvs": ("simulate_ncvs",),
+    "victimization.extract": ("agreement_days", "county_ncvs"),
+    "victimization.interviews": ("incident_sample", "ncvs_sample", "person_interviews"),
+    "victimization.power": ("detectable_ratio", "exaggeration", "meaning_of_ratio", "tension"),
+    "victimization.published": ("gvf_parameters", "published_rates"),
+    "victimization.rates": (
+        "change", "linear_trend", "msa_sample", "prevalence", "select_rate", "share_reported", "victimization_rate",
+    ),
+    "victimization.wedge": ("log_ratio", "reporting_wedge"),
+    "simulation.ncvs": ("PlantedEffects", "simulate_ncvs"),
     # findings
     "claims": ("finding", "findings", "replicate", "statements"),
 }

@@ -38,7 +38,7 @@ Dates = Literal["agreements", "assumed"]
 
 
 @dataclass(frozen=True)
-class Effects:
+class PlantedEffects:
     """Planted effects of a full window of treatment.
 
     ``victimization`` maps (treatment, group) to an odds ratio of being a victim (``scale="odds_ratio"``) or a
@@ -83,7 +83,7 @@ class SimulatedNcvs:
     incident: NcvsFile
     household: NcvsFile
     treatments: Mapping[str, pd.DataFrame] = field(repr=False)
-    effects: Effects
+    effects: PlantedEffects
     moments: pd.DataFrame = field(repr=False)
     settings: Mapping[str, object]
 
@@ -91,7 +91,7 @@ class SimulatedNcvs:
 def simulate_ncvs(
     *,
     seed: int,
-    effects: Effects | None = None,
+    effects: PlantedEffects | None = None,
     size: float = 1.0,
     rate: float = 1.0,
     dates: Dates = "agreements",
@@ -119,8 +119,9 @@ def simulate_ncvs(
         How agreements treat a county, by treatment: default ``Exposure(models=("TFM",))`` and ``("JEM",)`` of
         county agencies, from the signing date.
     secure_communities
-        Columns ``county_fips`` and ``month`` (``2010-06``) of activation. Without it months are drawn from the
-        assumed timing of the moments table.
+        Columns ``county_fips`` and ``month`` (``2010-06``) of activation. Default with ``dates="agreements"``:
+        the released months (not yet verified against ICE's list), and January 2013, when ICE declared the
+        programme active everywhere, for counties without one; with ``"assumed"``: drawn from the moments table.
     n_counties
         Sampled counties: the largest with certainty, others in proportion to residents.
     only_group
@@ -128,7 +129,7 @@ def simulate_ncvs(
         member of the group are then absent from the file.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
-    effects = effects or Effects()
+    effects = effects or PlantedEffects()
     table = read_released("ncvs_moments").set_index("moment")
     m = pd.to_numeric(table["value"], errors="coerce")
     places = draw_counties(rng, n_counties)
@@ -191,6 +192,10 @@ def _treatments(
             out[name] = pd.DataFrame(frame)
     else:
         raise DesignError(f"dates={dates!r}: choose 'agreements' or 'assumed'")
+    if sc is None and dates == "agreements":
+        released = read_released("secure_communities").set_index("county_fips")["month"].astype(str)
+        month = released.reindex(places.fips).fillna("2013-01")
+        sc = pd.DataFrame({"county_fips": places.fips, "month": month.to_numpy()})
     if sc is None:
         half = np.clip(np.round(rng.normal(13, 2.2, len(places.fips))), 7, 16).astype(int)
         month = pd.PeriodIndex.from_ordinals(half * 6 + pd.Period("2005-01", "M").ordinal, freq="M")
@@ -304,7 +309,7 @@ def _victimize(
     houses: pd.DataFrame,
     places: Places,
     share: Mapping[str, np.ndarray],
-    effects: Effects,
+    effects: PlantedEffects,
     rate: float,
 ) -> None:
     """Add ``weight``, ``psu``, ``p`` (marginal probability, as reported) and ``n`` (victimizations) to ``rows``."""
@@ -437,7 +442,7 @@ def _incident_table(
     rows: pd.DataFrame,
     people: pd.DataFrame,
     share: Mapping[str, np.ndarray],
-    effects: Effects,
+    effects: PlantedEffects,
     person: pd.DataFrame,
     table: pd.DataFrame,
 ) -> tuple[pd.DataFrame, dict[str, float]]:

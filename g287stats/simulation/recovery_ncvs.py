@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from g287stats.simulation.ncvs import Effects, simulate_ncvs
+from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 from g287stats.survey.effects import both_errors
 from g287stats.survey.glm import FamilyName
 from g287stats.victimization.did import Comparison, treated_sample, victimization_did
@@ -56,7 +56,7 @@ def recover(
             n_counties=n_counties,
             only_group=only_group,
             dates=dates,  # type: ignore[arg-type]
-            effects=Effects(planted, scale=scale),  # type: ignore[arg-type]
+            effects=PlantedEffects(planted, scale=scale),  # type: ignore[arg-type]
         )
         interviews = person_interviews(s.person, s.incident, s.household)
         treated = treated_sample(interviews, s.treatments, singleton="adjust")

@@ -1,7 +1,7 @@
 """Complex samples: design, ratios, weighted regression, replicate weights, generalized variance functions."""
 
 from g287stats.survey.design import SurveySample, dummy_records, survey_sample, year_group
-from g287stats.survey.effects import average_effect, both_errors, ratios
+from g287stats.survey.effects import average_effect, both_errors, percent_change, ratios
 from g287stats.survey.glm import survey_glm
 from g287stats.survey.gvf import GvfParameters, gvf_se_percent, gvf_se_rate, gvf_se_total
 from g287stats.survey.linearize import SurveyDesign
@@ -30,6 +30,7 @@ __all__ = [
     "gvf_se_rate",
     "gvf_se_total",
     "log_transform",
+    "percent_change",
     "proportion_interval",
     "ratios",
     "reliability",

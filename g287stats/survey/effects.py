@@ -99,6 +99,21 @@ def ratios(estimate: Estimate, terms: Sequence[str] | None = None, level: float 
     return out
 
 
+def percent_change(estimate: Estimate, terms: Sequence[str] | None = None) -> Estimate:
+    """Return coefficients as percentage effects, 100·(exp(b) − 1), with their delta-method errors.
+
+    Of odds for a logit, of rates or risks for a Poisson, of hazards for a cloglog; the term says which.
+    """
+    scale = {"logit": "odds", "poisson": "rate", "cloglog": "hazard"}.get(str(estimate.options.get("family")))
+    if scale is None:
+        raise DesignError("percentage effects need a logit, Poisson or cloglog fit")
+    picked = estimate if terms is None else estimate.select(list(terms))
+    factor = 100 * np.exp(picked.point)
+    names = [f"{t}, percent change of the {scale}" for t in picked.terms]
+    moved = picked.combine(np.diag(factor), picked.labels.assign(term=names), kind=picked.kind)
+    return replace(moved, point=factor - 100)
+
+
 def both_errors(estimate: Estimate, level: str) -> pd.DataFrame:
     """Put the design's standard errors beside those clustered by ``level`` (the county of the treatment).
 

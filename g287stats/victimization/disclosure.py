@@ -135,7 +135,7 @@ def disclosure_check(
             if _PLACE.search(name):
                 held.append(("fact", name, "counts places"))
                 continue
-            lines.append((name, str(_count(float(value), min_cell, count_rounding))))
+            lines.append((name, str(_count(float(str(value)), min_cell, count_rounding))))
         else:
             lines.append((name, str(value)))
     for text in texts:

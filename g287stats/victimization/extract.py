@@ -7,7 +7,7 @@ In a research data center, put the three tables in a folder with ``extract.toml`
     person = "person.tsv"
     incident = "incident.tsv"
     household = "household.tsv"
-    secure_communities = "secure_communities.csv"   # optional: county_fips, month (2010-06)
+    secure_communities = "secure_communities.csv"   # optional, instead of the released months: county_fips, month
     [geography]
     county_fips = "GEOCNTY"          # the extract's column with the county
     [rename]
@@ -28,7 +28,8 @@ from g287stats.catalog import read_released
 from g287stats.errors import Problems, SourceError
 from g287stats.outcomes.ncvs import NcvsFile, read_ncvs
 from g287stats.panel.exposure import Exposure, intervals
-from g287stats.simulation.ncvs import SECURE_COMMUNITIES_END, Effects, simulate_ncvs
+from g287stats.policies import load_secure_communities
+from g287stats.simulation.ncvs import SECURE_COMMUNITIES_END, PlantedEffects, simulate_ncvs
 from g287stats.victimization.interviews import Interviews, person_interviews
 from g287stats.victimization.window import month_intervals
 
@@ -66,7 +67,7 @@ def agreement_days(exposure: Exposure, before: str | None = None) -> pd.DataFram
 def county_ncvs(
     folder: str | Path | None = None,
     *,
-    effects: Effects | None = None,
+    effects: PlantedEffects | None = None,
     seed: int = 287,
     **simulation: object,
 ) -> CountyNcvs:
@@ -82,7 +83,8 @@ def county_ncvs(
     Notes
     -----
     Treatments are TFM and JEM of county agencies from the signing date, and SC (Secure Communities, from the first
-    of the activation month to 20 November 2014). An extract without Secure Communities months has no SC.
+    of the activation month to 20 November 2014). Counties without a month have a missing share of SC, and their
+    rows leave models with SC, counted.
     """
     named = folder or os.environ.get(FOLDER_VARIABLE)
     if named is None:
@@ -115,7 +117,9 @@ def county_ncvs(
     treatments = {m: agreement_days(Exposure(models=(m,)), before="2015-01-01") for m in ("TFM", "JEM")}
     if "secure_communities" in files:
         months = pd.read_csv(files["secure_communities"], dtype=str)
-        treatments["SC"] = month_intervals(months, "county_fips", "month", SECURE_COMMUNITIES_END)
+    else:
+        months = load_secure_communities()
+    treatments["SC"] = month_intervals(months, "county_fips", "month", SECURE_COMMUNITIES_END)
     person = read("person", geography)
     return CountyNcvs(
         person, read("incident", {}), read("household", {}), treatments, person.simulated, f"extract {home.name}"

@@ -63,13 +63,16 @@ def treatment_share(
     shift
         Months by which treatment is moved later (negative: a lead, for placebo tests).
 
-    A missing county gives a missing share: nobody knows whether that interview was treated.
+    A missing county gives a missing share: nobody knows whether that interview was treated. So does a county
+    whose row of ``days`` has no start: treated some day, but not known when.
     """
     if county not in frame:
         raise DesignError(
             f"no column {county!r}: the public files carry no county. Read a restricted extract with "
             f"geography={{{county!r}: <column of the extract>}}, or use the simulation"
         )
+    undated = set(days.loc[days["start"].isna(), "county_fips"])
+    days = days[days["start"].notna()]
     if shift:
         moved = pd.DateOffset(months=shift)
         days = days.assign(start=days["start"] + moved, end=days["end"] + moved)
@@ -89,15 +92,19 @@ def treatment_share(
         start = january + 3 * (quarter - 1)
         average = (values[row, start] + values[row, start + 1] + values[row, start + 2]) / 3
         exact = np.where(np.isnan(known), average, exact)
-    return np.where(frame[county].isna().to_numpy(), np.nan, exact)
+    unknown = frame[county].isna() | frame[county].isin(undated)
+    return np.where(unknown.to_numpy(), np.nan, exact)
 
 
 def month_intervals(months: pd.DataFrame, county: str, start: str, end: str | pd.Timestamp | None) -> pd.DataFrame:
     """Turn one activation month per county into intervals from its first day to ``end`` (first day after).
 
-    For programmes known to the month only (Secure Communities: ended 2014-11-20).
+    For programmes known to the month only (Secure Communities: ended 2014-11-20). A missing month stays as a row
+    without a start, which makes the county's shares missing.
     """
-    first = pd.PeriodIndex(months[start].astype(str), freq="M").to_timestamp()
+    known = months[start].notna()
+    first = pd.Series(pd.NaT, index=months.index, dtype="datetime64[ns]")
+    first[known] = pd.PeriodIndex(months.loc[known, start].astype(str), freq="M").to_timestamp()
     stop = pd.Timestamp(end) if end is not None else pd.Timestamp.max.normalize()
-    out = pd.DataFrame({"county_fips": months[county].to_numpy(), "start": first, "end": stop})
-    return out[out["start"] < out["end"]].reset_index(drop=True)
+    out = pd.DataFrame({"county_fips": months[county].to_numpy(), "start": first.to_numpy(), "end": stop})
+    return out[out["start"].isna() | (out["start"] < out["end"])].reset_index(drop=True)

@@ -6,7 +6,7 @@ import pytest
 
 from g287stats.errors import DesignError
 from g287stats.outcomes.ncvs_codes import KEEP
-from g287stats.simulation.ncvs import Effects, conditional_intercept, simulate_ncvs
+from g287stats.simulation.ncvs import PlantedEffects, conditional_intercept, simulate_ncvs
 from g287stats.survey import survey_mean
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import share_reported, victimization_rate
@@ -131,7 +131,7 @@ def test_reporting_effects_are_planted(simulated_reporting):
 @pytest.fixture(scope="module")
 def simulated_reporting():
     s = simulate_ncvs(
-        seed=2, size=0.1, rate=8, dates="assumed", n_counties=100, effects=Effects(reporting={("SC", "latino"): 0.5})
+        seed=2, size=0.1, rate=8, dates="assumed", n_counties=100, effects=PlantedEffects(reporting={("SC", "latino"): 0.5})
     )
     from g287stats.victimization.did import treated_sample
 
@@ -144,6 +144,6 @@ def simulated_reporting():
 
 def test_refusals():
     with pytest.raises(DesignError, match="is not understood"):
-        Effects({("WSO", "latino"): 2})
+        PlantedEffects({("WSO", "latino"): 2})
     with pytest.raises(DesignError, match="choose 'agreements' or 'assumed'"):
         simulate_ncvs(seed=1, size=0.01, dates="guessed", n_counties=60)

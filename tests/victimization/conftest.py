@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from g287stats.simulation.ncvs import Effects, simulate_ncvs
+from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 
 
 @pytest.fixture
@@ -63,5 +63,5 @@ def simulated():
         rate=4.0,
         dates="assumed",
         n_counties=150,
-        effects=Effects({("TFM", "latino"): 2.11, ("SC", "latino"): 1.16}, {("TFM", "latino"): 0.7}),
+        effects=PlantedEffects({("TFM", "latino"): 2.11, ("SC", "latino"): 1.16}, {("TFM", "latino"): 0.7}),
     )

@@ -168,3 +168,26 @@ def test_annual_person_files_need_the_household_file(tables):
     person, incident, _ = files(tables)
     with pytest.raises(SourceError, match="Annual files carry them on the household table"):
         person_interviews(person, incident)
+
+
+def test_data_add_keeps_the_tables_by_level(tables, tmp_path, monkeypatch):
+    from g287stats.catalog import data_add
+    from g287stats.outcomes.ncvs import load_ncvs
+
+    monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "kept"))
+    with pytest.raises(UnavailableError, match="g287stats data add ncvs"):
+        load_ncvs("person")
+    paths = []
+    for part, table in zip((2, 3, 1), tables):
+        paths.append(tmp_path / f"38604-000{part}-Data.tsv")
+        table.to_csv(paths[-1], sep="\t", index=False)
+    report = data_add("ncvs", paths)
+    assert sorted(report.parts.part) == ["household.38604", "incident.38604", "person.38604"]
+    person, incident, household = (load_ncvs(v) for v in ("person", "incident", "household"))
+    assert person.frame.IDPER.tolist() == tables[0].IDPER.tolist()
+    expected = person_interviews(*files(tables)).frame
+    pd.testing.assert_series_equal(person_interviews(person, incident, household).frame.n, expected.n)
+    tables[0].to_csv(tmp_path / "38603-0003-Data.tsv", sep="\t", index=False)
+    data_add("ncvs", [tmp_path / "38603-0003-Data.tsv"])
+    with pytest.raises(SourceError, match=r"year 2008 is in person\.38603 and in person\.38604"):
+        load_ncvs("person")

@@ -68,3 +68,13 @@ def test_months_to_days():
     out = month_intervals(sc, "fips", "ym", "2014-11-20")
     assert out.start[0] == day("2011-04-01")
     assert out.end[0] == day("2014-11-20")
+
+
+def test_a_county_with_an_unknown_month_is_missing_not_untreated():
+    sc = pd.DataFrame({"fips": ["01001", "02020"], "ym": ["2011-04", None]})
+    days = month_intervals(sc, "fips", "ym", "2014-11-20")
+    frame = pd.DataFrame({"county_fips": ["01001", "02020", "06037"], "year": 2012, "YEARQ": 2012.1, "month": 1.0})
+    share = treatment_share(frame, days)
+    assert share[0] == 1
+    assert np.isnan(share[1])
+    assert share[2] == 0
