@@ -1,74 +1,25 @@
 """Compare the bundled outcomes with the private county files: aggregates only.
 
-``G287STATS_SOURCES=DIR python -m g287stats.outcomes.checks`` prints ratios by year, state and size class. No
-figure of a private row is printed or written.
+``python -m g287stats.outcomes.checks --sources DIR`` prints ratios by year, state and size class, from the files
+added as ``icpsr-county-crimes`` (``--sources`` adds them first). No figure of a private row is printed.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import pandas as pd
 
-from g287stats.catalog import read_released
-from g287stats.errors import SourceError
-from g287stats.geography import harmonise, load_counties, state_of
+from g287stats.geography import load_counties, state_of
 from g287stats.outcomes import load_outcome
 from g287stats.outcomes.fbi_county_sums import dropouts
 from g287stats.outcomes.fbi_msa import load_fbi_msa_counties
+from g287stats.outcomes.icpsr_checks import add_sources, county_years, early_counties
 from g287stats.outcomes.population import load_population
 
-STUDIES = {
-    3451: 2000, 3721: 2001, 4009: 2002, 4360: 2003, 4466: 2004, 4717: 2005, 23780: 2006, 25114: 2007, 27644: 2008,
-    30763: 2009, 33523: 2010, 34582: 2011, 35019: 2012,
-}  # fmt: skip
 
-
-def read_private_counties(sources: Path) -> pd.DataFrame:
-    """Return usable ICPSR county-years 2000–2012: county_fips, year, violent, property, covered population.
-
-    Parts, never the index columns; usable = COVIND > 0 and CPOPCRIM > 0; codes 777 and 999 left out.
-    """
-    folder = sources / "crime" / "icpsr_county_crimes"
-    spans = [
-        (10, 12),
-        (12, 15),
-        (23, 31),
-        (37, 45),
-        (57, 61),
-        (61, 65),
-        (65, 70),
-        (70, 75),
-        (75, 81),
-        (81, 87),
-        (87, 93),
-    ]
-    names = ["st", "cty", "pop", "covind", "murder", "rape", "robbery", "assault", "burglary", "larceny", "mvt"]
-    pieces = []
-    for study, year in STUDIES.items():
-        path = folder / f"{study:05d}-0004-Data.txt"
-        if not path.is_file():
-            raise SourceError(f"{path}: no such file; --sources must hold the county crime files")
-        pieces.append(pd.read_fwf(path, colspecs=spans, names=names, dtype=str).assign(year=year))
-    raw = pd.concat(pieces, ignore_index=True)
-    raw["county_fips"] = raw["st"].str.zfill(2) + raw["cty"].str.zfill(3)
-    raw = raw[~raw["cty"].str.zfill(3).isin(["777", "999"])]
-    for name in names[2:]:
-        raw[name] = pd.to_numeric(raw[name])
-    raw = raw[(raw["covind"] > 0) & (raw["pop"] > 0)]
-    raw["county_fips"] = harmonise(raw["county_fips"], warn=False)
-    raw["violent"] = raw[["murder", "rape", "robbery", "assault"]].sum(axis=1)
-    raw["property"] = raw[["burglary", "larceny", "mvt"]].sum(axis=1)
-    keep = ["violent", "property", "murder", "pop"]
-    return raw.dropna(subset=["county_fips"]).groupby(["county_fips", "year"], as_index=False)[keep].sum()
-
-
-def compare_msa(sources: Path) -> pd.DataFrame:
+def compare_msa() -> pd.DataFrame:
     """Single-county metropolitan totals over the private county files: n, median ratio, shares within 2 and 5 %."""
     ours = load_fbi_msa_counties()
-    both = ours.merge(read_private_counties(sources), on=["county_fips", "year"], suffixes=("", "_icpsr"))
+    both = ours.merge(county_years(), on=["county_fips", "year"], suffixes=("", "_icpsr"))
     rows = []
     for name in ("violent", "property"):
         ratio = (both[name] / both[f"{name}_icpsr"]).dropna().astype(float)
@@ -78,9 +29,9 @@ def compare_msa(sources: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["offence", "county_years", "median_ratio", "within_2pct", "within_5pct"])
 
 
-def compare_states(sources: Path) -> pd.DataFrame:
+def compare_states() -> pd.DataFrame:
     """California's and Maryland's own tables over the private county files: totals, median, share within 2 %."""
-    theirs = read_private_counties(sources)
+    theirs = county_years()
     rows = []
     for state in ("california", "maryland"):
         both = load_outcome(state).frame.merge(theirs, on=["county_fips", "year"], suffixes=("", "_icpsr"))
@@ -97,12 +48,12 @@ NYC = ("36005", "36047", "36061", "36081", "36085")
 SIZES = (0, 10_000, 50_000, 250_000, float("inf"))
 
 
-def pair_county_sums(sources: Path, min_told: float = 0.0) -> pd.DataFrame:
+def pair_county_sums(min_told: float = 0.0) -> pd.DataFrame:
     """County-years of the FBI county sums beside the private files, New York City left out; absent sums missing."""
     ours = load_outcome("fbi_county_sums", min_told=min_told).frame[
         ["county_fips", "year", "violent", "property", "coverage", "population"]
     ]
-    theirs = read_private_counties(sources)
+    theirs = county_years()
     theirs = theirs[theirs["year"].isin([2006, 2009, 2010, 2011, 2012]) & ~theirs["county_fips"].isin(NYC)]
     both = theirs.merge(ours, on=["county_fips", "year"], how="left", suffixes=("_icpsr", ""))
     people = load_population().astype({"year": "int64"})
@@ -139,14 +90,6 @@ def always_close(both: pd.DataFrame, at_least: float = 0.9) -> tuple[int, int]:
     return int((worst >= at_least).sum()), len(worst)
 
 
-def early_counties() -> list[str]:
-    """Counties of agencies that signed before 2013 (any model, statewide agencies left out)."""
-    agreements = read_released("agreements")
-    early = agreements[(agreements["signed_date"] < "2013-01-01") & agreements["county_fips"].notna()]
-    codes = early["county_fips"].str.split(";").explode()
-    return sorted(set(harmonise(codes[codes != ""], warn=False).dropna()))
-
-
 def early_dropouts() -> pd.DataFrame:
     """Drop-outs of the FBI county sums among counties with an agreement before 2013, up to 2012."""
     lost = dropouts(load_outcome("fbi_county_sums", (2006, 2012)))
@@ -158,18 +101,15 @@ def early_dropouts() -> pd.DataFrame:
 
 def main() -> None:
     """Print every comparison."""
-    folder = os.environ.get("G287STATS_SOURCES")
-    if not folder:
-        sys.exit("set G287STATS_SOURCES to the folder of the raw inputs")
-    sources = Path(folder)
+    add_sources(__doc__)
     print("Single-county metropolitan areas (FBI Table 6) / ICPSR county files, 2000–2012")
-    print(compare_msa(sources).to_string(index=False))
+    print(compare_msa().to_string(index=False))
     print("\nState tables / ICPSR county files, 2000–2012")
-    print(compare_states(sources).round(4).to_string(index=False))
+    print(compare_states().round(4).to_string(index=False))
     print("\nFBI county sums (cities, sheriffs, county police) / ICPSR county files, New York City left out")
     print("Sums as the loader gives them (missing where told by under 90 % of the printed agencies' residents)")
-    print(ratios(pair_county_sums(sources, 0.9), "year").T.to_string())
-    both = pair_county_sums(sources)
+    print(ratios(pair_county_sums(0.9), "year").T.to_string())
+    both = pair_county_sums()
     print("Sums of whatever is printed")
     for by in ("year", "size", "state"):
         print(ratios(both, by).T.to_string() if by != "state" else ratios(both, by).to_string())

@@ -1,20 +1,20 @@
 """Aggregates of the county crime files against published figures: ``python -m g287stats.outcomes.icpsr_checks``.
 
-Prints nothing but totals and counts, so the output may be quoted. With ``--sources DIR`` the counties that had an
-agreement before 2013 are looked up too.
+Prints nothing but totals and counts, so the output may be quoted. Reads the files added as ``icpsr-county-crimes``;
+``--sources DIR`` (or the environment variable G287STATS_SOURCES) adds those of a folder of raw inputs first.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from g287stats.catalog import data_add, missing, read_kept
+from g287stats.catalog import data_add, missing, read_kept, read_released
 from g287stats.geography import harmonise
 from g287stats.outcomes.icpsr_county import load_icpsr_county
 from g287stats.outcomes.icpsr_files import CRIMES, reported
@@ -53,17 +53,31 @@ class Checks:
             "national totals (all rows of the files) as a share of the FBI's estimates:",
             self.by_year.to_string(index=False),
         ]
-        if self.treated_counties:
-            lines.append(
-                f"counties with an agreement before 2013: {self.treated_counties}; present {self.treated_present}; "
-                f"usable in at least one year {self.treated_usable}, in every year {self.treated_always_usable}"
-            )
-            lines.append(f"their county-years with coverage below 90 % or no report: {len(self.doubtful)}")
+        lines.append(
+            f"counties with an agreement before 2013: {self.treated_counties}; present {self.treated_present}; "
+            f"usable in at least one year {self.treated_usable}, in every year {self.treated_always_usable}"
+        )
+        lines.append(f"their county-years with coverage below 90 % or no report: {len(self.doubtful)}")
         return "\n".join(lines)
 
 
-def measure(sources: Path | None = None) -> Checks:
-    """Measure the added county crime files; ``sources`` adds the counties with an agreement before 2013."""
+def county_years() -> pd.DataFrame:
+    """Usable county-years of the added files as published: ``county_fips``, ``year``, ``violent``, ``property``."""
+    frame = load_icpsr_county(september_11="as_published").frame
+    usable = frame.loc[frame["usable"], ["county_fips", "year", "violent", "property"]]
+    return usable.astype({"violent": "float64", "property": "float64"}).reset_index(drop=True)
+
+
+def early_counties() -> list[str]:
+    """Counties of agencies that signed before 2013 (any model, statewide agencies left out)."""
+    agreements = read_released("agreements")
+    early = agreements[(agreements["signed_date"] < "2013-01-01") & agreements["county_fips"].notna()]
+    codes = early["county_fips"].str.split(";").explode()
+    return sorted(set(harmonise(codes[codes != ""], warn=False).dropna()))
+
+
+def measure() -> Checks:
+    """Measure the added county crime files."""
     parts = read_kept(CRIMES)
     if not parts:
         raise missing(CRIMES)
@@ -84,7 +98,7 @@ def measure(sources: Path | None = None) -> Checks:
         years = frame.groupby(["FIPS_ST", "FIPS_CTY"])["year"].nunique()
         return int((years == frame["year"].nunique()).sum())
 
-    treated = treated_counties(sources) if sources else set()
+    treated = early_counties()
     frame = load_icpsr_county().frame
     mine = frame[frame["county_fips"].isin(treated)]
     low = mine[(mine["coverage"] < 0.9)][["county_fips", "year", "coverage", "doubt"]].reset_index(drop=True)
@@ -104,24 +118,23 @@ def measure(sources: Path | None = None) -> Checks:
     )
 
 
-def treated_counties(sources: Path) -> set[str]:
-    """Harmonised counties of agencies that signed before 2013, from the historical agreement records."""
-    table = pd.read_csv(sources / "agreements" / "historical_2002_2016.csv", dtype=str)
-    before = table[table["signed_date"] < "2013"]
-    codes = {c for cell in before["county_fips"].dropna() for c in re.split(r"[;|]", cell) if c}
-    return set(harmonise(pd.Series(sorted(codes)), warn=False).dropna())
+def add_sources(description: str | None) -> None:
+    """Add the county files of the folder that ``--sources`` or G287STATS_SOURCES names, if either does."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "--sources", type=Path, default=os.environ.get("G287STATS_SOURCES"), help="folder of the raw inputs (crime/)"
+    )
+    sources = parser.parse_args().sources
+    if sources:
+        start = time.perf_counter()
+        added = data_add(CRIMES, [Path(sources) / "crime" / "icpsr_county_crimes"])
+        print(f"{len(added.parts)} files checked, parsed and kept in {time.perf_counter() - start:.1f} s")
 
 
 def main() -> None:
-    """Print the aggregates; with ``--sources``, add the county files found there first."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", type=Path, help="folder of the raw inputs (crime/, agreements/)")
-    arguments = parser.parse_args()
-    if arguments.sources:
-        start = time.perf_counter()
-        added = data_add(CRIMES, [arguments.sources / "crime" / "icpsr_county_crimes"])
-        print(f"{len(added.parts)} files checked, parsed and kept in {time.perf_counter() - start:.1f} s")
-    print(measure(arguments.sources))
+    """Print the aggregates."""
+    add_sources(__doc__)
+    print(measure())
 
 
 if __name__ == "__main__":

@@ -78,8 +78,8 @@ def test_table_is_described_and_years_are_checked(sums):
 
 
 @pytest.mark.private_data
-def test_sums_against_the_private_county_files(sources):
-    both = checks.pair_county_sums(sources)
+def test_sums_against_the_private_county_files(nacjd_crimes):
+    both = checks.pair_county_sums()
     year = checks.ratios(both, "year")
     # documented: property .927 .928 .919 .921 .915, violent .902 .905 .903 .907 .910
     assert (year["property"] - pd.Series([0.927, 0.928, 0.919, 0.921, 0.915], year.index)).abs().max() < 0.004

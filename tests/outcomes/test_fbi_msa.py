@@ -106,8 +106,8 @@ def test_released_table():
 
 
 @pytest.mark.private_data
-def test_totals_agree_with_the_private_county_files(sources):
-    found = checks.compare_msa(sources).set_index("offence")
+def test_totals_agree_with_the_private_county_files(nacjd_crimes):
+    found = checks.compare_msa().set_index("offence")
     assert found["median_ratio"].round(3).tolist() == [1.0, 1.0]
     assert found["within_2pct"].between(0.83, 0.87).all()
     assert found["within_5pct"].between(0.92, 0.95).all()

@@ -190,7 +190,7 @@ def test_private_files_give_the_known_figures(sources):
     from g287stats.outcomes.icpsr_checks import measure
 
     catalog.data_add("icpsr-county-crimes", [sources / "crime" / "icpsr_county_crimes"])
-    m = measure(sources)
+    m = measure()
     assert (m.rows, m.usable, m.rows_2003_2012, m.usable_2003_2012) == (40_858, 38_123, 31_430, 29_690)
     assert (m.balanced, m.balanced_2003_2012) == (2_606, 2_704)
     year = m.by_year.set_index("year")

@@ -78,8 +78,8 @@ def test_maryland_refuses_bad_files(tmp_path):
 
 
 @pytest.mark.private_data
-def test_states_agree_with_the_private_county_files(sources):
-    found = checks.compare_states(sources).set_index(["state", "offence"])
+def test_states_agree_with_the_private_county_files(nacjd_crimes):
+    found = checks.compare_states().set_index(["state", "offence"])
     # documented: California .998 of both, 97.7 % within 2 %; Maryland median 1.000 and 1.002 (the other way round)
     assert found.loc["california", "ratio"].round(3).tolist() == [0.998, 0.998]
     assert found.loc["california", "within_2pct"].between(0.975, 0.98).all()
