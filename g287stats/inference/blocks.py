@@ -15,8 +15,8 @@ from g287stats.inference.covariance import Influence
 
 Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
-_KEEP = 1 << 20
-"""Influence of at most this many elements (8 MB) is kept once made."""
+_KEEP = 1 << 21
+"""Influence of at most this many elements (16 MB) is kept once made."""
 
 
 class BlockedInfluence(Influence):

@@ -444,3 +444,15 @@ def test_bad_input_says_what_to_type():
         quiet(frame[frame["year"] == 2000].assign(g=2001))
     with pytest.raises(DesignError, match="one period"):
         quiet(frame[frame["year"] == 2003])
+
+
+def test_blocks_of_any_size_give_the_same_numbers(monkeypatch):
+    """Cells are handled in blocks that fit in cache; where the cuts fall must not matter."""
+    frame = panel(n=60, periods=9, seed=27, cohorts=(2003, 2004, 2006, 2007))
+    for options in ({"control": "never"}, {"control": "notyet", "base": "universal"}):
+        whole = quiet(frame, covariates=["x"], **options)
+        for elements in (1, 60 * 2, 60 * 5):
+            monkeypatch.setattr("g287stats.numerics.glm.BLOCK", elements)
+            cut = quiet(frame, covariates=["x"], **options)
+            same(whole, cut, atol=1e-12)
+            same(whole.aggregate("event"), cut.aggregate("event"), atol=1e-12)
