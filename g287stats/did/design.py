@@ -260,7 +260,13 @@ def prepare(
         problems.raise_if_any()
     if frame.empty:
         raise DesignError(f"design for {outcome!r}: the frame has no rows")
-    values = {c: _numeric(frame[c], c, problems) for c in dict.fromkeys(numeric)}
+    numeric = list(dict.fromkeys(numeric))
+    coded_columns = [unit, *(c for c in groups if c != unit)]
+    floats = np.empty((len(numeric), len(frame)))  # one block for all columns: new memory is dear by the page
+    integers = np.empty((len(coded_columns) + 1, len(frame)), dtype=np.int64)
+    for row, c in zip(floats, numeric):
+        row[:] = _numeric(frame[c], c, problems)
+    values = dict(zip(numeric, floats))
     for key in (unit, time):
         if frame[key].dtype.kind in "iu" and isinstance(frame[key].dtype, np.dtype):
             continue
@@ -271,7 +277,7 @@ def prepare(
     problems.raise_if_any()
     positions, origin = _calendar(frame[time], time, problems)
     problems.raise_if_any()
-    unit_codes, offered = _codes(frame[unit])
+    unit_codes, offered = _codes(frame[unit], integers[0])
     order = _sorting(unit_codes, positions)
 
     def ordered(array: np.ndarray) -> np.ndarray:
@@ -310,7 +316,7 @@ def prepare(
             problems.add(f"cohort {cohort!r} changes within units", offered[moving], remedy)
     problems.raise_if_any()
 
-    coded = {c: _codes(frame[c]) for c in groups if c != unit}
+    coded = {c: _codes(frame[c], row) for row, c in zip(integers[1:], coded_columns[1:])}
     keep = np.ones(len(unit_codes), dtype=bool)
     reasons: list[tuple[str, np.ndarray]] = [
         (f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]
@@ -337,7 +343,7 @@ def prepare(
     unit_sorted = unit_codes if everything else (np.cumsum(present) - 1)[unit_codes[keep]]
     pos = taken(positions)
     first, last = int(pos.min()), int(pos.max())
-    pos = pos - first
+    pos = np.subtract(pos, first, out=integers[-1][: len(pos)])
     hole = np.flatnonzero(np.bincount(pos) == 0)
     if len(hole):
         shown = ", ".join(str(origin.label(first + p)) for p in hole[:8])
@@ -397,16 +403,22 @@ def prepare(
     )
 
 
-def _codes(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
-    """Codes of a column in the sorted order of its labels (missing: −1), and the labels."""
+def _codes(column: pd.Series, out: np.ndarray) -> tuple[np.ndarray, pd.Index]:
+    """Codes of a column in the sorted order of its labels (missing: −1), written to ``out``, and the labels."""
     if column.dtype.kind in "iu" and isinstance(column.dtype, np.dtype):
         values = column.to_numpy()
-        heads = np.r_[0, np.flatnonzero(~_same(values)) + 1]
+        new = ~_same(values)
+        heads = np.r_[0, np.flatnonzero(new) + 1]
         if len(heads) <= len(values) // 2:
             codes, found = pd.factorize(values[heads], sort=True)
-            return np.repeat(codes.astype(np.int64), np.diff(np.r_[heads, len(values)])), pd.Index(found)
+            out[0] = 0
+            np.cumsum(new, out=out[1:])
+            if not (codes == np.arange(len(heads))).all():
+                out[:] = codes[out]
+            return out, pd.Index(found)
     codes, labels = pd.factorize(column, sort=True)
-    return codes.astype(np.int64), pd.Index(labels)
+    out[:] = codes
+    return out, pd.Index(labels)
 
 
 def _sorting(unit: np.ndarray, time: np.ndarray) -> np.ndarray | None:
@@ -447,9 +459,11 @@ class _Origin:
 
 
 def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
-    """Return the column as float64 with NaN for missing; non-numeric cells are a problem."""
+    """Return the column as numbers with NaN for missing, perhaps a view; non-numeric cells are a problem."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy()
     if column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=float, na_value=np.nan, copy=True)
+        return column.to_numpy(dtype=float, na_value=np.nan)
     converted = pd.to_numeric(column, errors="coerce")
     bad = converted.isna() & column.notna()
     if bad.any():

@@ -207,7 +207,7 @@ def _ppml(
         eta += offset
     mu = np.exp(eta)
     objective = _objective(y, eta, mu, prior)
-    surplus, working, new_eta, new_mu = (np.empty_like(mu) for _ in range(4))
+    surplus, working, new_eta, new_mu = np.empty((4, design.n))
     for step in range(MAX_STEPS):
         w = mu if prior is None else mu * prior
         np.divide(y, mu, out=surplus)

@@ -124,9 +124,11 @@ def least_squares(
     factors = tuple(factors)
     q = sum(f.n_levels for f in factors)
     raw = np.empty((projection.n, 0)) if dense is None else np.asarray(dense, dtype=float)
-    z = projection.residualize(raw)
-    p = z.shape[1]
-    y_left = projection.residualize(y)
+    p = raw.shape[1]
+    left = np.empty((p + 1, projection.n))  # one block: new memory is dear by the page
+    for row, column in zip(left, (y, *raw.T)):
+        projection.residualize(column, out=row)
+    y_left, z = left[0], left[1:].T
     gram, rhs, size = np.zeros((q + p, q + p)), np.zeros(q + p), np.zeros(q + p)
     effects = None
     if q:

@@ -354,22 +354,24 @@ class Projection:
         return seen & seen[reference] & (np.abs(null - null[reference]) < 1e-6).all(axis=1)
 
     # ---- projection ---------------------------------------------------------------------------------------------
-    def residualize(self, a: np.ndarray) -> np.ndarray:
-        """Residuals of columns ``a``, (n,) or (n, k), after the fixed effects. Never modifies ``a``."""
+    def residualize(self, a: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Residuals of columns ``a``, (n,) or (n, k), after the fixed effects. Never modifies ``a``.
+
+        ``out`` (n,) receives the residuals of a single column.
+        """
         columns = np.asarray(a, dtype=float)
         if columns.ndim == 1:
-            return self._residual(np.ascontiguousarray(columns))
-        if columns.shape[1] == 1:
-            return self._residual(np.ascontiguousarray(columns[:, 0]))[:, None]
-        out = np.empty(columns.shape, order="F")
-        for j in range(columns.shape[1]):
-            out[:, j] = self._residual(np.ascontiguousarray(columns[:, j]))
-        return out
+            return self._residual(np.ascontiguousarray(columns), out)
+        out = np.empty((columns.shape[1], self.n))
+        for j, row in enumerate(out):
+            self._residual(np.ascontiguousarray(columns[:, j]), row)
+        return out.T
 
-    def _residual(self, a: np.ndarray) -> np.ndarray:
+    def _residual(self, a: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Residuals of one contiguous column, written to ``out`` (n,) when given."""
         solved = self.solve(self._moments([a]))
-        shaped = a.reshape(self._shape)
-        out = shaped - self._take_unit(solved.unit[0, :, 0] * self._scale)
+        out = (np.empty(self.n) if out is None else out).reshape(self._shape)
+        np.subtract(a.reshape(self._shape), self._take_unit(solved.unit[0, :, 0] * self._scale), out=out)
         if self._slopes is not None:
             for q, c in zip(self._slopes.q, solved.unit[1:, :, 0]):
                 out -= (q * c[self.unit]).reshape(self._shape)
