@@ -45,8 +45,13 @@ CAVEAT = (
 CoverageOf = Literal["months", "residents", "both"]
 SeptemberEleven = Literal["missing", "subtract", "as_published"]
 SEPTEMBER_11 = {"New York City": (("36005", "36047", "36061", "36081", "36085"), 2823), "Somerset": (("42111",), 40)}
-"""Murders of 11 September 2001 counted in the 2001 file, by place (FBI, Crime in the United States 2001, special
-report). The 184 of the Pentagon are not in Arlington's row."""
+"""Victims of 11 September 2001 counted as murders in the 2001 file, by place. **Unverified**: to be checked against
+the special report in *Crime in the United States 2001* (Section V). 2,823 is the number the FBI's UCR Data Tool gives
+for the events of that day, seen second-hand and without a place (a preliminary release gave 2,830 for New York); the 40
+are the dead of the aircraft. Arlington's row does not hold the 184 of the Pentagon."""
+_UNVERIFIED = (
+    "The numbers of victims of 11 September 2001 that were subtracted are not checked against the FBI's report."
+)
 
 
 _CRIME_NAMES = {
@@ -86,8 +91,9 @@ def load_icpsr_county(
         First and last year, or a list; default all that are in hand.
     september_11
         2001 counts of murder (and so violent crime) hold the victims of 11 September. ``"missing"`` blanks
-        murder and violent crime in New York City's five counties and Somerset PA, ``"subtract"`` takes the
-        published victims off (New York's split like the file splits its murders), ``"as_published"`` keeps them.
+        murder and violent crime in New York City's five counties and Somerset PA, ``"subtract"`` takes
+        :data:`SEPTEMBER_11` off (unverified numbers; New York's split like the file splits its murders),
+        ``"as_published"`` keeps them.
     doubt_below
         Cells with a coverage below this share carry a reason in ``doubt``; nothing is dropped for it.
     coverage_of
@@ -376,7 +382,7 @@ def _provenance(table: str, years: Sequence[int], settings: dict[str, Any]) -> d
         "terms": declared(table).terms,
         "files": {str(y): {"file": have[str(y)].source_member, "sha256": have[str(y)].source_sha256} for y in years},
         "settings": settings,
-        "caveats": [CAVEAT],
+        "caveats": [CAVEAT, *([_UNVERIFIED] if settings.get("september_11") == "subtract" else [])],
     }
 
 

@@ -127,6 +127,8 @@ def test_september_2001_is_an_argument(tmp_path):
     assert city == sum(murders.values()) - 2823
     assert cell(less, "42111", 2001)["murder"] == 0
     assert less.provenance["settings"]["september_11"] == "subtract"
+    assert any("not checked" in c for c in less.provenance["caveats"])
+    assert "2,823" in str(catalog.data_describe("icpsr-county-crimes"))  # and says so before anything is loaded
     with pytest.raises(SourceError, match="one of 'missing'"):
         load_icpsr_county(september_11="drop")
 
