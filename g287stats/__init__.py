@@ -50,12 +50,13 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "inference.equivalence": ("equivalence",),
     "inference.few_treated": ("conley_taber", "ferman_pinto"),
     "inference.honest": ("honest_did",),
-    "inference.multiplicity": ("holm", "multiple_testing", "romano_wolf"),
+    "inference.multiplicity": ("holm", "joint", "multiple_testing", "romano_wolf"),
     "inference.power": ("minimum_detectable_effect", "power_simulation"),
     "inference.pretrends": ("pretrend_power",),
     "inference.randomization": ("placebo_test", "randomization_test"),
     "inference.small_sample": ("bias_reduced",),
     "inference.spatial": ("conley",),
+    "inference.target": ("from_moments",),
     "inference.wild": ("wild_bootstrap",),
     # surveys and victimization
     "survey": (

@@ -188,6 +188,74 @@ def plot_lag(days: pd.Series, ax: Axes | None = None, *, longest: int = 60) -> A
     return _clean(ax)
 
 
+def plot_group_time(estimate: Estimate, *, columns: int = 3, level: float = 0.95) -> Figure:
+    """Draw cohort × time effects, one panel a cohort; leads hollow, effects filled."""
+    table = estimate.tidy(level=level, bands=False)
+    cohorts = sorted(table["cohort"].unique())
+    rows = -(-len(cohorts) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False, sharey=True)
+    for ax, cohort in zip(axes.flat, cohorts):
+        part = table[table["cohort"] == cohort]
+        x = np.asarray([float(getattr(v, "ordinal", v)) for v in part["event_time"]])
+        ax.vlines(x, part["conf_low"], part["conf_high"], color=GREY, lw=2)
+        after = x >= 0
+        ax.plot(x[after], part["estimate"][after], "o", color="#4477AA", ms=4)
+        ax.plot(x[~after], part["estimate"][~after], "o", mfc="white", mec="#4477AA", ms=4)
+        ax.axhline(0, color=INK, lw=0.8)
+        ax.set_title(str(cohort), fontsize=10)
+        _clean(ax)
+    for ax in axes.flat[len(cohorts) :]:
+        ax.axis("off")
+    figure.supxlabel("periods since the first treated period")
+    figure.tight_layout()
+    return figure
+
+
+def plot_honest(result: Any, ax: Axes | None = None) -> Axes:
+    """Draw robust intervals against the bound on violations (a result of ``g.honest_did``), the original at left."""
+    ax = ax or plt.subplots(figsize=(6.5, 4))[1]
+    frame = result.frame
+    step = float(frame["bound"].diff().median()) if len(frame) > 1 else 1.0
+    ax.vlines(frame["bound"], frame["conf_low"], frame["conf_high"], color="#4477AA", lw=3)
+    ax.vlines(float(frame["bound"].min()) - step, *result.original, color=INK, lw=3, label="exact parallel trends")
+    ax.axhline(result.value, color=INK, lw=0.8)
+    name = (
+        "M: largest change of slope" if result.kind == "smoothness" else "Mbar: multiple of the largest lead violation"
+    )
+    ax.set_xlabel(name)
+    ax.set_ylabel(f"effect on {result.outcome.replace('_', ' ')}")
+    ax.legend(frameon=False)
+    return _clean(ax)
+
+
+def plot_specification_curve(result: Any, *, width: float = 9.0) -> Figure:
+    """Draw all specifications in order of the estimate above the choices that make them (``g.specification_curve``).
+
+    Bars are pointwise intervals; filled points differ from zero after Romano–Wolf correction.
+    """
+    frame = result.frame
+    choices = [(d, str(v)) for d in result.dimensions for v in sorted(frame[d].astype(str).unique())]
+    heights = (3, max(1.0, 0.22 * len(choices)))
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(width, 1.1 * sum(heights)), height_ratios=heights, sharex=True, layout="constrained"
+    )
+    x = np.arange(len(frame))
+    top.vlines(x, frame["conf_low"], frame["conf_high"], color=GREY, lw=2)
+    kept = (frame["p_romano_wolf"] < 1 - result.level).to_numpy()
+    top.plot(x[~kept], frame["estimate"][~kept], "o", mfc="white", mec="#4477AA", ms=4)
+    top.plot(x[kept], frame["estimate"][kept], "o", color="#4477AA", ms=4)
+    top.axhline(0, color=INK, lw=0.8)
+    top.set_ylabel("estimate")
+    for line, (dimension, value) in enumerate(choices):
+        on = (frame[dimension].astype(str) == value).to_numpy()
+        bottom.plot(x[on], np.full(on.sum(), -line), "|", color=INK, ms=7)
+    bottom.set_yticks([-i for i in range(len(choices))], [f"{d}: {v}" for d, v in choices], fontsize=7)
+    bottom.set_xticks([])
+    for ax in (top, bottom):
+        _clean(ax)
+    return figure
+
+
 def _clean(ax: Axes) -> Axes:
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

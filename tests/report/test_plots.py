@@ -45,3 +45,49 @@ def test_adoption_marks_published_counts():
     ax = plots.plot_adoption(curve, published=marks)
     assert ax.get_ylim()[0] == 0
     assert ax.lines[0].get_ydata().tolist() == [2]
+
+
+@pytest.fixture(scope="module")
+def effects():
+    from reference_did import load_panel
+
+    import g287stats as g
+
+    return g.att_gt(load_panel("panel_small"), "y", unit="county", time="year", cohort="g")
+
+
+def test_group_time_has_a_panel_a_cohort(effects):
+    figure = plots.plot_group_time(effects)
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["2008", "2010", "2012"]
+
+
+def test_event_plot_shows_every_estimated_point(effects):
+    event = effects.aggregate("event")
+    ax = event.plot()
+    drawn = [x for line in ax.lines for x in np.atleast_1d(line.get_xdata()) if line.get_marker() == "o"]
+    assert sorted(drawn) == sorted(event.labels["event_time"])
+
+
+def test_honest_plot_has_an_interval_a_bound_and_the_original(effects):
+    import g287stats as g
+
+    event = g.event_study(_small(), "y", unit="county", time="year", cohort="g", window=(-4, 3), ends="drop")
+    result = g.honest_did(event, kind="smoothness")
+    ax = plots.plot_honest(result)
+    assert len(ax.collections[0].get_segments()) == len(result.frame)
+
+
+def test_specification_curve_marks_the_choices():
+    import g287stats as g
+
+    curve = g.specification_curve(
+        _small(), ["y"], {"twfe": g.twfe, "imputation": g.imputation}, unit="county", time="year", cohort="g"
+    )
+    figure = plots.plot_specification_curve(curve)
+    assert len(figure.axes[0].collections[0].get_segments()) == len(curve.frame) == 2
+
+
+def _small():
+    from reference_did import load_panel
+
+    return load_panel("panel_small")
