@@ -154,6 +154,7 @@ def victimization_event_study(
     treatment: str,
     *,
     window: tuple[int, int] = (-4, 4),
+    width: int = 6,
     group: str = "latino",
     family: FamilyName = "logit",
     outcome: str = "victim",
@@ -162,10 +163,10 @@ def victimization_event_study(
     domain: Any = None,
     after_end: bool = True,
 ) -> Estimate:
-    """Leads and lags of one treatment in half-years since its first day, the others held beside it.
+    """Leads and lags of one treatment since its first day, the others held beside it.
 
-    Bin k is the share of the reference window between k and k + 1 half-years after the county's first
-    activation; the end bins are open. The reference is k = −1 (the half-year before) together with never treated
+    Bin k is the share of the reference window between k and k + 1 steps of ``width`` months after the county's
+    first activation; the end bins are open. The reference is k = −1 (the step before) together with never treated
     counties. With ``after_end`` days after the last agreement ended are a term of their own; otherwise they stay
     in their bin, as under absorption.
     """
@@ -189,8 +190,8 @@ def victimization_event_study(
     for k in range(window[0], window[1] + 1):
         if k == -1:
             continue
-        begin = spell["start"] + pd.DateOffset(months=6 * k)
-        stop = spell["start"] + pd.DateOffset(months=6 * (k + 1))
+        begin = spell["start"] + pd.DateOffset(months=width * k)
+        stop = spell["start"] + pd.DateOffset(months=width * (k + 1))
         if k == window[0]:
             begin = pd.Series(far[0], index=spell.index)
         if k == window[1]:

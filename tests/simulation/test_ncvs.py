@@ -131,7 +131,12 @@ def test_reporting_effects_are_planted(simulated_reporting):
 @pytest.fixture(scope="module")
 def simulated_reporting():
     s = simulate_ncvs(
-        seed=2, size=0.1, rate=8, dates="assumed", n_counties=100, effects=PlantedEffects(reporting={("SC", "latino"): 0.5})
+        seed=2,
+        size=0.1,
+        rate=8,
+        dates="assumed",
+        n_counties=100,
+        effects=PlantedEffects(reporting={("SC", "latino"): 0.5}),
     )
     from g287stats.victimization.did import treated_sample
 
