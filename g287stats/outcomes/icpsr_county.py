@@ -48,7 +48,7 @@ SEPTEMBER_11 = {"New York City": (("36005", "36047", "36061", "36081", "36085"),
 """Victims of 11 September 2001 counted as murders in the 2001 file, by place. **Unverified**: to be checked against
 the special report in *Crime in the United States 2001* (Section V). 2,823 is the number the FBI's UCR Data Tool gives
 for the events of that day, seen second-hand and without a place (a preliminary release gave 2,830 for New York); the 40
-are the dead of the aircraft. Arlington's row does not hold the 184 of the Pentagon."""
+are the dead of the aircraft."""
 _UNVERIFIED = (
     "The numbers of victims of 11 September 2001 that were subtracted are not checked against the FBI's report."
 )
