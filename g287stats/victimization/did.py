@@ -24,6 +24,7 @@ from g287stats.errors import DesignError
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample
 from g287stats.survey.glm import FamilyName, survey_glm
+from g287stats.survey.ratios import Variance
 from g287stats.victimization.interviews import GROUPS, Interviews, ncvs_sample
 from g287stats.victimization.window import treatment_share
 
@@ -96,6 +97,7 @@ def victimization_did(
     controls: Sequence[str] = CONTROLS,
     domain: Any = None,
     treatments: Sequence[str] | None = None,
+    variance: Variance = "linearized",
 ) -> Estimate:
     """Estimate the effect of each treatment, for a full reference window under it.
 
@@ -115,6 +117,7 @@ def victimization_did(
         Covariates (see :func:`~g287stats.survey.glm.survey_glm`); those the file lacks or that do not vary are an
         error, so state them: ``incoming`` needs the household file.
 
+    ``variance="replicates"`` refits under the sample's replicate weights (the 52-MSA file).
     Counties without events in the rows used leave the sum and are counted (``notes``).
     """
     sample, county = treated.sample, treated.county
@@ -126,7 +129,15 @@ def victimization_did(
     asked = sample.domain(domain)
     if comparison == "subgroup":
         mask = asked if group == "all" else asked & (frame["group"] == group).to_numpy(dtype=bool, na_value=False)
-        e = survey_glm(sample, outcome, [*names, *controls], family=family, effects=(county, period), domain=mask)
+        e = survey_glm(
+            sample,
+            outcome,
+            [*names, *controls],
+            family=family,
+            effects=(county, period),
+            domain=mask,
+            variance=variance,
+        )
         return _named(e, names, group, comparison)
     extra = frame.assign(group_period=frame["group"].astype(object) + " " + frame[period].astype(str))
     if comparison == "contrast":
@@ -145,7 +156,7 @@ def victimization_did(
         raise DesignError(f"comparison={comparison!r}: choose subgroup, contrast or triple")
     wider = replace(sample, frame=extra)
     mask = asked & frame["group"].notna().to_numpy()
-    e = survey_glm(wider, outcome, [*terms, *controls], family=family, effects=effects, domain=mask)
+    e = survey_glm(wider, outcome, [*terms, *controls], family=family, effects=effects, domain=mask, variance=variance)
     return _named(e, tuple(terms), group, comparison)
 
 

@@ -92,27 +92,64 @@ def person_interviews(
         Duplicate person-interviews, incidents without a person-interview, persons without a stratum.
     """
     problems = Problems("person-interviews")
-    for file, level in ((person, "person"), (incident, "incident")):
-        if file.level != level:
-            problems.add(f"expected a {level} table, found {file.level!r}")
+    out, flow = _counted(person, incident, "person", "IDPER", weight, types, problems)
+    matched = _add_household(out, household, problems)
     problems.raise_if_any(SourceError)
-    p, i = person.frame, incident.frame
-    keys = ["YEARQ", "IDPER"]
-    twice = _repeats(p, "IDPER")
-    if len(twice):
-        problems.add("person-interviews (YEARQ, IDPER) repeat", twice)
+    _add_calendar(out)
+    _add_person(out)
+    flow.append(("person rows matched to the household file", matched))
+    return _interviews(out, person, incident, types, flow)
+
+
+def household_interviews(
+    household: NcvsFile,
+    incident: NcvsFile,
+    *,
+    types: str | Sequence[int] = "property",
+    weight: str = "WGTHHCY",
+) -> Interviews:
+    """Put incidents to household interviews, for property crime: rates are per 1,000 households.
+
+    Keys are ``YEARQ`` and ``IDHH``; otherwise as :func:`person_interviews`.
+    """
+    problems = Problems("household interviews")
+    out, flow = _counted(household, incident, "household", "IDHH", weight, types, problems)
+    _add_household(out, None, problems)
+    problems.raise_if_any(SourceError)
+    _add_calendar(out)
+    return _interviews(out, household, incident, types, flow)
+
+
+def _counted(
+    whole: NcvsFile,
+    incident: NcvsFile,
+    level: str,
+    key: str,
+    weight: str,
+    types: str | Sequence[int],
+    problems: Problems,
+) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
+    """Count victimizations of the types to the interviews of ``whole``; list every row's fate."""
+    for file, expected in ((whole, level), (incident, "incident")):
+        if file.level != expected:
+            problems.add(f"expected a {expected} table, found {file.level!r}")
+    problems.raise_if_any(SourceError)
+    p, i = whole.frame, incident.frame
+    keys = ["YEARQ", key]
     lacking = [c for c in (weight, *keys) if c not in p] + [c for c in ("V4529", "WGTVICCY", *keys) if c not in i]
     if lacking:
         problems.add("columns are absent", lacking, "Read the file again with columns=(…)")
-    problems.raise_if_any(SourceError)
-
-    place = _locate(p, i, "IDPER")
+        problems.raise_if_any(SourceError)
+    twice = _repeats(p, key)
+    if len(twice):
+        problems.add(f"{level}-interviews (YEARQ, {key}) repeat", twice)
+    place = _locate(p, i, key)
     orphans = place < 0
     if orphans.any():
-        listed = [f"{q} {d}" for q, d in zip(i["YEARQ"][orphans], i["IDPER"][orphans])]
-        remedy = "The person and the incident file must be of one release and the same quarters"
-        problems.add("incidents without a person-interview", listed, remedy)
-        problems.raise_if_any(SourceError)
+        listed = [f"{q} {d}" for q, d in zip(i["YEARQ"][orphans], i[key][orphans])]
+        remedy = f"The {level} and the incident file must be of one release and the same quarters"
+        problems.add(f"incidents without a {level}-interview", listed, remedy)
+    problems.raise_if_any(SourceError)
     chosen = in_types(i, types)
     times = series_times(i) * chosen
     w = p[weight].to_numpy(float)
@@ -126,26 +163,29 @@ def person_interviews(
     out["reported"] = np.bincount(place, times * ratio * (told == 1), n)
     out["known"] = np.bincount(place, times * ratio * np.isin(told, (1, 2)), n)
     out["victim"] = (out["n"] > 0).astype(float)
-    matched = _add_household(out, household, problems)
-    problems.raise_if_any(SourceError)
-    _add_calendar(out)
-    _add_person(out)
-    flow = pd.DataFrame(
-        [
-            ("person rows", n),
-            ("interviews (weight > 0)", int((w > 0).sum())),
-            ("incident records", len(i)),
-            ("records of the type, in the United States", int(chosen.sum())),
-            ("series records among them", int((times > 1).sum())),
-            ("records of non-interviews (no weight, no effect)", int((chosen & (w[place] <= 0)).sum())),
-            ("person rows matched to the household file", matched),
-        ],
-        columns=["step", "rows"],
-    )
-    facts = dict(p.attrs.get(FACTS, {}))
-    out.attrs[FACTS] = facts | {"rows": n}
+    flow = [
+        (f"{level} rows", n),
+        ("interviews (weight > 0)", int((w > 0).sum())),
+        ("incident records", len(i)),
+        ("records of the type, in the United States", int(chosen.sum())),
+        ("series records among them", int((times > 1).sum())),
+        ("records of non-interviews (no weight, no effect)", int((chosen & (w[place] <= 0)).sum())),
+    ]
+    return out, flow
+
+
+def _interviews(
+    out: pd.DataFrame,
+    whole: NcvsFile,
+    incident: NcvsFile,
+    types: str | Sequence[int],
+    flow: list[tuple[str, int]],
+) -> Interviews:
+    facts = dict(whole.frame.attrs.get(FACTS, {}))
+    out.attrs[FACTS] = facts | {"rows": len(out)}
     name = types if isinstance(types, str) else "V4529 " + ", ".join(map(str, types))
-    return Interviews(out, name, flow, person.simulated or incident.simulated)
+    table = pd.DataFrame(flow, columns=["step", "rows"])
+    return Interviews(out, name, table, whole.simulated or incident.simulated)
 
 
 def ncvs_sample(

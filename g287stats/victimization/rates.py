@@ -12,10 +12,9 @@ import pandas as pd
 from g287stats.errors import DesignError, UnavailableError
 from g287stats.inference.estimate import Estimate
 from g287stats.outcomes.ncvs import NcvsFile, require_years
-from g287stats.survey.design import SurveySample, survey_sample
+from g287stats.survey.design import SurveySample
 from g287stats.survey.gvf import GvfParameters, gvf_se_rate
 from g287stats.survey.ratios import survey_mean, survey_ratio
-from g287stats.survey.replicates import replicate_weights
 
 BREAK_2006 = (
     "2006 is in the years: a new sample and changed methods make its estimates incomparable (34.1 violent "
@@ -149,63 +148,6 @@ def select_rate(
             "error": "generalized variance function",
         }
     )
-
-
-def msa_sample(
-    person: NcvsFile,
-    incident: NcvsFile,
-    *,
-    violent: Sequence[int],
-    keys: Sequence[str] = ("YEARQ", "IDPER"),
-    victimization_weight: str = "SERIESWGT",
-    scale: float = 0.96666667,
-) -> SurveySample:
-    """Join the two tables of the public 52-MSA file (ICPSR 38321) into a sample with its jackknife.
-
-    Parameters
-    ----------
-    violent
-        Codes of ``TOC_RECODE`` that are violent, from the codebook that comes with the file.
-    keys
-        Columns that identify a person-interview in both tables.
-    victimization_weight
-        Series-adjusted victimization weight of the incident table.
-    scale
-        Of the JK1 replicates ``PERREPWGT*``, as published: 0.96666667.
-
-    ``adjusted`` is the weighted number of violent victimizations relative to the person's weight, so that
-    ``victimization_rate(sample, by="MSAIND", variance="replicates")`` is the published rate. To check a file: New
-    York 14.040496 (SE 2.3261798), Chicago 11.661543 (1.8437806), Los Angeles 14.395164 (1.8155317) in 2014–15.
-    """
-    for file, level in ((person, "msa_person"), (incident, "msa_incident")):
-        if file.level != level:
-            raise DesignError(f"expected the {level} table, found {file.level!r}")
-    p, i = person.frame, incident.frame
-    columns = list(keys)
-    absent = [f"{n}: {c}" for n, f in (("person", p), ("incident", i)) for c in columns if c not in f]
-    absent += [f"incident: {victimization_weight}"] if victimization_weight not in i else []
-    if absent:
-        raise DesignError(f"columns are absent: {absent}; name the file's own with keys= and victimization_weight=")
-    replicated = sorted((str(c) for c in p if str(c).startswith("PERREPWGT")), key=lambda c: int("0" + c[9:]))
-    if not replicated:
-        raise DesignError('the person table has no PERREPWGT columns; read it with columns="all"')
-    index = pd.MultiIndex.from_frame(p[columns])
-    if index.has_duplicates:
-        raise DesignError(f"person rows repeat in {columns}")
-    counted = i[i["TOC_RECODE"].isin(list(violent))]
-    place = index.get_indexer(pd.MultiIndex.from_frame(counted[columns]))
-    if (place < 0).any():
-        raise DesignError(f"{int((place < 0).sum())} incidents have no person row: tables of two releases?")
-    weight = p["WGTPER"].to_numpy(float)
-    number = np.bincount(place, counted[victimization_weight].to_numpy(float), len(p))
-    frame = p.drop(columns=replicated).assign(
-        weight=weight,
-        adjusted=np.divide(number, weight, out=np.zeros(len(p)), where=weight > 0),
-        victim=(number > 0) * 1.0,
-    )
-    jackknife = replicate_weights(p[replicated].to_numpy(float), "jk1", scale=scale, degrees=len(replicated) - 1)
-    frame.attrs.update(p.attrs)
-    return survey_sample(frame, weights="weight", replicates=jackknife)
 
 
 def _by(sample: SurveySample, by: str | Sequence[str], domain: Any, include_2006: bool) -> tuple[str, ...]:

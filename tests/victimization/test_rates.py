@@ -7,11 +7,11 @@ import pytest
 from g287stats.errors import DesignError
 from g287stats.outcomes.ncvs import ncvs_from_frame
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews, series_times
+from g287stats.victimization.msa import msa_sample, msa_treated
 from g287stats.victimization.published import gvf_parameters
 from g287stats.victimization.rates import (
     change,
     linear_trend,
-    msa_sample,
     prevalence,
     select_rate,
     share_reported,
@@ -152,3 +152,62 @@ def test_msa_file_design():
     assert s.replicates.scale == 0.96666667
     with pytest.raises(DesignError, match="tables of two releases"):
         msa_sample(p, ncvs_from_frame(incident.assign(IDPER="9" * 27), columns="all"), violent=(1,))
+
+
+def test_msa_design_by_hand():
+    """Area 1 is half under an agreement (by residents) from 1 April 2008; area 2 never."""
+    from g287stats.catalog import read_released
+    from g287stats.victimization.did import victimization_did
+
+    people = read_released("population").query("year == 2010").set_index("county_fips").population
+    rng = np.random.default_rng(5)
+    n, r = 1200, 20
+    person = pd.DataFrame(
+        {
+            "MSAIND": np.arange(n) % 4 + 1,
+            "YEARQ": rng.choice([2007.2, 2008.1, 2008.3, 2009.1], n),
+            "IDPER": [f"{k:027d}" for k in range(n)],
+            "WGTPER": 10.0,
+        }
+    )
+    drop = np.arange(n) // 4 % r
+    for j in range(r):
+        person[f"PERREPWGT{j + 1}"] = np.where(drop == j, 0.0, 10 * r / (r - 1))
+    hit = np.flatnonzero(rng.random(n) < 0.3)
+    incident = person.loc[hit, ["MSAIND", "YEARQ", "IDPER"]].assign(TOC_RECODE=1, SERIESWGT=10.0)
+    p, i = ncvs_from_frame(person, columns="all"), ncvs_from_frame(incident, columns="all")
+    counties = pd.DataFrame({"MSAIND": [1, 1, 2, 3, 4], "county_fips": ["37119", "37025", "06037", "48201", "17031"]})
+    days = pd.DataFrame(
+        {"county_fips": ["37119"], "start": [pd.Timestamp("2008-04-01")], "end": [pd.Timestamp("2012-12-31")]}
+    )
+    treated = msa_treated(msa_sample(p, i, violent=(1,)), counties, {"TFM": days})
+    f = treated.sample.frame
+    part = people["37119"] / (people["37119"] + people["37025"])
+    assert f.TFM[(f.MSAIND == 1) & (f.YEARQ == 2009.1)].unique() == pytest.approx(part)
+    # third quarter of 2008: interviews in July, August, September look back 182, 182 and 184 days, of which 91, 122
+    # and 153 lie after 1 April
+    expected = part * np.mean([91 / 182, 122 / 182, 153 / 184])
+    assert f.TFM[(f.MSAIND == 1) & (f.YEARQ == 2008.3)].unique() == pytest.approx(expected)
+    assert f.TFM[f.MSAIND > 1].max() == 0
+    e = victimization_did(treated, group="all", period="quarter", controls=(), variance="replicates", family="linear")
+    assert e.terms == ["TFM"]
+    assert "jk1" in e.rule.label
+    assert e.se.iloc[0] > 0
+    with pytest.raises(DesignError, match="no counties are given for areas"):
+        msa_treated(msa_sample(p, i, violent=(1,)), counties[counties.MSAIND != 3], {"TFM": days})
+
+
+def test_household_rates_by_hand(tables):
+    from g287stats.victimization.interviews import household_interviews
+
+    _, incident, household = tables
+    household["WGTHHCY"] = [100.0, 100, 200, 200] * 2
+    incident["V4529"] = [31, 40, 20, 55]
+    incident.loc[3, "V4022"] = 3
+    h = household_interviews(ncvs_from_frame(household), ncvs_from_frame(incident))
+    # burglary 130·1; motor-vehicle theft, series of unknown times 6 · 200; an assault does not count; theft 400
+    s = ncvs_sample(h)
+    assert victimization_rate(s).point[0] == pytest.approx(1000 * (130 + 1200 + 400) / 1200)
+    assert h.types == "property"
+    vehicles = household_interviews(ncvs_from_frame(household), ncvs_from_frame(incident), types="motor_vehicle_theft")
+    assert vehicles.frame.n.sum() == 6
