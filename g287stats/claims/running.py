@@ -159,7 +159,7 @@ def _report(run: Replication, chosen: list[Analysis]) -> None:
         run.report,
         sections,
         verdicts=statements()[["statement", "verdict", "reason", "data_used"]],
-        rest=run.table.loc[run.table["status"] == NOT_YET, ["claim_id", "finding", "published", "check_tier"]],
+        rest=run.table.loc[run.table["status"] == NOT_YET, ["claim_id", "finding", "published", "check_tier", "note"]],
         versions=versions(),
         failed=run.failed,
         interrupted=run.interrupted,
@@ -197,9 +197,12 @@ def _table(results: list[dict[str, Any]], chosen: list[Analysis], only: Any) -> 
     if only is not None:
         claims = claims[claims["claim_id"].isin({c for a in chosen for c in a.claims})]
     rest = claims[~claims["claim_id"].isin(table["claim_id"])]
+    home = {c: a.name for a in analyses().values() for c in a.claims}
+    how = [f"g287stats replicate --only {home[c]}" if c in home else "no analysis yet" for c in rest["claim_id"]]
     extra = pd.DataFrame(
         {
             "claim_id": rest["claim_id"],
+            "note": how,
             "finding": rest["finding"],
             "published": [published_text(row) for _, row in rest.iterrows()],
             "status": NOT_YET,
