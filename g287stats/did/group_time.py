@@ -324,7 +324,7 @@ def _estimate_panel(design: Design, sample: _Sample, grid: _Grid, method: two_by
     keys = _keys(design, sample)
     member = (sample.cohort[:, None] == grid.cohorts) * w[:, None]
     share = member.mean(axis=0)
-    influence = BlockedInfluence(blocks, len(grid.t), order, keys)
+    influence = BlockedInfluence(blocks, len(grid.t), order, keys, design.unit_labels[sample.units])
     return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n, len(sample.rows))
 
 
@@ -369,7 +369,9 @@ def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_s
     member = ((sample.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
     share = member.mean(axis=0)
     keys = _keys(design, sample)
-    influence = BlockedInfluence(blocks, count, np.arange(n), keys)
+    influence = BlockedInfluence(
+        blocks, count, np.arange(n), keys, design.unit_labels[sample.units] if by_unit else None
+    )
     return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n, len(rows))
 
 
@@ -602,7 +604,7 @@ def _subset(influence: BlockedInfluence, keep: np.ndarray) -> BlockedInfluence:
         for columns, values in influence.blocks():
             yield place[columns], values
 
-    return BlockedInfluence(blocks, len(keep), influence.order, influence.keys)
+    return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
 
 
 def _flow(design: Design, sample: _Sample, kept: int) -> pd.DataFrame:

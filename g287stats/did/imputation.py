@@ -122,7 +122,7 @@ def imputation(
     terms = _cell_terms(stage, cell, v, v * (effect - centre[cell]))
     frame = frame.assign(mass=mass)
     keys_by_level = unit_keys(design)
-    influence: Influence = FactoredInfluence(terms, design.n_units, len(frame), keys_by_level)
+    influence: Influence = FactoredInfluence(terms, design.n_units, len(frame), keys_by_level, design.unit_labels)
     if leads:
         before = _leads(stage, leads, covariates, covariates_by_time, unit_trends, cluster)
         head = before.labels.assign(cohort=None, time=None, mass=_lead_mass(stage, before.labels["event_time"]))
@@ -132,7 +132,7 @@ def imputation(
         factor = before.rule.factor() if isinstance(before.rule, Clustered) else 1.0
         first = Term(np.arange(design.n_units), np.arange(len(head)), np.sqrt(factor) * before.influence.psi)
         moved = [replace(t, columns=t.columns + len(head)) for t in terms]
-        influence = FactoredInfluence([first, *moved], design.n_units, len(frame), keys_by_level)
+        influence = FactoredInfluence([first, *moved], design.n_units, len(frame), keys_by_level, design.unit_labels)
     estimate = Estimate(
         labels=frame[["term", "cohort", "time", "event_time"]],
         point=point,
@@ -226,7 +226,7 @@ cluster
     estimate = Estimate(
         labels=labels,
         point=point,
-        influence=Influence(psi, unit_keys(design)),
+        influence=Influence(psi, unit_keys(design), design.unit_labels),
         rule=clustered(design, levels, "unadjusted", lambda *_: 0, normal=True),
         kind=effects,
         method=GARDNER,

@@ -159,7 +159,7 @@ def intensity_did(
     overall = Estimate(
         labels=pd.DataFrame({"term": ["att"]}),
         point=np.array([mean]),
-        influence=Influence(mean_psi[:, None], codes),
+        influence=Influence(mean_psi[:, None], codes, design.unit_labels),
         rule=rule,
         kind="simple",
         method=METHOD,
@@ -174,7 +174,7 @@ def intensity_did(
         overall,
         labels=labels,
         point=report @ theta,
-        influence=Influence(influence, codes),
+        influence=Influence(influence, codes, design.unit_labels),
         kind="other",
         overall=overall,
     )

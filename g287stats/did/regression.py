@@ -96,16 +96,16 @@ class Regression:
         levels = cluster_levels(self.design, cluster)
         rule = covariance_rule(self, levels, small_sample, vcov)
         if vcov == "cluster" and all(self.design.unit_level(v) is not None for v in levels):
-            influence = Influence(self.fit.unit_scores() @ self.fit.bread[:, at], unit_keys(self.design))
+            psi, keys = self.fit.unit_scores() @ self.fit.bread[:, at], unit_keys(self.design)
         else:
             rows = self.fit.columns() @ self.fit.bread[:, at]
             error = rule.error if isinstance(rule, Homoskedastic) else self.fit.weighted_residual
-            influence = Influence(rows * error[:, None], row_keys(self.design))
+            psi, keys = rows * error[:, None], row_keys(self.design)
         told = (*self.design.notes, *notes, *self.unidentified())
         return Estimate(
             labels=pd.DataFrame({"term": list(focal)}) if labels is None else labels.reset_index(drop=True),
             point=self.fit.beta[at],
-            influence=influence,
+            influence=Influence(psi, keys, self.design.unit_labels),
             rule=rule,
             kind=kind,
             method=method,

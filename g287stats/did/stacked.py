@@ -193,7 +193,7 @@ def _stack(
         y=design.y[rows],
         unit=unit,
         time=period,
-        unit_labels=pd.Index([f"{design.unit_labels[p % design.n_units]}" for p in pair], name=name),
+        unit_labels=design.unit_labels[pair % design.n_units].rename(name),
         calendar=pd.RangeIndex(n_periods, name=f"{design.time_name}×stack"),
         cohort=1 - is_treated,
         covariates=design.covariates[rows],
@@ -213,12 +213,15 @@ def _corrective(table: pd.DataFrame, kind: Corrective) -> np.ndarray:
 
 def _by_unit(estimate: Estimate, design: Design, stack: Design) -> Estimate:
     """Sum influence over the data sets in which a unit appears, where clusters are constant within units."""
-    keys = estimate.influence.keys
-    levels = [k for k in keys if k != stack.unit_name]
+    psi, keys = estimate.influence.psi, estimate.influence.keys
     codes = keys[design.unit_name]
-    if len(estimate.influence.psi) != stack.n_units:
-        return replace(estimate, influence=Influence(estimate.influence.psi, {k: keys[k] for k in levels}))
-    first = np.zeros(int(codes.max()) + 1, dtype=int)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    by_level = {k: keys[k][first] for k in (design.unit_name, *(v for v in levels if v != design.unit_name))}
-    return replace(estimate, influence=Influence(estimate.influence.sums(codes), by_level))
+    by_level = {
+        v: keys[v] for v in (design.unit_name, *(k for k in keys if k not in (stack.unit_name, design.unit_name)))
+    }
+    if len(psi) == stack.n_units:
+        psi = estimate.influence.sums(codes)
+        first = np.unique(codes, return_index=True)[1]
+        by_level = {v: c[first] for v, c in by_level.items()}
+    present = np.zeros(design.n_units, dtype=bool)
+    present[design.unit_labels.get_indexer(stack.unit_labels)] = True
+    return replace(estimate, influence=Influence(psi, by_level, design.unit_labels[present]))

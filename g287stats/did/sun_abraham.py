@@ -248,7 +248,8 @@ def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, 
     if lost:
         shown_names = ", ".join(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost[:8])
         notes.append(
-            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: {shown_names}"
+            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: "
+            f"{shown_names}"
         )
     which, t = np.concatenate(group), np.concatenate(time)
     if not len(which):
@@ -316,7 +317,8 @@ def _by_cohort(
         own, ref = plan.group * n_periods + plan.time, plan.group * n_periods + plan.at
         reaction = slopes[own] - slopes[ref] - slopes[plan.time] + slopes[plan.at]
         terms.append(Term(everyone, everything, fit.unit_influence(), -reaction.T))
-    return point, FactoredInfluence(terms, design.n_units, len(plan.frame), unit_keys(design)), n_more
+    influence = FactoredInfluence(terms, design.n_units, len(plan.frame), unit_keys(design), design.unit_labels)
+    return point, influence, n_more
 
 
 def _general(
@@ -334,5 +336,5 @@ def _general(
     at = fit.position(names)
     psi = fit.fit.unit_scores() @ fit.fit.bread[:, at]
     whole = Term(np.arange(design.n_units), np.arange(len(names)), psi)
-    influence = FactoredInfluence([whole], design.n_units, len(names), unit_keys(design))
+    influence = FactoredInfluence([whole], design.n_units, len(names), unit_keys(design), design.unit_labels)
     return fit.fit.beta[at], influence, len(fit.names) - len(names)

@@ -136,7 +136,7 @@ def switching_did(
     result = Estimate(
         labels=frame,
         point=points,
-        influence=Influence(np.array(psi).T, codes),
+        influence=Influence(np.array(psi).T, codes, design.unit_labels),
         rule=rule,
         kind="event",
         method=Method(

@@ -53,4 +53,4 @@ def together(
     codes = unit_codes(design, level)
     sizes = {v: int(c.max()) + 1 for v, c in codes.items()}
     rule = Together((level,), "unadjusted", design.n, {}, sizes, convention=small_sample)
-    return Influence(np.array(columns).T, codes), rule
+    return Influence(np.array(columns).T, codes, design.unit_labels), rule

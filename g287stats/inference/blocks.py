@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from g287stats.inference.covariance import Influence
@@ -32,16 +33,24 @@ class BlockedInfluence(Influence):
         Number of parameters.
     order
         Row (in the sense of ``keys``) of each column of a block.
-    keys
+    keys, labels
         As in ``Influence``.
     """
 
-    def __init__(self, blocks: Blocks, n_params: int, order: np.ndarray, keys: Mapping[str, np.ndarray]):
+    def __init__(
+        self,
+        blocks: Blocks,
+        n_params: int,
+        order: np.ndarray,
+        keys: Mapping[str, np.ndarray],
+        labels: pd.Index | None = None,
+    ):
         object.__setattr__(self, "_make", blocks)
         object.__setattr__(self, "_kept", [])
         object.__setattr__(self, "_n_params", n_params)
         object.__setattr__(self, "order", order)
         object.__setattr__(self, "keys", keys)
+        object.__setattr__(self, "labels", labels)
 
     order: np.ndarray
     _make: Blocks
@@ -113,7 +122,7 @@ class BlockedInfluence(Influence):
         psi[self.order] = total.T
         if extra is not None:
             psi += extra
-        return Influence(psi, self.keys)
+        return Influence(psi, self.keys, self.labels)
 
     def _adder(self, codes: np.ndarray) -> sparse.csr_matrix:
         """Groups × block columns indicator."""

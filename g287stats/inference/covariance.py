@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
+import pandas as pd
 
 from g287stats.errors import DesignError
 
@@ -24,10 +25,13 @@ class Influence:
     ``keys`` maps a level ("county", "state", "year" …) to an integer array with one code per row, coded in the
     sorted order of the level's labels so that results cannot depend on the order of input rows. The first
     level is the unit. Rows are units unless a cluster cuts across units; then they are observations.
+    ``labels`` names the codes of the unit, so that estimates on different samples can be matched; None when rows
+    are not of named units (replicates, published moments).
     """
 
     psi: np.ndarray
     keys: Mapping[str, np.ndarray]
+    labels: pd.Index | None = None
 
     @property
     def n_params(self) -> int:
@@ -66,7 +70,7 @@ class Influence:
     def combine(self, weights: np.ndarray, extra: np.ndarray | None = None) -> Influence:
         """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
         psi = self.psi @ weights.T
-        return Influence(psi if extra is None else psi + extra, self.keys)
+        return Influence(psi if extra is None else psi + extra, self.keys, self.labels)
 
 
 class CovarianceRule(Protocol):

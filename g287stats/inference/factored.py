@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from g287stats.inference.covariance import Influence
@@ -39,15 +40,23 @@ class Term:
 class FactoredInfluence(Influence):
     """An :class:`~g287stats.inference.covariance.Influence` kept as a sum of :class:`Term` products.
 
-    ``n_rows`` rows (units) by ``n_params`` parameters; ``keys`` as in ``Influence``.
+    ``n_rows`` rows (units) by ``n_params`` parameters; ``keys`` and ``labels`` as in ``Influence``.
     """
 
     terms: tuple[Term, ...]
     n_rows: int
     _n_params: int
 
-    def __init__(self, terms: Sequence[Term], n_rows: int, n_params: int, keys: Mapping[str, np.ndarray]):
-        for name, value in (("terms", tuple(terms)), ("n_rows", n_rows), ("_n_params", n_params), ("keys", keys)):
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        n_rows: int,
+        n_params: int,
+        keys: Mapping[str, np.ndarray],
+        labels: pd.Index | None = None,
+    ):
+        values = {"terms": tuple(terms), "n_rows": n_rows, "_n_params": n_params, "keys": keys, "labels": labels}
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -99,7 +108,7 @@ class FactoredInfluence(Influence):
         for t in self.terms:
             mixed = by_column[:, t.columns].T
             psi[t.rows] += t.left @ (mixed.toarray() if t.right is None else t.right @ mixed)
-        return Influence(psi if extra is None else psi + extra, self.keys)
+        return Influence(psi if extra is None else psi + extra, self.keys, self.labels)
 
 
 def _product(left: np.ndarray | sparse.csr_array, right: np.ndarray | None) -> np.ndarray:

@@ -113,7 +113,7 @@ def joint(estimates: Mapping[str, Estimate] | Sequence[Estimate], *, cluster: st
     return Estimate(
         labels=frame,
         point=np.concatenate([e.point for e in named.values()]),
-        influence=Influence(np.hstack(blocks), keys),
+        influence=Influence(np.hstack(blocks), keys, labels),
         rule=rule,
         kind="other",
         method=METHOD,

@@ -46,19 +46,9 @@ def scalar(est: Estimate, term: str | None = None) -> Scalar:
 
 def unit_labels(est: Estimate) -> pd.Index:
     """Labels of the units of an estimate, in the order of its influence codes."""
-    level = est.influence.unit
-    n_units = int(est.influence.codes(level).max()) + 1
-    holders: tuple[Any, ...] = (est.design, getattr(est.design, "design", None))
-    for holder in holders:
-        if not hasattr(holder, "unit_labels"):
-            continue
-        labels = holder.unit_labels
-        if holder.unit_name != level and level in holder.clusters:  # a stacked panel: its units are unit × data set
-            codes, first = np.unique(holder.clusters[level], return_index=True)
-            labels = labels[holder.unit[first]] if len(codes) == n_units else ()
-        if len(labels) == n_units:
-            return pd.Index(labels)
-    raise DesignError(f"{est.method.title} does not carry the labels of its units")
+    if est.influence.labels is None:
+        raise DesignError(f"{est.method.title} does not carry the labels of its units")
+    return est.influence.labels
 
 
 def from_moments(

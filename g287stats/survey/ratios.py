@@ -192,7 +192,7 @@ def log_transform(estimate: Estimate) -> Estimate:
         raise DesignError("logs need positive estimates: " + ", ".join(np.array(estimate.terms)[estimate.point <= 0]))
     psi = estimate.influence.psi / estimate.point
     labels = estimate.labels.assign(term=["log " + t for t in estimate.terms])
-    influence = Influence(psi, estimate.influence.keys)
+    influence = Influence(psi, estimate.influence.keys, estimate.influence.labels)
     return replace(estimate, labels=labels, point=np.log(estimate.point), influence=influence)
 
 

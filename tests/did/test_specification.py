@@ -8,8 +8,9 @@ from reference_did import load_panel
 from g287stats.did.group_time import att_gt
 from g287stats.did.imputation import imputation
 from g287stats.did.specification import specification_curve
+from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.twfe import event_study, twfe
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, DesignWarning
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort", "cluster": "county"}
 
@@ -46,6 +47,21 @@ def test_every_cell_is_the_estimate():
     assert (r.frame["p_romano_wolf"] >= r.frame["p_value"] - 0.05).all()
     assert (r.frame["band_low"] <= r.frame["conf_low"] + 1e-12).all()
     assert "32 specifications" in r.sentence
+
+
+def test_estimators_may_leave_units_out():
+    """A county treated throughout: TWFE keeps it, imputation and group-time effects leave it out."""
+    d = panel()
+    d.loc[d["county"] == 7, "cohort"] = d["year"].min()
+    with pytest.warns(DesignWarning, match="no untreated period"):
+        one = att_gt(d, "y", **KEYS).aggregate("simple")
+    estimators = {"TWFE": twfe, "imputation": imputation, "CS": att_gt, "SA": sun_abraham}
+    r = specification_curve(d, ["y"], estimators, draws=199, **KEYS)
+    assert r.failed.empty
+    row = r.frame.set_index("estimator")
+    assert row["n_units"].to_dict() == {"TWFE": 60, "imputation": 59, "CS": 59, "SA": 59}
+    assert row.loc["CS", "std_error"] == pytest.approx(one.se.iloc[0], rel=1e-12)
+    assert (r.estimate.cov().to_numpy() > 0).all()
 
 
 def test_skipped_failed_and_preferred():

@@ -1,15 +1,23 @@
 """Joint influence and multiple testing: alignment, closed forms, error rates."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from reference_did import load_panel
 
+from g287stats.did.etwfe import etwfe
 from g287stats.did.group_time import att_gt
+from g287stats.did.imputation import imputation, two_stage
+from g287stats.did.intensity import intensity_did
+from g287stats.did.lp_did import lp_did
+from g287stats.did.poisson import poisson
 from g287stats.did.stacked import stacked
+from g287stats.did.sun_abraham import sun_abraham
+from g287stats.did.switching import switching_did
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
 from g287stats.inference.multiplicity import holm, joint, multiple_testing, romano_wolf
-from g287stats.inference.target import from_moments
+from g287stats.inference.target import from_moments, unit_labels
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
 
@@ -52,8 +60,6 @@ def test_a_common_level_can_be_named():
 
 def test_joint_covariance_is_that_of_a_stacked_regression():
     """Two outcomes in one stacked regression with all effects interacted: its clustered covariance is the joint one."""
-    import pandas as pd
-
     d = panel()
     parts = {k: twfe(d, k, cluster="county", small_sample="unadjusted", **KEYS) for k in ("y", "y2")}
     whole = joint(parts)
@@ -133,6 +139,50 @@ def test_stacked_panels_are_matched_by_county():
     assert whole.sample["n_units"] == 60
     assert whole.se["stacked"] == pytest.approx(parts["stacked"].se.iloc[0], rel=1e-12)
     assert abs(whole.cov().iloc[0, 1]) > 0.2 * whole.se.prod()
+    numbered = {k: e(panel(), "y", **KEYS) for k, e in (("twfe", twfe), ("att_gt", att_gt))}
+    numbered["stacked"] = stacked(panel(), "y", window=(-1, 1), effects="static", **KEYS)
+    assert joint(numbered).se["stacked"] == pytest.approx(whole.se["stacked"], rel=1e-12)
+
+
+ESTIMATORS = {
+    "twfe": lambda d: twfe(d, "y", **KEYS),
+    "rows": lambda d: twfe(d, "y", cluster=["county", "year"], **KEYS),
+    "event study": lambda d: event_study(d, "y", **KEYS).overall,
+    "poisson": lambda d: poisson(d, "count", **KEYS),
+    "etwfe": lambda d: etwfe(d, "y", **KEYS),
+    "imputation": lambda d: imputation(d, "y", **KEYS),
+    "imputation, leads": lambda d: imputation(d, "y", leads=2, **KEYS),
+    "two stage": lambda d: two_stage(d, "y", **KEYS),
+    "sun_abraham": lambda d: sun_abraham(d, "y", **KEYS),
+    "stacked": lambda d: stacked(d, "y", window=(-1, 1), **KEYS),
+    "stacked, rows": lambda d: stacked(d, "y", window=(-1, 1), cluster=["county", "year"], **KEYS),
+    "lp_did": lambda d: lp_did(d, "y", window=(-1, 1), **KEYS),
+    "intensity": lambda d: intensity_did(d, "y", dose="dose", bins=2, **KEYS),
+    "switching": lambda d: switching_did(d, "y", treatment="d", effects="start", unit="county", time="year"),
+    "att_gt": lambda d: att_gt(d, "y", **KEYS),
+    "att_gt, aggregate": lambda d: att_gt(d, "y", **KEYS).aggregate("event").overall,
+    "att_gt, cell left out": lambda d: att_gt(d.dropna(subset=["cohort"]), "y", control="notyet", **KEYS),
+    "att_gt, unbalanced": lambda d: att_gt(d, "y", panel="keep_unbalanced", **KEYS),
+}
+
+
+@pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_influence_carries_the_labels_of_its_units(name):
+    """Names that turn the order of the counties round move rows of the influence with them, also of those left out."""
+    d = panel().drop(index=[50, 200, 201])
+    d["cohort"] = d["cohort"].mask(d["county"].isin([3, 20, 41]), d["year"].min())  # always treated
+    d["d"] = (d["year"] >= d["cohort"]).astype(int)
+    d["dose"] = d["d"] * (1.0 + d["county"] % 5)
+    d["count"] = np.exp(d["y"] / d["y"].std()).round() + 1
+    by_unit = []
+    for renamed in (d["county"], 1000 - d["county"]):
+        e = ESTIMATORS[name](d.assign(county=renamed))
+        psi = e.influence.sums(e.influence.codes(e.influence.unit))
+        by_unit.append(pd.DataFrame(psi, index=unit_labels(e)))
+    back = by_unit[1].set_axis(1000 - by_unit[1].index).sort_index()
+    np.testing.assert_array_equal(by_unit[0].index, back.index)
+    np.testing.assert_allclose(by_unit[0], back, atol=1e-9 * np.abs(psi).max())
 
 
 def test_vectors_rows_and_refusals():
