@@ -35,9 +35,10 @@ class SampleFlow:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the flow as a table: found, each drop with its reason, kept."""
-        rows: list[tuple[str, int, int | None]] = [("found", self.found, None)]
-        rows += [(reason, -n, units) for reason, n, units, _ in self.steps]
-        return pd.DataFrame([*rows, ("kept", self.kept, None)], columns=["step", "rows", "units"])
+        names = ["found", *(reason for reason, *_ in self.steps), "kept"]
+        rows = np.array([self.found, *(-n for _, n, *_ in self.steps), self.kept])
+        units = np.array([np.nan, *(float(u) for _, _, u, _ in self.steps), np.nan])
+        return pd.DataFrame({"step": names, "rows": rows, "units": units})
 
 
 @dataclass(frozen=True)
