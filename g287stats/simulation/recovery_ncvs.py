@@ -39,6 +39,7 @@ def recover(
     n_counties: int = 600,
     dates: str = "assumed",
     only_group: str | None = None,
+    leverage: bool = True,
 ) -> pd.DataFrame:
     """Estimate the planted effects once per seed.
 
@@ -60,7 +61,7 @@ def recover(
         )
         interviews = person_interviews(s.person, s.incident, s.household)
         treated = treated_sample(interviews, s.treatments, singleton="adjust")
-        e = victimization_did(treated, group=group, comparison=comparison, family=family)
+        e = victimization_did(treated, group=group, comparison=comparison, family=family, leverage=leverage)
         table = both_errors(e, COUNTY)
         frame = treated.sample.frame
         inside = (frame["group"] == group).to_numpy() & (treated.sample.weights > 0)

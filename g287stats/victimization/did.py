@@ -98,6 +98,7 @@ def victimization_did(
     domain: Any = None,
     treatments: Sequence[str] | None = None,
     variance: Variance = "linearized",
+    leverage: bool = True,
 ) -> Estimate:
     """Estimate the effect of each treatment, for a full reference window under it.
 
@@ -116,11 +117,16 @@ def victimization_did(
     controls
         Covariates (see :func:`~g287stats.survey.glm.survey_glm`); those the file lacks or that do not vary are an
         error, so state them: ``incoming`` needs the household file.
+    variance
+        ``linearized``, or ``replicates``: refits under the sample's replicate weights (the 52-MSA file).
+    leverage
+        Correct for the leverage of counties (default): few counties carry the treatment, and without it the errors
+        are too small. See :func:`~g287stats.survey.glm.survey_glm`.
 
-    ``variance="replicates"`` refits under the sample's replicate weights (the 52-MSA file).
     Counties without events in the rows used leave the sum and are counted (``notes``).
     """
     sample, county = treated.sample, treated.county
+    corrected = county if leverage and variance == "linearized" else None
     names = tuple(treatments or treated.treatments)
     frame = sample.frame
     absent = [c for c in (outcome, period, "group") if c not in frame]
@@ -156,7 +162,16 @@ def victimization_did(
         raise DesignError(f"comparison={comparison!r}: choose subgroup, contrast or triple")
     wider = replace(sample, frame=extra)
     mask = asked & frame["group"].notna().to_numpy()
-    e = survey_glm(wider, outcome, [*terms, *controls], family=family, effects=effects, domain=mask, variance=variance)
+    e = survey_glm(
+        wider,
+        outcome,
+        [*terms, *controls],
+        family=family,
+        effects=effects,
+        domain=mask,
+        variance=variance,
+        leverage=corrected,
+    )
     return _named(e, tuple(terms), group, comparison)
 
 
@@ -221,7 +236,13 @@ def victimization_event_study(
     if group != "all":
         mask = mask & (sample.frame["group"] == group).to_numpy(dtype=bool, na_value=False)
     e = survey_glm(
-        wider, outcome, [*used, *others, *controls], family=family, effects=(treated.county, period), domain=mask
+        wider,
+        outcome,
+        [*used, *others, *controls],
+        family=family,
+        effects=(treated.county, period),
+        domain=mask,
+        leverage=treated.county,
     )
     event = dict(labels)
     e = e.select([n for n in used if event[n] is not None])

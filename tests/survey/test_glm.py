@@ -187,3 +187,26 @@ def test_inputs_are_not_modified(data):
     sv.survey_glm(s, "y", COVARIATES, effects=("county", "t"))
     sv.survey_mean(s, "y", by="t")
     pd.testing.assert_frame_equal(data, before)
+
+
+@pytest.mark.parametrize("effects", [(), ("county",)])
+def test_leverage_is_the_exact_leave_one_out_of_a_linear_fit(data, sample, effects):
+    """Sums of corrected influence by county are β − β without that county, refitted."""
+    how = {"family": "linear", "effects": effects}
+    e = sv.survey_glm(sample, "y", ["x", "hisp"], leverage="county", **how)
+    sums = e.influence.sums(e.influence.codes("county"))
+    for g, county in enumerate(sorted(data.county.unique())):
+        without = sv.survey_glm(sample, "y", ["x", "hisp"], domain=data.county != county, **how)
+        np.testing.assert_allclose(sums[g], e.point - without.point, rtol=1e-8, atol=1e-12)
+    plain = sv.survey_glm(sample, "y", ["x", "hisp"], **how)
+    assert (e.se >= plain.se).all()
+    np.testing.assert_array_equal(e.point, plain.point)
+
+
+def test_a_county_that_alone_identifies_is_noted(data):
+    d = data.assign(only=((data.county == 2) & (data.t > 2)) * 1.0)
+    s = sv.survey_sample(d, weights="w", strata="stratum", psu="psu", clusters="county")
+    e = sv.survey_glm(s, "y", ["x", "only"], effects="county", leverage="county")
+    assert any("alone identify" in n for n in e.notes)
+    with pytest.raises(DesignError, match="leverage='state'"):
+        sv.survey_glm(s, "y", ["x"], leverage="state")
