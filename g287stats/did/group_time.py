@@ -13,7 +13,7 @@ import pandas as pd
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
 from g287stats.inference.blocks import BlockedInfluence
-from g287stats.inference.covariance import Clustered
+from g287stats.inference.covariance import Clustered, Neyman
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.numerics import cross_sections, two_by_two
 from g287stats.numerics.glm import deficient
@@ -47,6 +47,7 @@ def att_gt(
     panel: Literal["balanced_only", "keep_unbalanced", "cross_section"] = "balanced_only",
     exit: str | None = None,
     treatment: str | None = None,
+    small_sample: Literal["did", "neyman"] = "did",
     on_unidentified: Literal["error", "drop"] = "error",
 ) -> Estimate:
     r"""Average effect of treatment on each cohort in each period, by separate two-group comparisons.
@@ -92,6 +93,12 @@ def att_gt(
         assumes that treatment stays on: any exit within the panel is an error that lists the units.
     treatment
         Column with the treatment in force by row (0/1), checked against ``cohort`` in the same way.
+    small_sample
+        ``did``: no factor and normal critical values, as in R ``did``; too short with few counties in a cohort.
+        ``neyman``: a unit's influence is scaled by √(n_g/(n_g − 1)) among the n_g treated of its cohort and by
+        √(n_c/(n_c − 1 − p)) among the n_c controls of a cell with p covariates, so that without covariates the
+        variance is Neyman's unbiased one; t quantiles with Satterthwaite's degrees of freedom by parameter. For
+        ``balanced_only`` and units that are independent of each other.
     on_unidentified
         What to do with cohorts whose comparison exists but cannot be computed (collinear covariates, no overlap):
         ``error``, or ``drop``, which lists them and leaves them out of every aggregate with their weight.
@@ -102,7 +109,7 @@ def att_gt(
         ``kind="group_time"``; terms ``att(g,t)``, in units of the outcome. ``sample["overlap"]`` has the largest
         propensity and the smallest effective number of controls by cohort, ``sample["refused"]`` the cells
         without a valid comparison, ``sample["flow"]`` every unit that left. Standard errors come from influence
-        functions summed by cluster, without small-sample factor.
+        functions summed by cluster.
 
     Raises
     ------
@@ -115,6 +122,7 @@ def att_gt(
     _choose("method", method, ("dr", "ipw", "reg"))
     _choose("base", base, ("varying", "universal"))
     _choose("panel", panel, ("balanced_only", "keep_unbalanced", "cross_section"))
+    _choose("small_sample", small_sample, ("did", "neyman"))
     _choose("on_unidentified", on_unidentified, ("error", "drop"))
     if anticipation < 0 or int(anticipation) != anticipation:
         raise DesignError(f"anticipation={anticipation}: a whole number of periods, 0 or more")
@@ -126,6 +134,8 @@ def att_gt(
         data, outcome, unit=unit, time=time, cohort=cohort, covariates=covariates, weights=weights, cluster=cluster
     )
     _refuse_exits(data, design, exit, treatment)
+    if small_sample == "neyman":
+        _refuse_dependence(design, panel)
     sample = _sample(design, anticipation, panel)
     grid = _grid(design, sample, control, base, anticipation)
     fitted = _estimate_panel if panel == "balanced_only" else _estimate_rows
@@ -139,6 +149,7 @@ def att_gt(
         options={
             "control": control, "method": method, "base": base, "anticipation": anticipation,
             "covariates": tuple(covariates), "weights": weights, "cluster": cluster, "panel": panel,
+            "small_sample": small_sample,
         },
     )  # fmt: skip
 
@@ -213,7 +224,8 @@ class _Grid:
     """All cohort × time cells: calendar positions of cohort, period and base; ``latest`` = the control rule.
 
     Controls of a cell are units with cohort > ``latest`` (never-treated: ``latest`` is the last period), except
-    the cell's own cohort. ``reference`` marks base cells, zero by normalisation; ``empty`` cells without control.
+    the cell's own cohort. ``reference`` marks base cells, zero by normalisation; ``treated`` and ``controls`` count
+    the units of each cell.
     """
 
     cohorts: np.ndarray
@@ -222,7 +234,13 @@ class _Grid:
     b: np.ndarray
     latest: np.ndarray
     reference: np.ndarray
-    empty: np.ndarray
+    treated: np.ndarray
+    controls: np.ndarray
+
+    @property
+    def empty(self) -> np.ndarray:
+        """Cells without control."""
+        return (self.controls == 0) & ~self.reference
 
 
 def _grid(design: Design, sample: _Sample, control: str, base: str, anticipation: int) -> _Grid:
@@ -248,7 +266,7 @@ def _grid(design: Design, sample: _Sample, control: str, base: str, anticipation
     ascending = np.sort(sample.cohort)
     own = np.searchsorted(ascending, g, side="right") - np.searchsorted(ascending, g, side="left")
     controls = len(ascending) - np.searchsorted(ascending, latest, side="right") - np.where(g > latest, own, 0)
-    return _Grid(cohorts, group, t, b, latest, reference=t == b, empty=(controls == 0) & (t != b))
+    return _Grid(cohorts, group, t, b, latest, reference=t == b, treated=own, controls=controls)
 
 
 # ---- estimation ----------------------------------------------------------------------------------------------------
@@ -440,6 +458,17 @@ def _refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | 
         problems.raise_if_any()
 
 
+def _refuse_dependence(design: Design, panel: str) -> None:
+    """Neyman's variance is that of independent units with long differences."""
+    coarser = [level for level in design.clusters if level != design.unit_name]
+    if panel != "balanced_only" or coarser:
+        found = f"cluster={coarser[0]!r}" if coarser else f"panel={panel!r}"
+        raise DesignError(
+            f'small_sample="neyman" is for independent units in a balanced panel, not {found}; use small_sample="did", '
+            "with few clusters g.randomization_test or g.wild_bootstrap of a regression"
+        )
+
+
 def _refuse_collinear(design: Design, x: np.ndarray, w: np.ndarray) -> None:
     """Covariates that are collinear (with the constant or each other) in every version: name the columns."""
     if x.shape[1] == 1:
@@ -539,13 +568,19 @@ def _labelled(
     level = options["cluster"] or next(iter(influence.keys))
     level = level if level in influence.keys else next(iter(influence.keys))
     counts = {k: int(v.max()) + 1 for k, v in influence.keys.items()}
+    rule = Clustered((level,), small_sample="did", n_obs=result.n_rows, n_clusters=counts, normal=True)
+    shares = result.share_influence
+    if options["small_sample"] == "neyman":
+        rule = _neyman_rule(design, sample, grid, keep, rule)
+        influence = _neyman_influence(sample, grid, keep, influence, design.covariates.shape[1])
+        shares = shares * np.sqrt(len(shares) / (len(shares) - 1))
     present = np.unique(grid.group[keep])
     treated = np.isin(sample.cohort, grid.cohorts[present])
     return Estimate(
         labels=labels,
         point=result.point[keep],
         influence=influence,
-        rule=Clustered((level,), small_sample="did", n_obs=result.n_rows, n_clusters=counts, normal=True),
+        rule=rule,
         kind="group_time",
         method=METHOD,
         outcome=design.outcome,
@@ -564,7 +599,7 @@ def _labelled(
         cells=Cells(
             frame=labels.drop(columns="term").assign(mass=mass),
             mass_group=grid.group[keep],
-            mass_influence=result.share_influence,
+            mass_influence=shares,
         ),
         reference=tuple(labels.loc[labels["reference"], "term"]),
         notes=tuple(notes),
@@ -603,6 +638,54 @@ def _subset(influence: BlockedInfluence, keep: np.ndarray) -> BlockedInfluence:
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for columns, values in influence.blocks():
             yield place[columns], values
+
+    return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
+
+
+# ---- Neyman's variance -----------------------------------------------------------------------------------------------
+def _neyman_rule(design: Design, sample: _Sample, grid: _Grid, keep: np.ndarray, rule: Clustered) -> Neyman:
+    """Groups are the cohorts with effects and everybody else; a group too small for a variance is refused."""
+    p = design.covariates.shape[1]
+    problems = Problems(f'att_gt of {design.outcome!r} with small_sample="neyman"')
+    live = keep[~grid.reference[keep]]
+    present = np.unique(grid.group[live])
+    alone = np.unique(grid.group[live[grid.treated[live] < 2]])
+    if len(alone):
+        names = [design.period_label(int(c)) for c in grid.cohorts[alone]]
+        problems.add("cohorts of one unit have no variance within", names, 'Leave them out, or use small_sample="did"')
+    few = live[grid.controls[live] < 2 + p]
+    if len(few):
+        pairs = zip(grid.cohorts[grid.group[few]], grid.t[few])
+        names = [f"({design.period_label(int(c))},{design.period_label(int(t))})" for c, t in pairs]
+        problems.add(f"cells with fewer than {2 + p} controls", names, 'Use fewer covariates or small_sample="did"')
+    problems.raise_if_any(IdentificationError)
+    cohorts = grid.cohorts[present]
+    place = np.searchsorted(cohorts, sample.cohort)
+    groups = np.where(np.isin(sample.cohort, cohorts), place, len(cohorts))
+    size = np.bincount(groups)
+    freedom = size - 1.0
+    freedom[len(cohorts) :] = np.maximum(freedom[len(cohorts) :] - p, 1.0)
+    return Neyman(rule.levels, "did", rule.n_obs, n_clusters=rule.n_clusters, groups=groups, group_df=freedom)
+
+
+def _neyman_influence(
+    sample: _Sample, grid: _Grid, keep: np.ndarray, influence: BlockedInfluence, p: int
+) -> BlockedInfluence:
+    """Scale the influence of treated and of controls, cell by cell, to unbiased variances of their means."""
+    descending = -sample.cohort[influence.order]
+    cohort = grid.cohorts[grid.group[keep]]
+    start, stop = (np.searchsorted(descending, -cohort, side=side) for side in ("left", "right"))
+    treated, controls = grid.treated[keep], np.maximum(grid.controls[keep], 2 + p)  # base cells have no influence
+    treated_factor = np.sqrt(treated / np.maximum(treated - 1, 1))
+    control_factor = np.sqrt(controls / (controls - 1 - p))
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for columns, values in influence.blocks():
+            scaled = values * control_factor[columns][:, None]
+            for k, j in enumerate(columns):
+                own = slice(start[j], stop[j])
+                scaled[k, own] = values[k, own] * treated_factor[j]
+            yield columns, scaled
 
     return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
 

@@ -175,6 +175,47 @@ class Clustered:
 
 
 @dataclass(frozen=True)
+class Neyman(Clustered):
+    """Independent units in groups: small-sample factors are in the influence, the reference distribution is t.
+
+    With ψ̂ the influence of a parameter, V_g = Σ_{i ∈ g} ψ̂_i² the part of its variance that group g contributes and
+    d_g the degrees of freedom behind V_g, Satterthwaite's approximation is
+
+        df = (Σ_g V_g)² / Σ_g V_g²/d_g,
+
+    Welch's for a difference of two means. It lies between the smallest d_g and their sum.
+
+    Parameters
+    ----------
+    groups
+        Group of each influence row, (n,).
+    group_df
+        Degrees of freedom d_g, (groups,).
+    """
+
+    groups: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    group_df: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        level = self.levels[0]
+        return f"{self.n_clusters[level]} independent {level} units (small-sample: neyman; Satterthwaite's t)"
+
+    @property
+    def df(self) -> float:
+        """The smallest the degrees of freedom of any parameter can be."""
+        return float(self.group_df.min())
+
+    def freedom(self, influence: Influence) -> np.ndarray:
+        """Satterthwaite's degrees of freedom by parameter, (k,); NaN where the influence is zero."""
+        squares = influence.psi**2
+        part = np.stack([squares[self.groups == g].sum(axis=0) for g in range(len(self.group_df))])
+        with np.errstate(invalid="ignore"):
+            return part.sum(axis=0) ** 2 / (part**2 / self.group_df[:, None]).sum(axis=0)
+
+
+@dataclass(frozen=True)
 class Homoskedastic:
     """Covariance under independent errors of equal variance (inverse to the weights), from row influence.
 

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy import stats
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import CovarianceRule, Influence
+from g287stats.inference.covariance import CovarianceRule, Influence, Neyman
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,8 +155,13 @@ class Estimate:
 
     @property
     def df(self) -> float:
-        """Degrees of freedom of the reference distribution (infinite: normal)."""
-        return self.rule.df
+        """Degrees of freedom of the reference distribution (infinite: normal); the smallest when they differ."""
+        return self.rule.df if self._freedom is None else float(np.nanmin(self._freedom))
+
+    @cached_property
+    def _freedom(self) -> np.ndarray | None:
+        """Degrees of freedom by parameter, where the rule tells them apart."""
+        return self.rule.freedom(self.influence) if isinstance(self.rule, Neyman) else None
 
     def cov(self) -> pd.DataFrame:
         """Covariance matrix of the parameters (k × k)."""
@@ -173,7 +178,8 @@ class Estimate:
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
-        half = self.critical_value(level) * self._se
+        critical = self.critical_value(level) if self._freedom is None else stats.t.ppf(0.5 + level / 2, self._freedom)
+        half = critical * self._se
         return pd.DataFrame({"conf_low": self.point - half, "conf_high": self.point + half}, index=self.params.index)
 
     def bands(
@@ -187,19 +193,21 @@ class Estimate:
         """Simultaneous (sup-t) confidence bands by multiplier bootstrap of the influence functions.
 
         Returns a frame with ``band_low``, ``band_high``; the critical value is in ``.attrs["critical_value"]``.
-        See :func:`g287stats.inference.bootstrap.sup_t`.
+        See :func:`g287stats.inference.bootstrap.sup_t`. Where degrees of freedom differ between parameters, each takes
+        its t quantile at the pointwise level of that normal critical value.
         """
         from g287stats.inference.bootstrap import sup_t
 
         critical = sup_t(self, level=level, draws=draws, seed=seed, weights=weights)
-        half = critical * self._se
+        half = (critical if self._freedom is None else stats.t.isf(stats.norm.sf(critical), self._freedom)) * self._se
         out = pd.DataFrame({"band_low": self.point - half, "band_high": self.point + half}, index=self.params.index)
         out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, weights=weights)
         return out
 
     def p_values(self) -> pd.Series:
         """Two-sided p-values of the hypothesis that each parameter is zero."""
-        p = 2 * _reference_distribution(self.df).sf(np.abs(self.point / self._se))
+        t = np.abs(self.point / self._se)
+        p = 2 * (_reference_distribution(self.df).sf(t) if self._freedom is None else stats.t.sf(t, self._freedom))
         return pd.Series(p, index=self.params.index, name="p_value")
 
     # ---- new estimates from this one ------------------------------------------------------------------------

@@ -41,7 +41,8 @@ def scalar(est: Estimate, term: str | None = None) -> Scalar:
     se = float(est.se.iloc[k])
     if not np.isfinite(se) or se <= 0:
         raise DesignError(f"{est.terms[k]!r} has no standard error (fixed by normalisation, or one cluster)")
-    return Scalar(est.terms[k], est.outcome, float(est.point[k]), se, float(est.df))
+    df = est.df if est._freedom is None else est._freedom[k]
+    return Scalar(est.terms[k], est.outcome, float(est.point[k]), se, float(df))
 
 
 def unit_labels(est: Estimate) -> pd.Index:

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from g287stats.did.group_time import att_gt
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.inference.equivalence import equivalence
 from tests import reference_did as reference
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
@@ -102,6 +104,66 @@ def test_six_counties_by_hand():
     psi = gt.influence.psi
     expected = (2 * psi[:, 0] + psi[:, 3]) / 3 + share @ [-2, 4]
     np.testing.assert_allclose(event.influence.psi[:, 1], expected, atol=1e-15)
+
+
+def test_neyman_is_welch():
+    """Without covariates and against the never treated every cell is Welch's t test of the changes, p-value and all."""
+    frame = panel(n=30, seed=4)
+    gt = quiet(frame, small_sample="neyman")
+    wide = frame.pivot(index="county", columns="year", values="y")
+    g = frame.groupby("county")["g"].first()
+    for row, att, se, p in zip(gt.labels.itertuples(), gt.point, gt.se, gt.p_values()):
+        base = row.cohort - 1 if row.event_time >= 0 else row.time - 1
+        change = wide[row.time] - wide[base]
+        welch = stats.ttest_ind(change[g == row.cohort], change[g.isna()], equal_var=False)
+        assert att / se == pytest.approx(welch.statistic, rel=1e-12)
+        assert p == pytest.approx(welch.pvalue, rel=1e-9)
+        one = gt.select([row.term])
+        assert one.df == pytest.approx(welch.df, rel=1e-9)
+        interval = welch.confidence_interval()
+        np.testing.assert_allclose(one.conf_int().to_numpy()[0], [interval.low, interval.high], rtol=1e-9)
+    assert gt.df == pytest.approx(min(gt.select([t]).df for t in gt.terms))
+    assert (gt.bands()["band_low"] < gt.conf_int()["conf_low"]).all()
+    assert equivalence(gt, 9.0, term=gt.terms[2]).df == pytest.approx(gt.select([gt.terms[2]]).df)
+    plain = quiet(frame)
+    np.testing.assert_array_equal(gt.point, plain.point)
+    assert plain.df == np.inf
+
+
+def test_neyman_scales_treated_and_controls():
+    """With a covariate and not-yet-treated controls: √(n_g/(n_g − 1)) and √(n_c/(n_c − 1 − 1)), cell by cell."""
+    frame = panel(n=40, seed=6)
+    options = {"control": "notyet", "covariates": ["x"], "base": "universal"}
+    did, neyman = (quiet(frame, small_sample=s, **options) for s in ("did", "neyman"))
+    g = frame.groupby("county")["g"].first().to_numpy()
+    for row, a, b in zip(did.labels.itertuples(), did.influence.psi.T, neyman.influence.psi.T):
+        treated = g == row.cohort
+        controls = ~treated & ~(g <= max(row.time, row.cohort - 1))
+        n_g, n_c = treated.sum(), controls.sum()
+        np.testing.assert_allclose(b[treated], a[treated] * np.sqrt(n_g / (n_g - 1)), atol=1e-15)
+        np.testing.assert_allclose(b[controls], a[controls] * np.sqrt(n_c / (n_c - 2)), atol=1e-15)
+        assert (b[~treated & ~controls] == 0).all()
+    np.testing.assert_allclose(neyman.cells.mass_influence, did.cells.mass_influence * np.sqrt(40 / 39))
+    assert neyman.aggregate("event").reference == (-1,)
+    assert np.isfinite(neyman.aggregate("event").df)  # the base has no variance and no degrees of freedom
+    same(neyman, quiet(frame.sample(frac=1, random_state=1), small_sample="neyman", **options))
+
+
+def test_neyman_refuses_what_it_cannot_estimate():
+    frame = panel(seed=7)
+    with pytest.raises(DesignError, match="not cluster='state'"):
+        quiet(frame, small_sample="neyman", cluster="state")
+    with pytest.raises(DesignError, match="not panel='keep_unbalanced'"):
+        quiet(frame, small_sample="neyman", panel="keep_unbalanced")
+    assert len(quiet(frame, small_sample="neyman", cluster="county").point)
+    first = frame.loc[frame["g"] == 2004, "county"].iloc[0]
+    alone = frame[(frame["g"] != 2004) | (frame["county"] == first)]
+    with pytest.raises(IdentificationError, match=r"cohorts of one unit have no variance within.*2004"):
+        quiet(alone, small_sample="neyman")
+    never = frame.loc[frame["g"].isna(), "county"].unique()[:2]
+    few = frame[frame["g"].notna() | frame["county"].isin(never)]
+    with pytest.raises(IdentificationError, match=r"cells with fewer than 3 controls.*\(2003,2001\)"):
+        quiet(few, small_sample="neyman", covariates=["x"], method="reg")
 
 
 # ---- what must be recovered ------------------------------------------------------------------------------------------
