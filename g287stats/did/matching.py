@@ -284,15 +284,14 @@ def propensity(names: Sequence[str], x: np.ndarray, treated: np.ndarray, base: n
     z = (x - x.mean(0)) / x.std(0)
     rows = np.vstack([np.ones(len(z)), z.T])
     coef, _, separated = logit(rows, treated.astype(float), base)
-    p = 1 / (1 + np.exp(-(coef @ rows)))
-    if separated or base[treated] @ (1 - p[treated]) < 1e-6 * base[treated].sum():
+    if separated:
         apart = (x[treated].min(0) > x[~treated].max(0)) | (x[treated].max(0) < x[~treated].min(0))
         told = [n for n, a in zip(names, apart) if a] or list(names)
         raise IdentificationError(
             f"no overlap: treated and controls are told apart by {', '.join(told)}. Leave one out, coarsen it, or use "
             'method="nearest" with a caliper'
         )
-    return p
+    return 1 / (1 + np.exp(-(coef @ rows)))
 
 
 def nearest_weights(

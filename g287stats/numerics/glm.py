@@ -17,6 +17,9 @@ converges quadratically, so the distance left after that step is of the order of
 
 CERTAIN = 1e-6
 """Separated: the treated are fitted as treated with certainty, up to this share of them …"""
+MOVING = 0.01
+"""… or the log odds of a treated unit still rise by this share of themselves in the last step (towards infinity
+Newton's method goes about one per step, towards a maximum the steps vanish) …"""
 FLAT = 1e-9
 """… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian)."""
 
@@ -34,7 +37,9 @@ class Logits:
     coef
         (K, p) coefficients.
     separated
-        (K,) True where no finite maximum exists: some combination of covariates tells the two groups apart.
+        (K,) True where no finite maximum exists because some combination of covariates tells treated units, all or
+        a few, apart from the others. The reverse, controls unlike any treated unit, is no reason: their odds are zero
+        in the limit, which is the weight they should have.
     """
 
     coef: np.ndarray
@@ -90,6 +95,7 @@ def shared_logits(
         share = total[:, 0] / (w[:n_shared].sum() + np.bincount(case_out, w_out, n_cases))
         coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
     hessian = np.zeros((n_cases, p, p))
+    last = np.zeros((n_cases, p))
     open_ = np.arange(n_cases)
     rows = rows_at_once(n_shared, p)
     separated = np.zeros(n_cases, dtype=bool)
@@ -117,6 +123,7 @@ def shared_logits(
         decrement = np.einsum("kp,kp->k", step, score)
         bad = singular | ~np.isfinite(decrement) | (np.abs(step) > 1e3).any(axis=1)
         coef[open_[~bad]] += step[~bad]
+        last[open_[~bad]] = step[~bad]
         separated[open_[bad]] = True
         open_ = open_[~bad & (decrement > DECREMENT)]
         if not len(open_):
@@ -126,8 +133,10 @@ def shared_logits(
         members = np.unique(np.concatenate([np.arange(n_shared), unit[case == k]]))
         success = np.isin(members, unit[case == k]).astype(float)
         coef[k], hessian[k], separated[k] = logit(x[:, members], success, w[members])
-    lost = total[:, 0].copy()
-    lost -= np.bincount(case, _sigmoid(np.einsum("jp,pj->j", coef[case], treated_x)) * treated_w, n_cases)
+        last[k] = 0.0
+    eta = np.einsum("jp,pj->j", coef[case], treated_x)
+    separated[case[np.einsum("jp,pj->j", last[case], treated_x) > MOVING * np.maximum(eta, 1.0)]] = True
+    lost = total[:, 0] - np.bincount(case, _sigmoid(eta) * treated_w, n_cases)
     separated |= (lost < CERTAIN * total[:, 0]) | deficient(hessian, FLAT)
     return Logits(coef, separated)
 
@@ -136,12 +145,15 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
     """Fit one logit by Newton's method with step halving.
 
     ``x`` is (p, n) with a first row of ones, ``success`` 0/1, ``w`` positive weights. Returns coefficients (p,),
-    Hessian (p, p) and whether the groups are separated (no finite maximum).
+    Hessian (p, p) and whether successes are separated (see :class:`Logits`).
     """
     p = len(x)
+    scale = w.mean()
+    w = w / scale
     share = np.clip(success @ w / w.sum(), 1e-12, 1 - 1e-12)
     coef = np.zeros(p)
     coef[0] = np.log(share / (1 - share))
+    treated = x[:, success > 0]
 
     def value(b: np.ndarray) -> float:
         eta = b @ x
@@ -155,17 +167,19 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
         score = x @ (w * (success - prob))
         step, singular = _solve(h[None], score[None])
         if singular[0]:
-            return coef, h, True
+            return coef, scale * h, True
         decrement = float(step[0] @ score)
+        if decrement < DECREMENT and (step[0] @ treated > MOVING * np.maximum(coef @ treated, 1.0)).any():
+            return coef, scale * h, True
         size = 1.0
         while value(coef + size * step[0]) < current - 1e-12 * abs(current) and size > 1e-6:
             size /= 2
         coef = coef + size * step[0]
         current = value(coef)
         if decrement < DECREMENT**2:  # alone, one more step costs nothing and leaves the Hessian exact
-            lost = (w * success) @ (1 - _sigmoid(coef @ x))
-            return coef, h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * ((w * success).sum()))
-    return coef, h, True
+            lost = w[success > 0] @ (1 - _sigmoid(coef @ treated))
+            return coef, scale * h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * (w @ success))
+    return coef, scale * h, True
 
 
 def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:

@@ -466,6 +466,16 @@ def test_no_overlap_names_cohort_and_covariate(mode):
         quiet(frame, covariates=["x", "size"], panel=mode)
 
 
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+def test_some_units_without_a_like_control_are_no_overlap(mode):
+    """Two of seven counties of a cohort have a mark that no other county has: no weighting makes up for them."""
+    frame = panel(seed=28)
+    marked = frame.loc[frame["g"] == 2004, "county"].unique()[:2]
+    frame["mark"] = frame["county"].isin(marked) * 1.0
+    with pytest.raises(IdentificationError, match=r"cohort 2004 \(7 units\): no overlap .*'x', 'mark'"):
+        quiet(frame, covariates=["x", "mark"], method="ipw", panel=mode)
+
+
 def test_single_county_cohort_is_refused_or_listed():
     frame = reference.load_panel("panel_unbalanced")
     options = {"covariates": ["x1", "x2"], "panel": "keep_unbalanced"}

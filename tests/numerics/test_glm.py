@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
 import statsmodels.api as sm
 
 from g287stats.numerics.glm import deficient, logit, outer_rows, shared_logits
@@ -73,6 +74,65 @@ def test_separation_is_found_and_rare_treatment_is_not():
     quasi = np.vstack([x, np.isin(np.arange(400), top)])  # an indicator true for treated units only
     d = np.isin(np.arange(400), np.r_[top, 50:80]).astype(float)
     assert logit(quasi, d, w)[2]
+
+
+def told_apart(x, d):
+    """By linear programming: no treated unit below the hyperplane, no control above, some treated unit off it."""
+    sign = np.where(d > 0, 1, -1)
+    solved = linprog(-x[:, d > 0].sum(axis=1), A_ub=-(sign * x).T, b_ub=np.zeros(len(d)), bounds=(-1, 1))
+    return -solved.fun > 1e-7
+
+
+def both(x, d, w):
+    """Separation as found alone and with shared controls."""
+    unit = np.flatnonzero(d)
+    return logit(x, d, w)[2], shared_logits(x, w, len(d), np.zeros(len(unit), dtype=int), unit, 1).separated[0]
+
+
+@pytest.mark.parametrize("size", [5, 50, 1000])
+@pytest.mark.parametrize("unit", [1.0, 1e4, 1e-4])
+def test_groups_ten_apart_are_separated(size, unit):
+    z = np.random.default_rng(size).normal(size=size)
+    d = np.repeat([0.0, 1.0], size)
+    x = np.vstack([np.ones(2 * size), unit * np.r_[z, z + 10]])
+    for weight in (1.0, 1e4):
+        assert both(x, d, np.full(2 * size, weight)) == (True, True)
+    far = x[:, size - 1 :]  # one control, and one treated unit a long way off
+    assert both(far, d[size - 1 :], np.ones(size + 1)) == (True, True)
+    assert both(x[:, : size + 1], d[: size + 1], np.ones(size + 1)) == (True, True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 1e-3])
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_a_few_treated_told_apart_are_separated_and_controls_are_not(scale, count):
+    """An indicator of some treated units has no finite coefficient; one of some controls gives them odds of zero."""
+    rng = np.random.default_rng(count)
+    z, d = rng.normal(size=200), (rng.random(200) < 0.4) * 1.0
+    for value, separated in ((1.0, True), (0.0, False)):
+        some = np.zeros(200)
+        some[np.flatnonzero(d == value)[:count]] = scale
+        assert both(np.vstack([np.ones(200), z, some]), d, np.ones(200)) == (separated, separated)
+
+
+def test_separation_is_what_linear_programming_finds():
+    found = {True: 0, False: 0}
+    for seed in range(250):
+        rng = np.random.default_rng(seed)
+        n, k = int(rng.integers(8, 60)), int(rng.integers(1, 4))
+        values = rng.normal(size=(k, n)) if seed % 2 else rng.integers(0, 3, size=(k, n)).astype(float)
+        if seed % 5 == 0:
+            values[0] = np.exp(2 * values[0])  # outliers: fitted probabilities of one with a finite maximum
+        x = np.vstack([np.ones(n), values])
+        with np.errstate(over="ignore"):
+            d = (rng.random(n) < 1 / (1 + np.exp(-x[1] * rng.normal() * 2 + 1))) * 1.0
+        if np.linalg.matrix_rank(x[:, d == 0]) < k + 1 or not d.any():
+            continue
+        truth = told_apart(x, d)
+        if not truth and told_apart(x, 1 - d):
+            continue  # controls told apart: either answer will do
+        found[truth] += 1
+        assert both(x, d, rng.uniform(0.2, 3, n)) == (truth, truth), seed
+    assert min(found.values()) > 15
 
 
 def test_deficient_is_free_of_units():
