@@ -10,13 +10,23 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import NEVER, Design, prepare
+from g287stats.did.comparisons import (
+    Grid,
+    all_cells,
+    choose,
+    describe_problem,
+    refuse_collinear,
+    refuse_dependence,
+    refuse_exits,
+    restrict_sample,
+)
+from g287stats.did.design import Design, prepare
+from g287stats.did.regression import tell, unit_keys
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
 from g287stats.inference.blocks import BlockedInfluence
 from g287stats.inference.covariance import Clustered, Neyman
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.numerics import cross_sections, two_by_two
-from g287stats.numerics.glm import deficient
 
 METHOD = Method(
     key="att_gt",
@@ -118,12 +128,12 @@ def att_gt(
     IdentificationError
         No controls, collinear covariates (named), no overlap (cohort and covariates named).
     """
-    _choose("control", control, ("never", "notyet"))
-    _choose("method", method, ("dr", "ipw", "reg"))
-    _choose("base", base, ("varying", "universal"))
-    _choose("panel", panel, ("balanced_only", "keep_unbalanced", "cross_section"))
-    _choose("small_sample", small_sample, ("did", "neyman"))
-    _choose("on_unidentified", on_unidentified, ("error", "drop"))
+    choose("control", control, ("never", "notyet"))
+    choose("method", method, ("dr", "ipw", "reg"))
+    choose("base", base, ("varying", "universal"))
+    choose("panel", panel, ("balanced_only", "keep_unbalanced", "cross_section"))
+    choose("small_sample", small_sample, ("did", "neyman"))
+    choose("on_unidentified", on_unidentified, ("error", "drop"))
     if anticipation < 0 or int(anticipation) != anticipation:
         raise DesignError(f"anticipation={anticipation}: a whole number of periods, 0 or more")
     if isinstance(covariates, str):
@@ -133,16 +143,19 @@ def att_gt(
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, covariates=covariates, weights=weights, cluster=cluster
     )
-    _refuse_exits(data, design, exit, treatment)
+    refuse_exits(data, design, exit, treatment)
     if small_sample == "neyman":
-        _refuse_dependence(design, panel)
-    sample = _sample(design, anticipation, panel)
-    grid = _grid(design, sample, control, base, anticipation)
-    fitted = _estimate_panel if panel == "balanced_only" else _estimate_rows
-    result = fitted(design, sample, grid, method)
+        refuse_dependence(design, panel)
+    design, notes = restrict_sample(design, anticipation, panel)
+    tell(design, notes)
+    grid = all_cells(design, control, base, anticipation)
+    if panel == "balanced_only":
+        result = _estimate_panel(design, grid, method)
+    else:
+        result = _estimate_rows(design, grid, method, by_unit=panel == "keep_unbalanced")
     return _labelled(
         design,
-        sample,
+        notes,
         grid,
         result,
         on_unidentified,
@@ -152,121 +165,6 @@ def att_gt(
             "small_sample": small_sample,
         },
     )  # fmt: skip
-
-
-# ---- who takes part --------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Sample:
-    """Units and rows that take part, ordered so that controls come first.
-
-    ``rows`` positions in the design, by unit and time; ``units`` codes in label order (N,); ``order`` positions in
-    ``units`` from the never treated to the earliest cohort; ``periods`` observed positions of the calendar.
-    """
-
-    rows: np.ndarray
-    units: np.ndarray
-    order: np.ndarray
-    periods: np.ndarray
-    cohort: np.ndarray
-    notes: tuple[str, ...]
-    steps: tuple[tuple[str, int, int, tuple[str, ...]], ...]
-    mode: str
-
-
-def _sample(design: Design, anticipation: int, panel: str) -> _Sample:
-    """Drop always-treated and, for ``balanced_only``, units with gaps; count and list both."""
-    keep = np.ones(design.n_units, dtype=bool)
-    notes, steps = [], []
-    periods = np.unique(design.time)
-
-    def drop(gone: np.ndarray, reason: str, what: str) -> None:
-        listed = tuple(str(label) for label in design.unit_labels[gone])
-        shown = ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
-        steps.append((reason, int(gone[design.unit].sum()), int(gone.sum()), listed))
-        notes.append(f"{gone.sum()} units {what}: {shown}")
-        keep[gone] = False
-
-    always = (design.cohort != NEVER) & (design.cohort <= anticipation)
-    if always.any():
-        when = "from the first period on" + (f" or within {anticipation} of it" if anticipation else "")
-        drop(always, "always treated", f"treated {when} have no untreated period and leave the sample")
-    if panel == "balanced_only":
-        short = keep & (np.bincount(design.unit, minlength=design.n_units) < len(periods))
-        if short.any():
-            if short.sum() == keep.sum():
-                raise DesignError(
-                    f"no {design.unit_name} is observed in all {len(periods)} periods; "
-                    'use panel="keep_unbalanced", or restrict the years'
-                )
-            text = "not observed in every period leave the sample (panel='keep_unbalanced' keeps them)"
-            drop(short, "not in every period", text)
-    if len(periods) < 2:
-        raise DesignError(f"one period ({design.period_label(int(periods[0]))}): a comparison needs two")
-    for note in notes:
-        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=4)
-    units = np.flatnonzero(keep)
-    rows = np.flatnonzero(keep[design.unit])
-    cohort = design.cohort[units]
-    return _Sample(
-        rows=rows,
-        units=units,
-        order=np.argsort(-cohort, kind="stable"),
-        periods=periods,
-        cohort=cohort,
-        notes=tuple(notes),
-        steps=tuple(steps),
-        mode=panel,
-    )
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """All cohort × time cells: calendar positions of cohort, period and base; ``latest`` = the control rule.
-
-    Controls of a cell are units with cohort > ``latest`` (never-treated: ``latest`` is the last period), except
-    the cell's own cohort. ``reference`` marks base cells, zero by normalisation; ``treated`` and ``controls`` count
-    the units of each cell.
-    """
-
-    cohorts: np.ndarray
-    group: np.ndarray
-    t: np.ndarray
-    b: np.ndarray
-    latest: np.ndarray
-    reference: np.ndarray
-    treated: np.ndarray
-    controls: np.ndarray
-
-    @property
-    def empty(self) -> np.ndarray:
-        """Cells without control."""
-        return (self.controls == 0) & ~self.reference
-
-
-def _grid(design: Design, sample: _Sample, control: str, base: str, anticipation: int) -> _Grid:
-    periods = sample.periods
-    last = int(periods[-1])
-    cohorts = np.unique(sample.cohort[sample.cohort <= last])
-    if not len(cohorts):
-        raise IdentificationError("no unit is first treated within the panel after its first period")
-    if control == "never" and not (sample.cohort > last + anticipation).any():
-        raise IdentificationError(
-            'no unit is never treated within the panel; use control="notyet" to compare with later cohorts'
-        )
-    group, position = (a.ravel() for a in np.meshgrid(np.arange(len(cohorts)), np.arange(len(periods)), indexing="ij"))
-    g = cohorts[group]
-    t = periods[position]
-    final = periods[np.searchsorted(periods, cohorts - anticipation) - 1][group]
-    before = periods[np.maximum(position - 1, 0)]
-    b = np.where((t >= g - anticipation) | (base == "universal"), final, before)
-    keep = (position > 0) | (base == "universal")
-    group, g, t, b = group[keep], g[keep], t[keep], b[keep]
-    latest = np.maximum(t, b) + anticipation if control == "notyet" else np.full(len(t), last + anticipation)
-    latest = np.minimum(latest, NEVER - 1)
-    ascending = np.sort(sample.cohort)
-    own = np.searchsorted(ascending, g, side="right") - np.searchsorted(ascending, g, side="left")
-    controls = len(ascending) - np.searchsorted(ascending, latest, side="right") - np.where(g > latest, own, 0)
-    return _Grid(cohorts, group, t, b, latest, reference=t == b, treated=own, controls=controls)
 
 
 # ---- estimation ----------------------------------------------------------------------------------------------------
@@ -281,42 +179,41 @@ class _Result:
     problem: np.ndarray
     share: np.ndarray  # (G,) cohort masses
     share_influence: np.ndarray  # rows × G
-    n_rows: int
 
 
-def _estimate_panel(design: Design, sample: _Sample, grid: _Grid, method: two_by_two.Method) -> _Result:
+def _estimate_panel(design: Design, grid: Grid, method: two_by_two.Method) -> _Result:
     """Balanced panel: long differences, all cells together."""
-    n, n_periods = len(sample.units), len(sample.periods)
-    order = sample.order
-    y = np.ascontiguousarray(design.y[sample.rows].reshape(n, n_periods)[order].T)
+    n, n_periods = design.n_units, len(grid.periods)
+    order = np.argsort(-design.cohort, kind="stable")
+    y = np.ascontiguousarray(design.y.reshape(n, n_periods)[order].T)
     w = np.ones(n)
     if design.weights is not None:
-        by_time = design.weights[sample.rows].reshape(n, n_periods)
+        by_time = design.weights.reshape(n, n_periods)
         changing = (by_time != by_time[:, :1]).any(axis=1)
         if changing.any():
             problems = Problems(f"design for {design.outcome!r}")
             remedy = "Fix them at one period: df['w'] = df.groupby(unit)['w'].transform('first')"
-            problems.add("weights change within units", design.unit_labels[sample.units[changing]], remedy)
+            problems.add("weights change within units", design.unit_labels[changing], remedy)
             problems.raise_if_any()
         w = by_time[:, 0] / by_time[:, 0].mean()
     p = design.covariates.shape[1]
-    x = design.covariates[sample.rows].reshape(n, n_periods, p)
+    x = design.covariates.reshape(n, n_periods, p)
     fixed = bool((x == x[:, :1]).all())
     x = x[:, :1] if fixed else x
     regressors = np.ones((x.shape[1], p + 1, n))
     regressors[:, 1:] = x[order].transpose(1, 2, 0)
-    _refuse_collinear(design, regressors, w[order])
+    refuse_collinear(design, regressors, w[order])
 
-    cohort = sample.cohort[order]
+    cohort = design.cohort[order]
     descending = -cohort
     start = np.searchsorted(descending, -grid.cohorts, side="left")
     stop = np.searchsorted(descending, -grid.cohorts, side="right")
     data = two_by_two.Panel(y, regressors, w[order], start, stop)
     live = np.flatnonzero(~grid.reference & ~grid.empty)
-    position = np.searchsorted(sample.periods, grid.b[live])
+    position = np.searchsorted(grid.periods, grid.b[live])
     cells = two_by_two.Comparisons(
         group=grid.group[live],
-        t=np.searchsorted(sample.periods, grid.t[live]),
+        t=np.searchsorted(grid.periods, grid.t[live]),
         b=position,
         n_control=np.searchsorted(descending, -grid.latest[live], side="left"),
         version=np.zeros_like(position) if fixed else position,
@@ -339,26 +236,21 @@ def _estimate_panel(design: Design, sample: _Sample, grid: _Grid, method: two_by
         for rows, psi in two_by_two.influence(data, cells, fit, use):
             yield live[rows], psi
 
-    keys = _keys(design, sample)
-    member = (sample.cohort[:, None] == grid.cohorts) * w[:, None]
+    member = (design.cohort[:, None] == grid.cohorts) * w[:, None]
     share = member.mean(axis=0)
-    influence = BlockedInfluence(blocks, len(grid.t), order, keys, design.unit_labels[sample.units])
-    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n, len(sample.rows))
+    influence = BlockedInfluence(blocks, len(grid.t), order, _unit_keys(design), design.unit_labels)
+    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
 
 
-def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_sections.Method) -> _Result:
+def _estimate_rows(design: Design, grid: Grid, method: cross_sections.Method, *, by_unit: bool) -> _Result:
     """Repeated cross sections, one cell at a time; influence by row, or summed by unit."""
-    rows = sample.rows
-    y, time = design.y[rows], design.time[rows]
-    unit = np.searchsorted(sample.units, design.unit[rows])
-    cohort = sample.cohort[unit]
-    w = np.ones(len(rows)) if design.weights is None else design.weights[rows] / design.weights[rows].mean()
-    x = np.vstack([np.ones(len(rows)), design.covariates[rows].T])
-    _refuse_collinear(design, x[None], w)
-    by_unit = sample.mode == "keep_unbalanced"
-    target = unit if by_unit else np.arange(len(rows))
-    n = len(sample.units) if by_unit else len(rows)
-    at = {int(period): np.flatnonzero(time == period) for period in sample.periods}
+    y, time, unit = design.y, design.time, design.unit
+    cohort = design.cohort[unit]
+    w = np.ones(design.n) if design.weights is None else design.weights / design.weights.mean()
+    x = np.vstack([np.ones(design.n), design.covariates.T])
+    refuse_collinear(design, x[None], w)
+    target, n = (unit, design.n_units) if by_unit else (np.arange(design.n), design.n)
+    at = {int(period): np.flatnonzero(time == period) for period in grid.periods}
 
     def cell(j: int | np.integer[Any]) -> tuple[np.ndarray, cross_sections.CrossSection]:
         g = grid.cohorts[grid.group[j]]
@@ -384,140 +276,33 @@ def _estimate_rows(design: Design, sample: _Sample, grid: _Grid, method: cross_s
             yield np.array([j]), np.bincount(target[use], found.psi, n)[None, :]
 
     weight = np.bincount(unit, w) / np.bincount(unit) if by_unit else w
-    member = ((sample.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
+    member = ((design.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
     share = member.mean(axis=0)
-    keys = _keys(design, sample)
-    influence = BlockedInfluence(
-        blocks, count, np.arange(n), keys, design.unit_labels[sample.units] if by_unit else None
-    )
-    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n, len(rows))
+    if by_unit:
+        keys, names = _unit_keys(design), design.unit_labels
+    else:
+        keys, names = {"observation": np.arange(n), **design.clusters}, None
+    influence = BlockedInfluence(blocks, count, np.arange(n), keys, names)
+    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
 
 
-def _keys(design: Design, sample: _Sample) -> dict[str, np.ndarray]:
-    """Codes of every cluster level by influence row, recoded to those present."""
-    if sample.mode == "cross_section":
-        out: dict[str, np.ndarray] = {"observation": np.arange(len(sample.rows))}
-        return out | {k: np.unique(v[sample.rows], return_inverse=True)[1] for k, v in design.clusters.items()}
-    out = {design.unit_name: np.arange(len(sample.units))}
-    for level in design.clusters:
-        if level == design.unit_name:
-            continue
-        codes = design.unit_level(level)
-        if codes is None:
-            moving = _changing_units(design, level)
+def _unit_keys(design: Design) -> dict[str, np.ndarray]:
+    """Codes of every cluster level by unit; a level that changes within units is an error."""
+    for level, codes in design.clusters.items():
+        if design.unit_level(level) is None:
+            distinct = pd.Series(codes).groupby(design.unit).nunique()
+            moving = design.unit_labels[distinct.index[distinct > 1]]
             problems = Problems(f"design for {design.outcome!r}")
             problems.add(f"cluster {level!r} changes within units", moving, "Cluster by a level that units stay in")
             problems.raise_if_any()
-        else:
-            out[level] = np.unique(codes[sample.units], return_inverse=True)[1]
-    return out
-
-
-def _changing_units(design: Design, level: str) -> list[str]:
-    codes = pd.Series(design.clusters[level]).groupby(design.unit).nunique()
-    return [str(design.unit_labels[k]) for k in codes.index[codes > 1]]
-
-
-# ---- refusals --------------------------------------------------------------------------------------------------------
-def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise DesignError(f"{name}={value!r}: choose from {', '.join(map(repr, allowed))}")
-
-
-def _refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
-    """Treatment that switches off is not what this estimator assumes: name the units and the ways out."""
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    if treatment is None and not isinstance(data, pd.DataFrame) and "treated" in frame:
-        treatment = "treated"
-    keys = frame[design.unit_name]
-    gone: list[str] = []
-    for name in (exit, treatment):
-        if name and name not in frame:
-            raise DesignError(f"no column {name!r} in the frame; columns are {list(map(str, frame.columns[:15]))}")
-    if exit:
-        value = frame[exit]
-        numeric = value.dtype.kind in "iuf"
-        there = value.notna() & (value != 0) & np.isfinite(value) if numeric else value.notna()
-        last = design.period_label(design.n_periods - 1)
-        inside = np.array([bool(t) and v <= last for t, v in zip(there, value)])
-        gone = sorted({str(k) for k in keys[inside].unique()})
-    if treatment and not gone:
-        on = pd.DataFrame({"unit": keys, "time": frame[design.time_name], "on": frame[treatment]}).dropna()
-        on = on.sort_values(["unit", "time"], kind="stable")
-        state = on["on"].to_numpy(dtype=float) > 0
-        off = (on["unit"].to_numpy()[1:] == on["unit"].to_numpy()[:-1]) & state[:-1] & ~state[1:]
-        gone = sorted({str(k) for k in on["unit"].to_numpy()[1:][off]})
-    if gone:
-        problems = Problems(f"design for {design.outcome!r}")
-        remedy = (
-            "att_gt assumes that treatment stays on. Use g.switching_did for treatments that switch, "
-            "end each unit's record at its exit (g.Exposure(on_exit='censor') with panel='keep_unbalanced'), "
-            "or state that exposure is absorbing (g.Exposure(on_exit='absorbing')) and leave the column out"
-        )
-        problems.add("treatment switches off", gone, remedy)
-        problems.raise_if_any()
-
-
-def _refuse_dependence(design: Design, panel: str) -> None:
-    """Neyman's variance is that of independent units with long differences."""
-    coarser = [level for level in design.clusters if level != design.unit_name]
-    if panel != "balanced_only" or coarser:
-        found = f"cluster={coarser[0]!r}" if coarser else f"panel={panel!r}"
-        raise DesignError(
-            f'small_sample="neyman" is for independent units in a balanced panel, not {found}; use small_sample="did", '
-            "with few clusters g.randomization_test or g.wild_bootstrap of a regression"
-        )
-
-
-def _refuse_collinear(design: Design, x: np.ndarray, w: np.ndarray) -> None:
-    """Covariates that are collinear (with the constant or each other) in every version: name the columns."""
-    if x.shape[1] == 1:
-        return
-    for version in x:
-        gram = (version * w) @ version.T
-        if not deficient(gram[None], 1e-12)[0]:
-            continue
-        bad, good = [], [0]
-        for k in range(1, len(gram)):
-            trial = [*good, k]
-            if deficient(gram[np.ix_(trial, trial)][None], 1e-12)[0]:
-                bad.append(design.covariate_names[k - 1])
-            else:
-                good.append(k)
-        raise IdentificationError(
-            f"covariates are collinear with the constant or with each other: {', '.join(map(repr, bad))}. "
-            "Drop them from covariates="
-        )
-
-
-def _describe_problem(design: Design, sample: _Sample, cohort: int, kind: str) -> str:
-    """Words for a cohort that is not identified: what is missing and, for overlap, which covariate tells it apart."""
-    size = int((sample.cohort == cohort).sum())
-    units = "1 unit" if size == 1 else f"{size} units"
-    label = design.period_label(int(cohort))
-    if kind == "empty":
-        return f"cohort {label} ({units}): no row of the cohort or of its controls in one of the two periods"
-    names = ", ".join(map(repr, design.covariate_names))
-    if kind == "collinear":
-        return f"cohort {label} ({units}): too few units, or too little variation, to fit {names}"
-    unit = np.searchsorted(sample.units, design.unit[sample.rows])
-    treated = sample.cohort[unit] == cohort
-    x = design.covariates[sample.rows]
-    outside = [
-        f"{name!r} ({x[treated, k].min():.4g} to {x[treated, k].max():.4g} against "
-        f"{x[~treated, k].min():.4g} to {x[~treated, k].max():.4g} elsewhere)"
-        for k, name in enumerate(design.covariate_names)
-        if x[treated, k].min() > x[~treated, k].max() or x[treated, k].max() < x[~treated, k].min()
-    ]
-    why = f"told apart by {', '.join(outside)}" if outside else f"told apart by a combination of {names}"
-    return f"cohort {label} ({units}): no overlap with its controls, {why}"
+    return unit_keys(design)
 
 
 # ---- labels ----------------------------------------------------------------------------------------------------------
 def _labelled(
     design: Design,
-    sample: _Sample,
-    grid: _Grid,
+    notes: list[str],
+    grid: Grid,
     result: _Result,
     on_unidentified: str,
     options: dict[str, Any],
@@ -528,23 +313,23 @@ def _labelled(
     event_time = grid.t - cohort_position
     problem = result.problem.copy()
     problem[grid.empty] = "no controls"
-    notes = [*design.notes, *sample.notes]
+    more: list[str] = []
 
     failed = (problem != "") & (problem != "no controls")
     if failed.any():
         pairs = pd.DataFrame({"c": cohort_position[failed], "p": problem[failed]}).drop_duplicates()
         problems = Problems(f"att_gt of {design.outcome!r}")
         for c, kind in pairs.itertuples(index=False):
-            problems.add(_describe_problem(design, sample, int(c), kind))
+            problems.add(describe_problem(design, int(c), kind))
         if on_unidentified == "error":
             problems.add('Use fewer covariates, method="reg", or on_unidentified="drop" to leave these cells out')
             problems.raise_if_any(IdentificationError)
-        notes += [f"left out: {line}" for line in problems.lines]
+        more += [f"left out: {line}" for line in problems.lines]
     if grid.empty.any():
         cells = [f"({names[c]},{names[t]})" for c, t in zip(cohort_position[grid.empty], grid.t[grid.empty])]
         shown = ", ".join(cells[:6]) + (", …" if len(cells) > 6 else "")
-        notes.append(f"{len(cells)} cohort × time cells have no controls and are left out of every aggregate: {shown}")
-    for note in notes[len(design.notes) + len(sample.notes) :]:
+        more.append(f"{len(cells)} cohort × time cells have no controls and are left out of every aggregate: {shown}")
+    for note in more:
         warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
 
     keep = np.flatnonzero(problem == "")
@@ -568,14 +353,14 @@ def _labelled(
     level = options["cluster"] or next(iter(influence.keys))
     level = level if level in influence.keys else next(iter(influence.keys))
     counts = {k: int(v.max()) + 1 for k, v in influence.keys.items()}
-    rule = Clustered((level,), small_sample="did", n_obs=result.n_rows, n_clusters=counts, normal=True)
+    rule = Clustered((level,), small_sample="did", n_obs=design.n, n_clusters=counts, normal=True)
     shares = result.share_influence
     if options["small_sample"] == "neyman":
-        rule = _neyman_rule(design, sample, grid, keep, rule)
-        influence = _neyman_influence(sample, grid, keep, influence, design.covariates.shape[1])
+        rule = _neyman_rule(design, grid, keep, rule)
+        influence = _neyman_influence(design, grid, keep, influence)
         shares = shares * np.sqrt(len(shares) / (len(shares) - 1))
     present = np.unique(grid.group[keep])
-    treated = np.isin(sample.cohort, grid.cohorts[present])
+    treated = np.isin(design.cohort, grid.cohorts[present])
     return Estimate(
         labels=labels,
         point=result.point[keep],
@@ -585,13 +370,13 @@ def _labelled(
         method=METHOD,
         outcome=design.outcome,
         sample={
-            "n_obs": result.n_rows,
-            "n_units": len(sample.units),
-            "n_periods": len(sample.periods),
+            "n_obs": design.n,
+            "n_units": design.n_units,
+            "n_periods": len(grid.periods),
             "n_treated": int(treated.sum()),
             "n_cohorts": len(present),
-            "balanced": sample.mode == "balanced_only",
-            "flow": _flow(design, sample, result.n_rows),
+            "balanced": options["panel"] == "balanced_only",
+            "flow": design.flow.to_frame(),
             "overlap": overlap,
             "refused": refused.reset_index(drop=True),
         },
@@ -602,13 +387,13 @@ def _labelled(
             mass_influence=shares,
         ),
         reference=tuple(labels.loc[labels["reference"], "term"]),
-        notes=tuple(notes),
+        notes=(*design.notes, *notes, *more),
         provenance=design.provenance,
         design=design,
     )
 
 
-def _overlap(grid: _Grid, result: _Result, cells: np.ndarray, calendar: list[Any]) -> pd.DataFrame:
+def _overlap(grid: Grid, result: _Result, cells: np.ndarray, calendar: list[Any]) -> pd.DataFrame:
     """By cohort: the largest propensity among controls, the smallest effective number of controls."""
     largest, fewest = np.zeros(len(grid.cohorts)), np.full(len(grid.cohorts), np.inf)
     np.maximum.at(largest, grid.group[cells], result.max_propensity[cells])
@@ -643,7 +428,7 @@ def _subset(influence: BlockedInfluence, keep: np.ndarray) -> BlockedInfluence:
 
 
 # ---- Neyman's variance -----------------------------------------------------------------------------------------------
-def _neyman_rule(design: Design, sample: _Sample, grid: _Grid, keep: np.ndarray, rule: Clustered) -> Neyman:
+def _neyman_rule(design: Design, grid: Grid, keep: np.ndarray, rule: Clustered) -> Neyman:
     """Groups are the cohorts with effects and everybody else; a group too small for a variance is refused."""
     p = design.covariates.shape[1]
     problems = Problems(f'att_gt of {design.outcome!r} with small_sample="neyman"')
@@ -660,19 +445,18 @@ def _neyman_rule(design: Design, sample: _Sample, grid: _Grid, keep: np.ndarray,
         problems.add(f"cells with fewer than {2 + p} controls", names, 'Use fewer covariates or small_sample="did"')
     problems.raise_if_any(IdentificationError)
     cohorts = grid.cohorts[present]
-    place = np.searchsorted(cohorts, sample.cohort)
-    groups = np.where(np.isin(sample.cohort, cohorts), place, len(cohorts))
+    place = np.searchsorted(cohorts, design.cohort)
+    groups = np.where(np.isin(design.cohort, cohorts), place, len(cohorts))
     size = np.bincount(groups)
     freedom = size - 1.0
     freedom[len(cohorts) :] = np.maximum(freedom[len(cohorts) :] - p, 1.0)
     return Neyman(rule.levels, "did", rule.n_obs, n_clusters=rule.n_clusters, groups=groups, group_df=freedom)
 
 
-def _neyman_influence(
-    sample: _Sample, grid: _Grid, keep: np.ndarray, influence: BlockedInfluence, p: int
-) -> BlockedInfluence:
+def _neyman_influence(design: Design, grid: Grid, keep: np.ndarray, influence: BlockedInfluence) -> BlockedInfluence:
     """Scale the influence of treated and of controls, cell by cell, to unbiased variances of their means."""
-    descending = -sample.cohort[influence.order]
+    p = design.covariates.shape[1]
+    descending = -design.cohort[influence.order]
     cohort = grid.cohorts[grid.group[keep]]
     start, stop = (np.searchsorted(descending, -cohort, side=side) for side in ("left", "right"))
     treated, controls = grid.treated[keep], np.maximum(grid.controls[keep], 2 + p)  # base cells have no influence
@@ -688,11 +472,3 @@ def _neyman_influence(
             yield columns, scaled
 
     return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
-
-
-def _flow(design: Design, sample: _Sample, kept: int) -> pd.DataFrame:
-    """Rows and units from the frame offered to the sample used."""
-    table = design.flow.to_frame()
-    more = [(reason, -rows, units) for reason, rows, units, _ in sample.steps]
-    last = pd.DataFrame([*more, ("kept", kept, len(sample.units))], columns=table.columns)
-    return pd.concat([table.iloc[:-1], last], ignore_index=True)

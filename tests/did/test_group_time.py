@@ -397,6 +397,20 @@ def test_always_treated_and_late_counties():
     np.testing.assert_allclose(gt.point, quiet(never).point, atol=1e-14)
 
 
+def test_the_first_period_is_that_of_counties_that_can_be_compared():
+    """2000 is observed for an always-treated county alone: without it the panel, and cohort 2001, start in 2001."""
+    frame = panel(seed=20)
+    frame.loc[frame["county"] == "c001", "g"] = 2000
+    frame.loc[frame["county"].isin(["c002", "c005"]), "g"] = 2001
+    frame = frame[(frame["year"] > 2000) | (frame["county"] == "c001")]
+    for mode in ("balanced_only", "keep_unbalanced"):
+        gt = quiet(frame, panel=mode)
+        assert dict(zip(gt.sample["flow"]["step"], gt.sample["flow"]["units"]))["always treated"] == 2
+        same(gt, quiet(frame[~frame["county"].isin(["c001", "c002", "c005"])], panel=mode))
+    with pytest.raises(DesignError, match="always treated"):
+        quiet(frame[frame["g"] <= 2001])
+
+
 def test_counties_with_gaps_are_counted():
     frame = panel(seed=21).drop(index=[3, 10])
     frame.loc[20, "y"] = np.nan

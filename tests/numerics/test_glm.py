@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
 import statsmodels.api as sm
+from scipy.optimize import linprog
 
 from g287stats.numerics.glm import deficient, logit, outer_rows, shared_logits
 

@@ -1,0 +1,194 @@
+"""Which units and cells a group-time comparison has, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.did.design import NEVER, Design
+from g287stats.errors import DesignError, IdentificationError, Problems
+from g287stats.numerics.glm import deficient
+
+
+# ---- who takes part --------------------------------------------------------------------------------------------
+def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Design, list[str]]:
+    """Drop always-treated and, for ``balanced_only``, units with gaps; return the rest and a note for each."""
+    notes = []
+
+    def drop(gone: np.ndarray, reason: str, what: str) -> Design:
+        listed = [str(label) for label in design.unit_labels[gone]]
+        shown = ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
+        notes.append(f"{len(listed)} units {what}: {shown}")
+        return design.restrict(~gone[design.unit], reason)
+
+    def always() -> np.ndarray:
+        return (design.cohort != NEVER) & (design.cohort <= int(design.time.min()) + anticipation)
+
+    when = "from the first period on" + (f" or within {anticipation} of it" if anticipation else "")
+    while (gone := always()).any():  # again, should nobody else be observed in the first period
+        design = drop(gone, "always treated", f"treated {when} have no untreated period and leave the sample")
+    periods = np.flatnonzero(np.bincount(design.time))
+    if len(periods) < 2:
+        raise DesignError(f"one period ({design.period_label(int(periods[0]))}): a comparison needs two")
+    if panel == "balanced_only":
+        short = np.bincount(design.unit, minlength=design.n_units) < len(periods)
+        if short.all():
+            raise DesignError(
+                f"no {design.unit_name} is observed in all {len(periods)} periods; "
+                'use panel="keep_unbalanced", or restrict the years'
+            )
+        if short.any():
+            text = "not observed in every period leave the sample (panel='keep_unbalanced' keeps them)"
+            design = drop(short, "not in every period", text)
+    return design, notes
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cohort × time cells: calendar positions of cohort, period and base; ``latest`` = the control rule.
+
+    ``periods`` are the observed positions of the calendar, ``cohorts`` those of the cohorts, ``group`` indexes them.
+    Controls of a cell are units with cohort > ``latest`` (never-treated: ``latest`` is the last period), except
+    the cell's own cohort. ``reference`` marks base cells, zero by normalisation; ``treated`` and ``controls`` count
+    the units of each cell.
+    """
+
+    periods: np.ndarray
+    cohorts: np.ndarray
+    group: np.ndarray
+    t: np.ndarray
+    b: np.ndarray
+    latest: np.ndarray
+    reference: np.ndarray
+    treated: np.ndarray
+    controls: np.ndarray
+
+    @property
+    def empty(self) -> np.ndarray:
+        """Cells without control."""
+        return (self.controls == 0) & ~self.reference
+
+
+def all_cells(design: Design, control: str, base: str, anticipation: int) -> Grid:
+    """Lay out the cells; no cohort inside the panel, or no unit that is never treated when asked for, is an error."""
+    periods = np.flatnonzero(np.bincount(design.time))
+    last = int(periods[-1])
+    cohorts = np.unique(design.cohort[design.cohort <= last])
+    if not len(cohorts):
+        raise IdentificationError("no unit is first treated within the panel after its first period")
+    if control == "never" and not (design.cohort > last + anticipation).any():
+        raise IdentificationError(
+            'no unit is never treated within the panel; use control="notyet" to compare with later cohorts'
+        )
+    group, position = (a.ravel() for a in np.meshgrid(np.arange(len(cohorts)), np.arange(len(periods)), indexing="ij"))
+    g = cohorts[group]
+    t = periods[position]
+    final = periods[np.searchsorted(periods, cohorts - anticipation) - 1][group]
+    before = periods[np.maximum(position - 1, 0)]
+    b = np.where((t >= g - anticipation) | (base == "universal"), final, before)
+    keep = (position > 0) | (base == "universal")
+    group, g, t, b = group[keep], g[keep], t[keep], b[keep]
+    latest = np.maximum(t, b) + anticipation if control == "notyet" else np.full(len(t), last + anticipation)
+    latest = np.minimum(latest, NEVER - 1)
+    ascending = np.sort(design.cohort)
+    own = np.searchsorted(ascending, g, side="right") - np.searchsorted(ascending, g, side="left")
+    controls = len(ascending) - np.searchsorted(ascending, latest, side="right") - np.where(g > latest, own, 0)
+    return Grid(periods, cohorts, group, t, b, latest, reference=t == b, treated=own, controls=controls)
+
+
+# ---- refusals --------------------------------------------------------------------------------------------------------
+def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse a value that is not among the choices."""
+    if value not in allowed:
+        raise DesignError(f"{name}={value!r}: choose from {', '.join(map(repr, allowed))}")
+
+
+def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
+    """Treatment that switches off is not what this estimator assumes: name the units and the ways out."""
+    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+    if treatment is None and not isinstance(data, pd.DataFrame) and "treated" in frame:
+        treatment = "treated"
+    keys = frame[design.unit_name]
+    gone: list[str] = []
+    for name in (exit, treatment):
+        if name and name not in frame:
+            raise DesignError(f"no column {name!r} in the frame; columns are {list(map(str, frame.columns[:15]))}")
+    if exit:
+        value = frame[exit]
+        numeric = value.dtype.kind in "iuf"
+        there = value.notna() & (value != 0) & np.isfinite(value) if numeric else value.notna()
+        last = design.period_label(design.n_periods - 1)
+        inside = np.array([bool(t) and v <= last for t, v in zip(there, value)])
+        gone = sorted({str(k) for k in keys[inside].unique()})
+    if treatment and not gone:
+        on = pd.DataFrame({"unit": keys, "time": frame[design.time_name], "on": frame[treatment]}).dropna()
+        on = on.sort_values(["unit", "time"], kind="stable")
+        state = on["on"].to_numpy(dtype=float) > 0
+        off = (on["unit"].to_numpy()[1:] == on["unit"].to_numpy()[:-1]) & state[:-1] & ~state[1:]
+        gone = sorted({str(k) for k in on["unit"].to_numpy()[1:][off]})
+    if gone:
+        problems = Problems(f"design for {design.outcome!r}")
+        remedy = (
+            "att_gt assumes that treatment stays on. Use g.switching_did for treatments that switch, "
+            "end each unit's record at its exit (g.Exposure(on_exit='censor') with panel='keep_unbalanced'), "
+            "or state that exposure is absorbing (g.Exposure(on_exit='absorbing')) and leave the column out"
+        )
+        problems.add("treatment switches off", gone, remedy)
+        problems.raise_if_any()
+
+
+def refuse_dependence(design: Design, panel: str) -> None:
+    """Neyman's variance is that of independent units with long differences."""
+    coarser = [level for level in design.clusters if level != design.unit_name]
+    if panel != "balanced_only" or coarser:
+        found = f"cluster={coarser[0]!r}" if coarser else f"panel={panel!r}"
+        raise DesignError(
+            f'small_sample="neyman" is for independent units in a balanced panel, not {found}; use small_sample="did", '
+            "with few clusters g.randomization_test or g.wild_bootstrap of a regression"
+        )
+
+
+def refuse_collinear(design: Design, x: np.ndarray, w: np.ndarray) -> None:
+    """Covariates that are collinear (with the constant or each other) in every version: name the columns."""
+    if x.shape[1] == 1:
+        return
+    for version in x:
+        gram = (version * w) @ version.T
+        if not deficient(gram[None], 1e-12)[0]:
+            continue
+        bad, good = [], [0]
+        for k in range(1, len(gram)):
+            trial = [*good, k]
+            if deficient(gram[np.ix_(trial, trial)][None], 1e-12)[0]:
+                bad.append(design.covariate_names[k - 1])
+            else:
+                good.append(k)
+        raise IdentificationError(
+            f"covariates are collinear with the constant or with each other: {', '.join(map(repr, bad))}. "
+            "Drop them from covariates="
+        )
+
+
+def describe_problem(design: Design, cohort: int, kind: str) -> str:
+    """Words for a cohort that is not identified: what is missing and, for overlap, which covariate tells it apart."""
+    size = int((design.cohort == cohort).sum())
+    units = "1 unit" if size == 1 else f"{size} units"
+    label = design.period_label(int(cohort))
+    if kind == "empty":
+        return f"cohort {label} ({units}): no row of the cohort or of its controls in one of the two periods"
+    names = ", ".join(map(repr, design.covariate_names))
+    if kind == "collinear":
+        return f"cohort {label} ({units}): too few units, or too little variation, to fit {names}"
+    treated = design.cohort[design.unit] == cohort
+    x = design.covariates
+    outside = [
+        f"{name!r} ({x[treated, k].min():.4g} to {x[treated, k].max():.4g} against "
+        f"{x[~treated, k].min():.4g} to {x[~treated, k].max():.4g} elsewhere)"
+        for k, name in enumerate(design.covariate_names)
+        if x[treated, k].min() > x[~treated, k].max() or x[treated, k].max() < x[~treated, k].min()
+    ]
+    why = f"told apart by {', '.join(outside)}" if outside else f"told apart by a combination of {names}"
+    return f"cohort {label} ({units}): no overlap with its controls, {why}"
