@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 from g287stats import catalog
 from g287stats.errors import SourceError
@@ -69,4 +70,25 @@ def write_datapackage(out: Path) -> Path:
     package = json.loads((out / "package.json").read_text(encoding="utf-8")) | {"resources": resources}
     target = out / "datapackage.json"
     target.write_text(json.dumps(package, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "codebook.md").write_text(codebook(package), encoding="utf-8")
     return target
+
+
+def codebook(package: dict[str, Any]) -> str:
+    """Render the data package as a Markdown page: every table with its source, every column with its meaning."""
+    lines = [f"# Codebook of the released tables, version {package['version']}", ""]
+    lines += ["Generated from `datapackage.json` by `g287stats build`; edit `data/schema/*.json` instead.", ""]
+    for resource in package["resources"]:
+        fields = resource["schema"]["fields"]
+        key = resource["schema"].get("primaryKey", [])
+        lines += [f"## {resource['name']}", "", f"{resource['title']}. {resource.get('description', '')}".strip(), ""]
+        lines += [f"- File: `{resource['path']}` ({resource['bytes']:,} bytes)"]
+        lines += [f"- Key: {', '.join(f'`{k}`' for k in ([key] if isinstance(key, str) else key)) or 'none'}"]
+        lines += [f"- Source: {s['title']}" for s in resource["sources"]]
+        lines += [f"- Terms: {s.get('title') or s['name']}" for s in resource["licenses"]]
+        lines += ["", "| column | type | unit | meaning |", "|---|---|---|---|"]
+        for f in fields:
+            cells = (f"`{f['name']}`", f["type"], f.get("unit", ""), f.get("description", ""))
+            lines.append("| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)

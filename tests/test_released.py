@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from g287stats.build import codebook
 from g287stats.catalog import read_released, released_dir, schema, write_released
 
 PACKAGE = json.loads((released_dir() / "datapackage.json").read_text("utf-8"))
@@ -42,3 +43,7 @@ def test_every_column_is_described_and_every_table_has_a_source(name):
 def test_no_released_file_is_the_size_of_a_raw_input():
     # the released folder holds nothing larger than five megabytes: raw inputs would be
     assert max(p.stat().st_size for p in released_dir().rglob("*") if p.is_file()) < 5_242_880
+
+
+def test_codebook_is_the_data_package_in_words():
+    assert (released_dir() / "codebook.md").read_text("utf-8") == codebook(PACKAGE)
