@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from g287stats.did.design import NEVER, Design
+from g287stats.did.wide import matrix
 from g287stats.errors import DesignError, IdentificationError, Problems
 from g287stats.numerics.glm import deficient
 
@@ -38,10 +40,10 @@ def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Desi
         if short.all():
             raise DesignError(
                 f"no {design.unit_name} is observed in all {len(periods)} periods; "
-                'use panel="keep_unbalanced", or restrict the years'
+                'use panel="pairwise" or "keep_unbalanced", or restrict the years'
             )
         if short.any():
-            text = "not observed in every period leave the sample (panel='keep_unbalanced' keeps them)"
+            text = "not observed in every period leave the sample (panel='pairwise' and 'keep_unbalanced' keep them)"
             design = drop(short, "not in every period", text)
     return design, notes
 
@@ -68,8 +70,8 @@ class Grid:
 
     @property
     def empty(self) -> np.ndarray:
-        """Cells without control."""
-        return (self.controls == 0) & ~self.reference
+        """Cells without control or, of incomplete panels, without a treated unit."""
+        return ((self.controls == 0) | (self.treated == 0)) & ~self.reference
 
 
 def all_cells(design: Design, control: str, base: str, anticipation: int) -> Grid:
@@ -97,6 +99,56 @@ def all_cells(design: Design, control: str, base: str, anticipation: int) -> Gri
     own = np.searchsorted(ascending, g, side="right") - np.searchsorted(ascending, g, side="left")
     controls = len(ascending) - np.searchsorted(ascending, latest, side="right") - np.where(g > latest, own, 0)
     return Grid(periods, cohorts, group, t, b, latest, reference=t == b, treated=own, controls=controls)
+
+
+# ---- incomplete panels -------------------------------------------------------------------------------------------
+def by_unit_and_period(design: Design, periods: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values by row as units × observed periods, NaN where there is no row."""
+    if design.n == design.n_units * len(periods):
+        return values.reshape(design.n_units, len(periods))
+    return matrix(design, values)[:, periods]
+
+
+def cells_by_units(grid: Grid, seen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (units, cells): the cells that can be estimated, those of the same units together.
+
+    ``seen`` (periods × units) tells where there is a row.
+    """
+    live = np.flatnonzero(~grid.reference & ~grid.empty)
+    if seen.all():
+        yield np.arange(seen.shape[1]), live
+        return
+    t, b = np.searchsorted(grid.periods, grid.t), np.searchsorted(grid.periods, grid.b)
+    members: dict[bytes, list[int]] = {}
+    for j in live.tolist():
+        members.setdefault((seen[t[j]] & seen[b[j]]).tobytes(), []).append(j)
+    for mask, cells in members.items():
+        yield np.flatnonzero(np.frombuffer(mask, dtype=bool)), np.array(cells)
+
+
+def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
+    """Count the units observed in both periods of each cell; units in no cell leave, with a note."""
+    seen = ~np.isnan(by_unit_and_period(design, grid.periods, design.y))
+    t, b = np.searchsorted(grid.periods, grid.t), np.searchsorted(grid.periods, grid.b)
+    g = grid.cohorts[grid.group]
+    treated, controls = np.zeros((2, len(grid.t)), dtype=np.int64)
+    used = np.zeros(design.n_units, dtype=bool)
+    for j in range(len(grid.t)):
+        both = seen[:, t[j]] & seen[:, b[j]]
+        own = both & (design.cohort == g[j])
+        other = both & (design.cohort > grid.latest[j]) & (design.cohort != g[j])
+        treated[j], controls[j] = own.sum(), other.sum()
+        if treated[j] and controls[j]:
+            used |= own | other
+    grid = replace(grid, treated=treated, controls=controls)
+    if used.all():
+        return design, grid, []
+    if not used.any():
+        raise IdentificationError("no unit is observed in both periods of any comparison")
+    left = [str(label) for label in design.unit_labels[~used]]
+    shown = ", ".join(left[:8]) + (", …" if len(left) > 8 else "")
+    note = f"{len(left)} units are not observed in both periods of any cell and leave the sample: {shown}"
+    return design.restrict(used[design.unit], "in no comparison"), grid, [note]
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
@@ -143,10 +195,10 @@ def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | N
 def refuse_dependence(design: Design, panel: str) -> None:
     """Neyman's variance is that of independent units with long differences."""
     coarser = [level for level in design.clusters if level != design.unit_name]
-    if panel != "balanced_only" or coarser:
+    if panel not in ("balanced_only", "pairwise") or coarser:
         found = f"cluster={coarser[0]!r}" if coarser else f"panel={panel!r}"
         raise DesignError(
-            f'small_sample="neyman" is for independent units in a balanced panel, not {found}; use small_sample="did", '
+            f'small_sample="neyman" is for long differences of independent units, not {found}; use small_sample="did", '
             "with few clusters g.randomization_test or g.wild_bootstrap of a regression"
         )
 

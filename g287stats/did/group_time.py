@@ -13,8 +13,11 @@ import pandas as pd
 from g287stats.did.comparisons import (
     Grid,
     all_cells,
+    by_unit_and_period,
+    cells_by_units,
     choose,
     describe_problem,
+    pair_units,
     refuse_collinear,
     refuse_dependence,
     refuse_exits,
@@ -54,7 +57,7 @@ def att_gt(
     covariates: Sequence[str] = (),
     weights: str | None = None,
     cluster: str | None = None,
-    panel: Literal["balanced_only", "keep_unbalanced", "cross_section"] = "balanced_only",
+    panel: Literal["balanced_only", "pairwise", "keep_unbalanced", "cross_section"] = "balanced_only",
     exit: str | None = None,
     treatment: str | None = None,
     small_sample: Literal["did", "neyman"] = "did",
@@ -95,9 +98,10 @@ def att_gt(
         Level to cluster by, constant within units; default the unit.
     panel
         ``balanced_only``: long differences within units; units not observed in every period leave the sample,
-        counted and listed. ``keep_unbalanced``: all rows, compared as repeated cross sections, with influence
-        summed by unit. ``cross_section``: rows are different observations throughout; cohort shares are shares
-        of rows.
+        counted and listed. ``pairwise``: long differences within the units observed in both periods of a cell;
+        cells differ in their units, and units in no cell leave, counted and listed. ``keep_unbalanced``: all rows,
+        compared as repeated cross sections, with influence summed by unit. ``cross_section``: rows are different
+        observations throughout; cohort shares are shares of rows.
     exit
         Column with the first period in which the unit is no longer treated (missing or 0: never). The estimator
         assumes that treatment stays on: any exit within the panel is an error that lists the units.
@@ -108,7 +112,7 @@ def att_gt(
         ``neyman``: a unit's influence is scaled by √(n_g/(n_g − 1)) among the n_g treated of its cohort and by
         √(n_c/(n_c − 1 − p)) among the n_c controls of a cell with p covariates, so that without covariates the
         variance is Neyman's unbiased one; t quantiles with Satterthwaite's degrees of freedom by parameter. For
-        ``balanced_only`` and units that are independent of each other.
+        ``balanced_only`` or ``pairwise``, and units that are independent of each other.
     on_unidentified
         What to do with cohorts whose comparison exists but cannot be computed (collinear covariates, no overlap):
         ``error``, or ``drop``, which lists them and leaves them out of every aggregate with their weight.
@@ -131,7 +135,7 @@ def att_gt(
     choose("control", control, ("never", "notyet"))
     choose("method", method, ("dr", "ipw", "reg"))
     choose("base", base, ("varying", "universal"))
-    choose("panel", panel, ("balanced_only", "keep_unbalanced", "cross_section"))
+    choose("panel", panel, ("balanced_only", "pairwise", "keep_unbalanced", "cross_section"))
     choose("small_sample", small_sample, ("did", "neyman"))
     choose("on_unidentified", on_unidentified, ("error", "drop"))
     if anticipation < 0 or int(anticipation) != anticipation:
@@ -147,9 +151,12 @@ def att_gt(
     if small_sample == "neyman":
         refuse_dependence(design, panel)
     design, notes = restrict_sample(design, anticipation, panel)
-    tell(design, notes)
     grid = all_cells(design, control, base, anticipation)
-    if panel == "balanced_only":
+    if panel == "pairwise":
+        design, grid, unpaired = pair_units(design, grid)
+        notes += unpaired
+    tell(design, notes)
+    if panel in ("balanced_only", "pairwise"):
         result = _estimate_panel(design, grid, method)
     else:
         result = _estimate_rows(design, grid, method, by_unit=panel == "keep_unbalanced")
@@ -182,64 +189,95 @@ class _Result:
 
 
 def _estimate_panel(design: Design, grid: Grid, method: two_by_two.Method) -> _Result:
-    """Balanced panel: long differences, all cells together."""
-    n, n_periods = design.n_units, len(grid.periods)
+    """Long differences: cells of the same units together, which in a balanced panel are all of them."""
+    n, p = design.n_units, design.covariates.shape[1]
     order = np.argsort(-design.cohort, kind="stable")
-    y = np.ascontiguousarray(design.y.reshape(n, n_periods)[order].T)
-    w = np.ones(n)
-    if design.weights is not None:
-        by_time = design.weights.reshape(n, n_periods)
-        changing = (by_time != by_time[:, :1]).any(axis=1)
-        if changing.any():
-            problems = Problems(f"design for {design.outcome!r}")
-            remedy = "Fix them at one period: df['w'] = df.groupby(unit)['w'].transform('first')"
-            problems.add("weights change within units", design.unit_labels[changing], remedy)
-            problems.raise_if_any()
-        w = by_time[:, 0] / by_time[:, 0].mean()
-    p = design.covariates.shape[1]
-    x = design.covariates.reshape(n, n_periods, p)
-    fixed = bool((x == x[:, :1]).all())
-    x = x[:, :1] if fixed else x
-    regressors = np.ones((x.shape[1], p + 1, n))
-    regressors[:, 1:] = x[order].transpose(1, 2, 0)
-    refuse_collinear(design, regressors, w[order])
-
-    cohort = design.cohort[order]
-    descending = -cohort
-    start = np.searchsorted(descending, -grid.cohorts, side="left")
-    stop = np.searchsorted(descending, -grid.cohorts, side="right")
-    data = two_by_two.Panel(y, regressors, w[order], start, stop)
-    live = np.flatnonzero(~grid.reference & ~grid.empty)
-    position = np.searchsorted(grid.periods, grid.b[live])
-    cells = two_by_two.Comparisons(
-        group=grid.group[live],
-        t=np.searchsorted(grid.periods, grid.t[live]),
-        b=position,
-        n_control=np.searchsorted(descending, -grid.latest[live], side="left"),
-        version=np.zeros_like(position) if fixed else position,
-    )
+    w = _fixed_weights(design)
+    y = by_unit_and_period(design, grid.periods, design.y)[order].T
+    x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
+    refuse_collinear(design, np.nan_to_num(x), w[order])
     use: two_by_two.Method = "reg" if p == 0 else method
-    fit = two_by_two.fit(data, cells, use)
-
-    point = np.zeros(len(grid.t))
-    point[live] = fit.att
-    overlap = np.zeros((2, len(grid.t)))
-    overlap[:, live] = fit.max_propensity, fit.effective_controls
+    point, overlap = np.zeros(len(grid.t)), np.zeros((2, len(grid.t)))
     problem = np.full(len(grid.t), "", dtype=object)
-    problem[live[fit.collinear]] = "collinear"
-    problem[live[fit.separated]] = "separated"
-    good = np.flatnonzero(~(fit.collinear | fit.separated))
-    cells, live = cells.take(good), live[good]
-    fit = two_by_two.Fit(*(getattr(fit, f)[good] for f in two_by_two.Fit.__dataclass_fields__))
+    parts = []
+    for units, live in cells_by_units(grid, ~np.isnan(y)):
+        data, cells = _part(grid, live, units, y, x, w[order], design.cohort[order])
+        fit = two_by_two.fit(data, cells, use)
+        point[live] = fit.att
+        overlap[:, live] = fit.max_propensity, fit.effective_controls
+        problem[live[fit.collinear]] = "collinear"
+        problem[live[fit.separated]] = "separated"
+        good = np.flatnonzero(~(fit.collinear | fit.separated))
+        fit = two_by_two.Fit(*(getattr(fit, f)[good] for f in two_by_two.Fit.__dataclass_fields__))
+        parts.append((units, live[good], data, cells.take(good), fit))
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for rows, psi in two_by_two.influence(data, cells, fit, use):
-            yield live[rows], psi
+        for units, live, data, cells, fit in parts:
+            for rows, psi in two_by_two.influence(data, cells, fit, use):
+                if len(units) == n:
+                    yield live[rows], psi
+                    continue
+                whole = np.zeros((len(rows), n))
+                whole[:, units] = psi
+                yield live[rows], whole
 
     member = (design.cohort[:, None] == grid.cohorts) * w[:, None]
     share = member.mean(axis=0)
     influence = BlockedInfluence(blocks, len(grid.t), order, _unit_keys(design), design.unit_labels)
     return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
+
+
+def _part(
+    grid: Grid,
+    live: np.ndarray,
+    units: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    cohort: np.ndarray,
+) -> tuple[two_by_two.Panel, two_by_two.Comparisons]:
+    """The cells ``live`` on the columns ``units``, with the periods and the cohorts that they need."""
+    t, b = np.searchsorted(grid.periods, grid.t[live]), np.searchsorted(grid.periods, grid.b[live])
+    periods, place = np.unique(np.concatenate([t, b]), return_inverse=True)
+    groups, group = np.unique(grid.group[live], return_inverse=True)
+    if len(units) < len(cohort) or len(periods) < len(y):
+        y = y[np.ix_(periods, units)]
+        x = x[:, :, units] if len(x) == 1 else x[periods][:, :, units]
+        w, cohort = w[units], cohort[units]
+    descending, firsts = -cohort, -grid.cohorts[groups]
+    start, stop = (np.searchsorted(descending, firsts, side=side) for side in ("left", "right"))
+    n_control = np.searchsorted(descending, -grid.latest[live], side="left")
+    t, b = place[: len(live)], place[len(live) :]
+    version = b if len(x) > 1 else np.zeros_like(b)
+    return two_by_two.Panel(np.ascontiguousarray(y), x, w, start, stop), two_by_two.Comparisons(
+        group=group, t=t, b=b, n_control=n_control, version=version
+    )
+
+
+def _regressors(design: Design, periods: np.ndarray) -> np.ndarray:
+    """Constant and covariates, versions × columns × units: one version when they are fixed in units, else by period."""
+    columns = design.covariates.T
+    if all(design.fixed_in_units(c) for c in columns):
+        x = np.ones((1, len(columns) + 1, design.n_units))
+        x[0, 1:, design.unit] = design.covariates
+        return x
+    constant = by_unit_and_period(design, periods, np.ones(design.n))  # missing where there is no row
+    return np.stack([constant.T, *(by_unit_and_period(design, periods, c).T for c in columns)], axis=1)
+
+
+def _fixed_weights(design: Design) -> np.ndarray:
+    """Weights by unit with mean one; weights that change within units are an error."""
+    if design.weights is None:
+        return np.ones(design.n_units)
+    w = np.empty(design.n_units)
+    w[design.unit] = design.weights
+    changing = np.unique(design.unit[design.weights != w[design.unit]])
+    if len(changing):
+        problems = Problems(f"design for {design.outcome!r}")
+        remedy = "Fix them at one period: df['w'] = df.groupby(unit)['w'].transform('first')"
+        problems.add("weights change within units", design.unit_labels[changing], remedy)
+        problems.raise_if_any()
+    return w / w.mean()
 
 
 def _estimate_rows(design: Design, grid: Grid, method: cross_sections.Method, *, by_unit: bool) -> _Result:
@@ -312,10 +350,10 @@ def _labelled(
     cohort_position = grid.cohorts[grid.group]
     event_time = grid.t - cohort_position
     problem = result.problem.copy()
-    problem[grid.empty] = "no controls"
+    problem[grid.empty] = np.where(grid.treated[grid.empty] == 0, "no treated", "no controls")
     more: list[str] = []
 
-    failed = (problem != "") & (problem != "no controls")
+    failed = (problem != "") & ~grid.empty
     if failed.any():
         pairs = pd.DataFrame({"c": cohort_position[failed], "p": problem[failed]}).drop_duplicates()
         problems = Problems(f"att_gt of {design.outcome!r}")
@@ -328,7 +366,8 @@ def _labelled(
     if grid.empty.any():
         cells = [f"({names[c]},{names[t]})" for c, t in zip(cohort_position[grid.empty], grid.t[grid.empty])]
         shown = ", ".join(cells[:6]) + (", …" if len(cells) > 6 else "")
-        more.append(f"{len(cells)} cohort × time cells have no controls and are left out of every aggregate: {shown}")
+        lack = "controls" if grid.treated[grid.empty].all() else "treated or no controls"
+        more.append(f"{len(cells)} cohort × time cells have no {lack} and are left out of every aggregate: {shown}")
     for note in more:
         warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
 
@@ -375,7 +414,7 @@ def _labelled(
             "n_periods": len(grid.periods),
             "n_treated": int(treated.sum()),
             "n_cohorts": len(present),
-            "balanced": options["panel"] == "balanced_only",
+            "balanced": design.balanced,
             "flow": design.flow.to_frame(),
             "overlap": overlap,
             "refused": refused.reset_index(drop=True),

@@ -206,11 +206,11 @@ def test_time_varying_covariates_are_read_in_the_base_period():
 
 
 @pytest.mark.parametrize("method", ["dr", "ipw", "reg"])
-@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+@pytest.mark.parametrize("mode", ["balanced_only", "pairwise", "keep_unbalanced"])
 def test_influence_is_the_derivative_in_each_units_weight(method, mode):
     """Infinitesimal jackknife of cells and of aggregates with estimated shares: ψ_i = w_i ∂θ/∂w_i."""
     frame = panel(n=30, seed=3)
-    if mode == "keep_unbalanced":
+    if mode != "balanced_only":
         frame = frame.drop(frame.index[[3, 50, 120]])
     options = {"method": method, "control": "notyet", "covariates": ["x"], "weights": "w", "panel": mode}
     gt = quiet(frame, **options)
@@ -231,7 +231,6 @@ def test_influence_is_the_derivative_in_each_units_weight(method, mode):
         np.testing.assert_allclose(influence[position], (sides[0] - sides[1]) / (2 * h), atol=2e-8)
 
 
-# ---- what must not matter --------------------------------------------------------------------------------------------
 OPTIONS = st.fixed_dictionaries(
     {
         "method": st.sampled_from(["dr", "ipw", "reg"]),
@@ -244,6 +243,89 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
+# ---- incomplete panels -----------------------------------------------------------------------------------------------
+def test_four_units_with_a_hole_by_hand():
+    """Three periods; a, b treated in 2; c, d never; b is not observed in 3, d not in 1.
+
+             1   2   3      2−1  3−1
+        a    1   5   7       4    6
+        b    3   5           2
+        c    0   1   1       1    1
+        d        4   6
+
+    Varying base: att(2,2) = mean(4, 2) − 1 = 2, att(2,3) = 6 − 1 = 5; d is in no cell and leaves. Of the three that
+    stay two are treated. Influence of att(2,2): a (4 − 3)/2 = ½, b −½, c 0; of att(2,3): 0 (one against one).
+    With d observed in 1 as 2 (2−1: 2, 3−1: 4): att(2,2) = 3 − 1.5, att(2,3) = 6 − 2.5, influence of the controls
+    ¼ and −¼, then ¾ and −¾. Neyman's variance of att(2,2): s²/n = 2/2 + 0.5/2.
+    """
+    y = {"a": (1, 5, 7), "b": (3, 5, None), "c": (0, 1, 1), "d": (None, 4, 6)}
+    rows = [(k, t + 1, 2.0 if k in "ab" else np.nan, v) for k, series in y.items() for t, v in enumerate(series)]
+    frame = pd.DataFrame(rows, columns=["county", "year", "g", "y"]).astype({"y": float}).dropna(subset=["y"])
+    with pytest.warns(DesignWarning, match="1 units are not observed in both periods of any cell .*: d"):
+        gt = att_gt(frame, "y", panel="pairwise", **KEYS)
+    assert gt.params.to_dict() == pytest.approx({"att(2,2)": 2, "att(2,3)": 5})
+    np.testing.assert_allclose(gt.influence.psi, [[0.5, 0], [-0.5, 0], [0, 0]], atol=1e-15)
+    assert list(gt.influence.labels) == ["a", "b", "c"]
+    assert gt.cells.frame["mass"].tolist() == pytest.approx([2 / 3, 2 / 3])
+    whole = pd.concat([frame, pd.DataFrame({"county": ["d"], "year": [1], "g": [np.nan], "y": [2.0]})])
+    gt = quiet(whole, panel="pairwise")
+    assert gt.params.to_dict() == pytest.approx({"att(2,2)": 1.5, "att(2,3)": 3.5})
+    expected = np.array([[0.5, 0], [-0.5, 0], [0.25, 0.75], [-0.25, -0.75]])
+    np.testing.assert_allclose(gt.influence.psi, expected, atol=1e-15)
+    assert gt.sample["n_obs"] == 11
+    assert not gt.sample["balanced"]
+    with pytest.raises(IdentificationError, match=r"one unit have no variance.*2"):  # att(2,3) rests on a alone
+        quiet(whole, panel="pairwise", small_sample="neyman")
+    two = quiet(whole[whole["year"] < 3], panel="pairwise", small_sample="neyman")
+    assert two.se.tolist() == pytest.approx([np.sqrt(1.25)])
+
+
+@settings(max_examples=15, deadline=None)
+@given(options=OPTIONS)
+def test_pairwise_is_balanced_on_a_balanced_panel(options):
+    frame = panel(seed=30)
+    a, b = quiet(frame, **options), quiet(frame, panel="pairwise", **options)
+    np.testing.assert_array_equal(a.point, b.point)
+    np.testing.assert_array_equal(a.se.to_numpy(), b.se.to_numpy())
+
+
+@pytest.mark.parametrize("method", ["dr", "ipw", "reg"])
+@pytest.mark.parametrize("covariates", [("x",), ("x", "z")])
+def test_pairwise_cells_are_the_balanced_cells_of_their_units(method, covariates):
+    """Each cell is that of the two periods alone, on the units observed in both."""
+    frame = panel(n=90, seed=31)
+    frame = frame[np.random.default_rng(3).random(len(frame)) > 0.1]
+    options = {"method": method, "covariates": covariates, "control": "notyet", "weights": "w"}
+    gt = quiet(frame, panel="pairwise", cluster="state", **options)
+    psi = pd.DataFrame(gt.influence.psi, index=gt.influence.labels, columns=gt.terms)
+    for row in gt.labels.itertuples():
+        base = row.cohort - 1 if row.event_time >= 0 else row.time - 1
+        pair = frame[frame["year"].isin([base, row.time]) & ((frame["g"] == row.cohort) | ~(frame["g"] <= row.time))]
+        pair = pair[pair.groupby("county")["year"].transform("size") == 2]
+        moved = pair.assign(g=pair["g"].where(pair["g"] == row.cohort).mask(pair["g"] == row.cohort, row.time))
+        if row.event_time != 0:  # two periods: treated in the later one
+            moved["year"] = moved["year"].map({base: row.time - 1, row.time: row.time})
+        one = quiet(moved, **options)
+        assert gt.params[row.term] == pytest.approx(one.point[0], abs=1e-10)
+        np.testing.assert_allclose(psi.loc[one.influence.labels, row.term], one.influence.psi[:, 0], atol=1e-10)
+        assert (psi.drop(one.influence.labels)[row.term] == 0).all()
+
+
+def test_pairwise_lists_cells_that_nobody_is_observed_for():
+    frame = panel(seed=32)
+    gone = (frame["g"] == 2004) & (frame["year"] == 2005)
+    with pytest.warns(DesignWarning, match=r"1 cohort × time cells have no treated or no controls .*\(2004,2005\)"):
+        gt = att_gt(frame[~gone], "y", panel="pairwise", **KEYS)
+    refused = gt.sample["refused"]
+    assert list(zip(refused["cohort"], refused["time"], refused["reason"])) == [(2004, 2005, "no treated")]
+    kept = quiet(frame).select(gt.terms)
+    np.testing.assert_allclose(gt.point, kept.point, atol=1e-12)
+    shuffled = quiet(frame[~gone].sample(frac=1, random_state=5), panel="pairwise")
+    np.testing.assert_array_equal(gt.point, shuffled.point)
+    np.testing.assert_array_equal(gt.se.to_numpy(), shuffled.se.to_numpy())
+
+
+# ---- what must not matter --------------------------------------------------------------------------------------------
 def same(a, b, scale=1.0, atol=1e-9):
     assert a.terms == b.terms
     np.testing.assert_allclose(scale * a.point, b.point, atol=atol)
