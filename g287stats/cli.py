@@ -15,7 +15,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from g287stats.errors import G287Error
 
     parser = _parser()
-    options = parser.parse_args(argv)
+    options, rest = parser.parse_known_args(argv)
+    if rest and getattr(options, "run", None) is not _test:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.arguments = rest
     if not hasattr(options, "run"):
         parser.print_help()
         return 2
@@ -85,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(run=_export)
 
     p = commands.add_parser("test", help="run the package's own tests (needs the extra 'test')")
-    p.add_argument("arguments", nargs=argparse.REMAINDER, help="passed to pytest, e.g. -m slow")
+    p.description = "Arguments are passed to pytest: g287stats test -m slow -n 2"
     p.set_defaults(run=_test)
 
     p = commands.add_parser("build", help="rebuild the released tables from the raw sources (maintainers)")

@@ -46,3 +46,13 @@ def test_findings_and_cite_print(capsys):
     assert "111 %" in capsys.readouterr().out
     assert main(["cite"]) == 0
     assert "data version 2026.1" in capsys.readouterr().out
+
+
+def test_arguments_of_test_go_to_pytest_and_others_are_refused(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(pytest, "main", lambda arguments: seen.extend(arguments) or 0)
+    assert main(["test", "-m", "slow", "-n", "2"]) == 0
+    assert seen[-4:] == ["-m", "slow", "-n", "2"]
+    with pytest.raises(SystemExit):
+        main(["cite", "--nonsense"])
+    assert "unrecognized arguments: --nonsense" in capsys.readouterr().err
