@@ -98,7 +98,7 @@ def victimization_did(
     domain: Any = None,
     treatments: Sequence[str] | None = None,
     variance: Variance = "linearized",
-    leverage: bool = True,
+    leverage: bool = False,
 ) -> Estimate:
     """Estimate the effect of each treatment, for a full reference window under it.
 
@@ -120,7 +120,7 @@ def victimization_did(
     variance
         ``linearized``, or ``replicates``: refits under the sample's replicate weights (the 52-MSA file).
     leverage
-        Correct for the leverage of counties (default): few counties carry the treatment, and without it the errors
+        Correct for the leverage of counties: when few of them carry the treatment, errors clustered by county
         are too small. See :func:`~g287stats.survey.glm.survey_glm`.
 
     Counties without events in the rows used leave the sum and are counted (``notes``).
@@ -143,6 +143,7 @@ def victimization_did(
             effects=(county, period),
             domain=mask,
             variance=variance,
+            leverage=corrected,
         )
         return _named(e, names, group, comparison)
     extra = frame.assign(group_period=frame["group"].astype(object) + " " + frame[period].astype(str))
@@ -188,6 +189,7 @@ def victimization_event_study(
     controls: Sequence[str] = CONTROLS,
     domain: Any = None,
     after_end: bool = True,
+    leverage: bool = False,
 ) -> Estimate:
     """Leads and lags of one treatment since its first day, the others held beside it.
 
@@ -242,7 +244,7 @@ def victimization_event_study(
         family=family,
         effects=(treated.county, period),
         domain=mask,
-        leverage=treated.county,
+        leverage=treated.county if leverage else None,
     )
     event = dict(labels)
     e = e.select([n for n in used if event[n] is not None])

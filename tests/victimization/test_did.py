@@ -103,3 +103,13 @@ def test_names_of_columns_are_protected(simulated):
     interviews = person_interviews(simulated.person, simulated.incident, simulated.household)
     with pytest.raises(DesignError, match="names of columns"):
         treated_sample(interviews, {"age": simulated.treatments["TFM"]})
+
+
+@pytest.mark.parametrize("comparison", ["subgroup", "contrast", "triple"])
+def test_leverage_reaches_every_comparison(treated, comparison):
+    plain = victimization_did(treated, comparison=comparison)
+    corrected = victimization_did(treated, comparison=comparison, leverage=True)
+    assert corrected.options["leverage"] == "county_fips"
+    np.testing.assert_array_equal(plain.point, corrected.point)
+    a, b = (both_errors(e, "county_fips")["county_fips_se"] for e in (plain, corrected))
+    assert (b > a).all()
