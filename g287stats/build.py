@@ -27,6 +27,7 @@ STEPS = (  # in the order in which rooms build on one another
     ("maryland", "g287stats.outcomes.maryland"),
     ("controls", "g287stats.outcomes.controls"),
     ("policies", "g287stats.policies"),
+    ("ncvs", "g287stats.victimization.published"),
     ("claims", "g287stats.claims.registry"),
     ("shapes", "g287stats.report.shapes"),
 )
