@@ -183,7 +183,7 @@ def test_noiseless_panel_returns_the_truth(method, control, base, mode):
 
 def test_time_varying_covariates_are_read_in_the_base_period():
     """Every cell against the plain formulas of the reference implementation with x of the base period."""
-    spec = importlib.util.spec_from_file_location("direct", ROOT / "tests/reference/did/direct.py")
+    spec = importlib.util.spec_from_file_location("direct", Path(__file__).parents[1] / "reference/did/direct.py")
     direct = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(direct)
     frame = panel(n=60, seed=5)
