@@ -124,6 +124,12 @@ def replicate(
             bar.set_description(analysis.name)
             bench = Exhibits(analysis.name, folder / analysis.name, analysis.claims, analysis.differences)
             start = time.perf_counter()
+            if analysis.data_version != versions()["data"]:
+                failed[analysis.name] = (
+                    f"pinned to data {analysis.data_version}, the released tables are {versions()['data']}: install "
+                    "the version of g287stats that holds them, or review the analysis and its published.toml"
+                )
+                continue
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # every warning's content travels in Estimate.notes and flows

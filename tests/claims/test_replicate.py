@@ -114,3 +114,15 @@ def test_report_says_how_to_run_what_was_not_run(tmp_path):
     assert notes["ii-BX-TFM-LAT"] == "g287stats replicate --only baumer-xie-2023"
     assert "--only baumer-xie-2023" in everything.report.read_text()
     assert len(done.table) < len(everything.table) == 99
+
+
+def test_an_analysis_pinned_to_other_data_does_not_run(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from g287stats.claims import running
+
+    pinned = replace(analyses()["program-counts"], data_version="1999.1")
+    monkeypatch.setattr(running, "analyses", lambda: {"program-counts": pinned})
+    done = g.replicate("program-counts", out=tmp_path)
+    assert "pinned to data 1999.1" in done.failed["program-counts"]
+    assert not done.exhibits
