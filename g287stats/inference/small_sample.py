@@ -5,28 +5,36 @@ by (I − H_gg)^{-1/2} û_g and CR3 by (I − H_gg)^{-1} û_g. Units lie within 
 
     I − H_gg = M_U − Z_g K Z_g',   Z = M_U [dummies of the other effects, regressors],   K = (Z'Z)⁻,
 
-whose root follows from an eigenproblem of the size of Z's columns, not of the cluster's rows.
+and its root times a vector takes a few products with that matrix (Lanczos), each a sum by period and a solve of the
+kernel: clusters are worked on together and nothing of the size of a cluster squared is formed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+from scipy import linalg, sparse
 
 from g287stats.errors import DesignError
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import nested, regression_of
+from g287stats.numerics.least_squares import LeastSquares
+from g287stats.numerics.within import Projection
 
 Kind = Literal["CR2", "CR3"]
 
-_LARGEST = 3000
-"""Most columns of Z (periods, levels of further effects, regressors) for which the eigenproblems are attempted."""
+_LARGEST = 50_000_000
+"""Most clusters × columns of Z (periods, levels of further effects, regressors) kept at once."""
+_BATCH = 1 << 17
+"""Rows of the clusters worked on together."""
+_PASS = 60.0
+"""Operations of a matrix product that take the time of a pass over the rows, and passes a coefficient takes."""
 
 
 @dataclass(frozen=True)
@@ -130,81 +138,232 @@ def bias_reduced(
     )
 
 
-def adjusted_scores(fit: Any, codes: np.ndarray, at: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
+def adjusted_scores(fit: LeastSquares, codes: np.ndarray, at: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
     """Adjusted cluster scores (G × k) of coefficients ``at`` and their Bell–McCaffrey degrees of freedom (k,).
 
-    With γ = K e the direction of a coefficient in Z, Gram_g = Z_g'Z_g = S'S and B the (inverse, or inverse root) of
-    I − S K S', a score is γ'S'B S^{-T} Z_g'û_g. Under errors of equal variance the variance estimate is a quadratic
-    form with matrix diag(p_g'p_g) − a'K a, p_g = Z_g S⁻¹B Sγ, a_g = S'B Sγ; the degrees of freedom are
-    trace² / trace of the square.
+    The regressors are off the effects, so a coefficient's row of K is the bread's, and its score in a cluster is p'û_g,
+    p = f(I − H_gg) r with r the cluster's rows of the direction of the coefficient and f the inverse root or inverse
+    (zero where a cluster fits its own outcome). Under errors of equal variance the variance estimate is a quadratic
+    form with matrix diag(p_g'p_g) − a'Ka, a_g = Z_g'p_g; the degrees of freedom are trace² / trace of the square.
     """
     p = fit.projection
-    root = np.ones(p.n) if p.weights is None else np.sqrt(p.weights)
-    r = fit.columns()
-    n_levels = sum(p.sizes)
-    m = n_levels + r.shape[1]
-    if m > _LARGEST:
-        raise DesignError(
-            f"CR2 and CR3 need an eigenproblem of {m} columns (periods, further effects, regressors); the limit is "
-            f"{_LARGEST}. Use fewer effects, or g.wild_bootstrap"
-        )
     order = np.argsort(codes, kind="stable")
-    ends = np.searchsorted(codes[order], np.arange(int(codes.max()) + 2))
-    n_clusters = len(ends) - 1
-    offsets = np.concatenate([[0], np.cumsum(p.sizes)]).astype(int)
-    residual = fit.residual * root
-    basis = p._basis()
-
-    def sums(g: int) -> tuple[np.ndarray, np.ndarray]:
-        """Gram matrix of a cluster's Z, and Z'û."""
-        rows = order[ends[g] : ends[g + 1]]
-        z = np.zeros((len(rows), m))
-        for j, code in enumerate(p.codes):
-            z[np.arange(len(rows)), offsets[j] + code[rows]] = root[rows]
-        z[:, n_levels:] = r[rows] * root[rows, None]
-        _, unit = np.unique(p.unit[rows], return_inverse=True)
-        for b in basis:  # weighted orthonormal unit intercepts (and slopes)
-            q = b[rows] * root[rows]
-            add = sparse.csr_array((q, (unit, np.arange(len(rows)))), shape=(int(unit.max()) + 1, len(rows)))
-            z -= q[:, None] * (add @ z)[unit]
-        return z.T @ z, z.T @ residual[rows]
-
-    total = np.zeros((m, m))
-    for g in range(n_clusters):
-        total += sums(g)[0]
-    k = _pseudo_inverse(total)
-    gamma = k[:, n_levels + at]
+    n_clusters = int(codes.max()) + 1
+    ends = np.searchsorted(codes[order], np.arange(n_clusters + 1))
+    m = sum(p.sizes) + len(fit.beta)
+    if n_clusters * m > _LARGEST:
+        raise DesignError(
+            f"CR2 and CR3 keep {n_clusters} clusters × {m} columns (periods, further effects, regressors); the limit "
+            f"is {_LARGEST:,}. Cluster by a larger level, use fewer effects, or g.wild_bootstrap"
+        )
+    columns = fit.columns()
+    residual = fit.residual if p.weights is None else fit.residual * np.sqrt(p.weights)
     scores = np.zeros((n_clusters, len(at)))
-    lengths = np.zeros((n_clusters, len(at)))
-    pull = np.zeros((n_clusters, m, len(at)))
-    from tqdm import tqdm
-
-    long = None if n_clusters * float(m) ** 3 > 1e10 else True
-    for g in tqdm(range(n_clusters), desc=kind, unit="cluster", disable=long):
-        gram, right = sums(g)
-        value, vector = np.linalg.eigh(gram)
-        keep = value > 1e-11 * max(value[-1], 1e-300)
-        s = np.sqrt(value[keep])[:, None] * vector[:, keep].T
-        left, base = np.linalg.eigh(np.eye(len(s)) - s @ k @ s.T)
-        power = -0.5 if kind == "CR2" else -1.0
-        inverse = np.where(left > 1e-9, np.maximum(left, 1e-300) ** power, 0.0)
-        adjusted = (base * inverse) @ (base.T @ (s @ gamma))
-        scores[g] = (vector[:, keep].T @ right / np.sqrt(value[keep])) @ adjusted
-        lengths[g] = (adjusted**2).sum(axis=0)
-        pull[g] = s.T @ adjusted
-    freedom = np.empty(len(at))
-    for j in range(len(at)):
-        quadratic = np.diag(lengths[:, j]) - pull[:, :, j] @ k @ pull[:, :, j].T
-        freedom[j] = np.trace(quadratic) ** 2 / (quadratic**2).sum()
+    lengths, leaned = np.zeros_like(scores), np.zeros_like(scores)
+    squares, left = np.zeros((len(at), 2)), [np.zeros((n_clusters, m)) for _ in at]
+    many = len(at) * p.n * (_PASS + len(fit.beta)) * _PASS > n_clusters * 10.0 * m**3 + 2.0 * p.n * m**2
+    root = _root(p, fit.bread) if many else None
+    for first, last in _batches(ends, 1 if many else _BATCH):
+        z = _Rows(p, columns, fit.bread, order[ends[first] : ends[last]], ends[first : last + 1] - ends[first])
+        for j, adjusted in enumerate(_adjusted(z, at, _POWER[kind], root)):
+            scores[first:last, j] = z.sums(adjusted * residual[z.rows])
+            lengths[first:last, j] = z.sums(adjusted**2)
+            left[j][first:last] = z.transpose(adjusted)
+    for j, pull in enumerate(left):
+        solved = _times_inverse(p, fit.bread, pull)
+        leaned[:, j] = np.einsum("gm,gm->g", pull, solved)
+        cross = solved.T @ pull if m < n_clusters else pull @ solved.T
+        quadratic = (lengths[:, j] ** 2).sum() - 2 * lengths[:, j] @ leaned[:, j] + (cross * cross.T).sum()
+        squares[j] = (lengths[:, j] - leaned[:, j]).sum() ** 2, quadratic
     if kind == "CR3":
         scores *= np.sqrt((n_clusters - 1) / n_clusters)
-    return scores, freedom
+    return scores, squares[:, 0] / squares[:, 1]
 
 
-def _pseudo_inverse(gram: np.ndarray) -> np.ndarray:
-    scale = np.sqrt(np.diag(gram))
-    scale = np.where(scale > 0, scale, 1.0)
-    value, vector = np.linalg.eigh(gram / scale[:, None] / scale)
-    keep = value > 1e-10 * value[-1]
-    part = vector[:, keep] / scale[:, None]
-    return (part / value[keep]) @ part.T
+_POWER = {"CR2": -0.5, "CR3": -1.0}
+
+
+def _batches(ends: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """Runs of clusters of about ``size`` rows, at least one cluster each."""
+    out, first = [], 0
+    while first < len(ends) - 1:
+        last = max(first + 1, int(np.searchsorted(ends, ends[first] + size, "right")) - 1)
+        out.append((first, last))
+        first = last
+    return out
+
+
+class _Rows:
+    """Z and H of a run of clusters, as operators on their rows (sorted by cluster), each on its own cluster."""
+
+    def __init__(
+        self, projection: Projection, columns: np.ndarray, bread: np.ndarray, rows: np.ndarray, ends: np.ndarray
+    ):
+        p = projection
+        self.projection, self.bread, self.rows, self.ends = p, bread, rows, ends
+        self.root = None if p.weights is None else np.sqrt(p.weights[rows])
+        self.columns = columns[rows].T.copy()  # regressors by row: long runs in memory
+        if self.root is not None:
+            self.columns *= self.root
+        self.cluster = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        _, self.unit = np.unique(p.unit[rows], return_inverse=True)
+        basis = p._basis()
+        self.basis = [b[rows] if self.root is None else b[rows] * self.root for b in basis]
+        self.cells = [self.cluster * size + code[rows] for code, size in zip(p.codes, p.sizes)]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum an (n,) array by cluster."""
+        return np.add.reduceat(values, self.ends[:-1])
+
+    def transpose(self, x: np.ndarray) -> np.ndarray:
+        """Z_g'x_g of every cluster, for x off the units: (G, m)."""
+        n = len(self.ends) - 1
+        weighted = x if self.root is None else x * self.root
+        parts = [
+            np.bincount(cell, weighted, n * size).reshape(n, size)
+            for cell, size in zip(self.cells, self.projection.sizes)
+        ]
+        pairs = pairwise(self.ends)
+        return np.hstack([*parts, np.array([self.columns[:, a:b] @ x[a:b] for a, b in pairs])])
+
+    def hat(self, x: np.ndarray) -> np.ndarray:
+        """H_gg x_g of every cluster, for x off the units: (n,)."""
+        solved = _times_inverse(self.projection, self.bread, self.transpose(x))
+        out, start = np.zeros(len(x)), 0
+        for cell, size in zip(self.cells, self.projection.sizes):
+            out += np.ascontiguousarray(solved[:, start : start + size]).reshape(-1)[cell]
+            start += size
+        if self.root is not None:
+            out *= self.root
+        for b in self.basis:
+            out -= b * np.bincount(self.unit, b * out)[self.unit]
+        for a, b, slope in zip(self.ends[:-1], self.ends[1:], np.ascontiguousarray(solved[:, start:])):
+            out[a:b] += slope @ self.columns[:, a:b]
+        return out
+
+    def dense(self) -> np.ndarray:
+        """Z of the run as a matrix, (n, m)."""
+        sizes = self.projection.sizes
+        n_levels = sum(sizes)
+        z = np.zeros((len(self.rows), n_levels + len(self.columns)))
+        at, start = np.arange(len(self.rows)), 0
+        for cell, size in zip(self.cells, sizes):
+            z[at, start + cell - self.cluster * size] = 1.0 if self.root is None else self.root
+            start += size
+        for b in self.basis:
+            add = sparse.csr_array((b, (self.unit, at)), shape=(int(self.unit.max()) + 1, len(at)))
+            z[:, :n_levels] -= b[:, None] * (add @ z[:, :n_levels])[self.unit]
+        z[:, n_levels:] = self.columns.T
+        return z
+
+    def part(self, keep: np.ndarray) -> _Rows:
+        """The same for the clusters ``keep`` (boolean)."""
+        out = object.__new__(_Rows)
+        inside = keep[self.cluster]
+        out.projection, out.bread, out.rows = self.projection, self.bread, self.rows[inside]
+        out.root = None if self.root is None else self.root[inside]
+        out.columns, out.basis = self.columns[:, inside], [b[inside] for b in self.basis]
+        out.ends = np.concatenate([[0], np.cumsum(np.diff(self.ends)[keep])])
+        out.cluster = np.repeat(np.arange(int(keep.sum())), np.diff(out.ends))
+        out.unit = np.unique(self.unit[inside], return_inverse=True)[1]
+        out.cells = [
+            out.cluster * size + (cell - self.cluster * size)[inside]
+            for cell, size in zip(self.cells, self.projection.sizes)
+        ]
+        return out
+
+
+def _times_inverse(projection: Projection, bread: np.ndarray, pulls: np.ndarray) -> np.ndarray:
+    """K a for rows a of ``pulls`` (G × m): the effects by the projection's factor, the regressors by the bread."""
+    offsets = np.concatenate([[0], np.cumsum(projection.sizes)]).astype(int)
+    levels = tuple(np.ascontiguousarray(pulls[:, a:b].T) for a, b in pairwise(offsets))
+    solved = projection.solve_levels(levels)
+    return np.hstack([*(v.T for v in solved), pulls[:, offsets[-1] :] @ bread])
+
+
+def _adjusted(z: _Rows, at: np.ndarray, power: float, root: np.ndarray | None) -> Iterator[np.ndarray]:
+    """f(I − H_gg) r of a run of clusters, one coefficient after another: (n,) each.
+
+    For few coefficients by products with H; for many, of one cluster, with ``root`` C (K = CC') and the
+    eigenvectors of C'Z'ZC, which serve them all.
+    """
+    if root is None:
+        for j in at:
+            start = z.bread[j] @ z.columns
+            yield _function(z, start, power)
+        return
+    dense = z.dense()
+    value, vector = np.linalg.eigh(root.T @ (dense.T @ dense) @ root)
+    f = np.where(1 - value > 1e-9, np.maximum(1 - value, 1e-300) ** power, 0.0)
+    first = sum(z.projection.sizes)
+    yield from (dense @ (root @ ((vector * f) @ (vector.T @ root[first + at].T)))).T
+
+
+def _root(projection: Projection, bread: np.ndarray) -> np.ndarray:
+    """C with CC' = K, (m, q): the effects' part and the regressors' part."""
+    sizes = projection.sizes
+    ends = np.cumsum(sizes)
+    levels = projection.solve_levels(tuple(np.eye(ends[-1])[e - s : e] for s, e in zip(sizes, ends)))
+    inverse = np.vstack(levels)
+    value, vector = np.linalg.eigh((inverse + inverse.T) / 2)
+    keep = value > 1e-13 * value[-1]
+    return linalg.block_diag(vector[:, keep] * np.sqrt(value[keep]), np.linalg.cholesky(bread))
+
+
+def _function(z: _Rows, start: np.ndarray, power: float) -> np.ndarray:
+    """(I − H_gg)^power start_g of every cluster at once, zero on eigenvalues below 1e-9: Lanczos, reorthogonalised.
+
+    H_gg has few distinct large eigenvalues, so a handful of steps is exact; a cluster leaves when four more steps
+    change nothing, or when its Krylov space is exhausted.
+    """
+    out, where = np.zeros(len(start)), np.arange(len(start))
+    length = np.sqrt(z.sums(start**2))
+    keep = length > 0
+    if not keep.all():
+        where = where[keep[z.cluster]]
+        start, length, z = start[where], length[keep], z.part(keep)
+    vectors = [start / length[z.cluster]] if len(where) else []
+    alpha: list[np.ndarray] = []
+    beta: list[np.ndarray] = []
+    before = np.zeros((len(length), 0))
+    while len(where):
+        step = z.hat(vectors[-1])
+        alpha.append(z.sums(step * vectors[-1]))
+        for _ in range(2):
+            for v in vectors:
+                step -= v * z.sums(step * v)[z.cluster]
+        left = np.sqrt(z.sums(step**2))
+        left[left < 1e-13] = 0.0
+        beta.append(left)
+        done = left == 0
+        if len(alpha) % 4 == 0 or done.any():
+            weights = _first_column(np.array(alpha), np.array(beta[:-1]), power)
+            change = weights.copy()
+            change[:, : before.shape[1]] -= before
+            if len(alpha) % 4 == 0:
+                before = weights
+                done |= np.abs(change).max(axis=1) <= 1e-14 * np.abs(weights).max(axis=1)
+            if done.any():
+                rows = done[z.cluster]
+                mix = (weights * length[:, None])[z.cluster[rows]]
+                out[where[rows]] = sum(mix[:, k] * v[rows] for k, v in enumerate(vectors))
+                on = ~done
+                where, step, vectors = where[~rows], step[~rows], [v[~rows] for v in vectors]
+                alpha, beta = [a[on] for a in alpha], [b[on] for b in beta]
+                before, length, left, z = before[on], length[on], left[on], z.part(on)
+        if len(where):
+            vectors.append(step / left[z.cluster])
+    return out
+
+
+def _first_column(alpha: np.ndarray, beta: np.ndarray, power: float) -> np.ndarray:
+    """First column of (I − T)^power for tridiagonal matrices T: ``alpha`` (k, G), ``beta`` (k − 1, G) → (G, k)."""
+    k, n = alpha.shape
+    t = np.zeros((n, k, k))
+    i = np.arange(k)
+    t[:, i, i] = 1.0 - alpha.T
+    if k > 1:
+        t[:, i[1:], i[:-1]] = t[:, i[:-1], i[1:]] = -beta.T
+    value, vector = np.linalg.eigh(t)
+    f = np.where(value > 1e-9, np.maximum(value, 1e-300) ** power, 0.0)
+    return np.einsum("gij,gj,gj->gi", vector, f, vector[:, 0, :])

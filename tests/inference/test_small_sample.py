@@ -8,6 +8,7 @@ from scipy import stats
 
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
+from g287stats.inference import small_sample
 from g287stats.inference.small_sample import bias_reduced
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
@@ -128,3 +129,28 @@ def test_refusals():
     es = event_study(d, "y", **KEYS)
     with pytest.raises(DesignError, match="are not"):
         bias_reduced(es.overall)
+
+
+@pytest.mark.parametrize("kind", ["CR2", "CR3"])
+@pytest.mark.parametrize("case", ["one_treated_cluster", "covariate", "trends", "weights"])
+def test_products_and_eigenvectors_give_the_same_numbers(case, kind, monkeypatch):
+    """Few coefficients go by products with the hat matrix, many by one eigenproblem a cluster."""
+    d = panel().assign(z=lambda f: np.cos(np.arange(len(f))))
+    options = {"covariate": {"covariates": ["z"]}, "trends": {"unit_trends": True}, "weights": {"weights": "weight"}}
+    if case == "one_treated_cluster":
+        d["cohort"] = np.where(d["state"] == d["state"].min(), 2008.0, np.nan)
+    window = {"window": (-3, 3)} if case != "trends" else {"window": (-3, 3), "reference": (-3, -1)}
+    est = event_study(d, "y", cluster="state", **KEYS, **window, **options.get(case, {}))
+    results = []
+    for cost in (1e-9, 1e9):
+        monkeypatch.setattr(small_sample, "_PASS", cost)
+        results.append(bias_reduced(est, kind))
+    one, two = results
+    assert one.se.to_numpy() == pytest.approx(two.se.to_numpy(), rel=1e-11)
+    assert list(one.options["df"].values()) == pytest.approx(list(two.options["df"].values()), rel=1e-11)
+
+
+def test_many_clusters_by_many_columns_are_refused_before_the_memory_is_taken(monkeypatch):
+    monkeypatch.setattr(small_sample, "_LARGEST", 100)
+    with pytest.raises(DesignError, match=r"keep \d+ clusters × \d+ columns"):
+        bias_reduced(twfe(panel(), "y", **KEYS))
