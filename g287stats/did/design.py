@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import NEVER, Arrangement, arrange, calendar, cohorts, dense, factorize, moves, numeric
 from g287stats.errors import DesignError, DesignWarning, Problems
-
-NEVER = np.iinfo(np.int64).max
-"""Cohort code of units that are never treated."""
+from g287stats.numerics.memory import room
+from g287stats.numerics.rows import Levels, Rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ class SampleFlow:
         units = np.array([np.nan, *(float(u) for _, _, u, _ in self.steps), np.nan])
         return pd.DataFrame({"step": names, "rows": rows, "units": units})
 
+    def __str__(self) -> str:
+        return self.to_frame().to_string(index=False, na_rep="")
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(index=False, na_rep="")
+
 
 @dataclass(frozen=True)
 class Design:
@@ -49,8 +55,9 @@ class Design:
     ----------
     y
         Outcome, (n,).
-    unit, time
-        Codes, (n,): unit 0 … N−1 in label order; time 0 … T−1, positions on the calendar (gaps keep their place).
+    rows
+        Unit and period of every row: ``unit`` 0 … N−1 in label order, ``time`` 0 … T−1, positions on the calendar
+        (gaps keep their place), each (n,) and also there as ``design.unit`` and ``design.time``.
     unit_labels, calendar
         Labels of the codes, (N,) and (T,).
     cohort
@@ -69,14 +76,15 @@ class Design:
         Codes by row of further fixed effects (``state×year``), keyed by name.
     exposure
         Exposure by row for count models, (n,), or None.
+    source
+        Columns of the frame whose numbers are used where they are; alive, so that pandas copies them on write.
     """
 
     outcome: str
     unit_name: str
     time_name: str
     y: np.ndarray
-    unit: np.ndarray
-    time: np.ndarray
+    rows: Rows
     unit_labels: pd.Index
     calendar: pd.Index
     cohort: np.ndarray
@@ -84,17 +92,28 @@ class Design:
     covariates: np.ndarray
     covariate_names: tuple[str, ...]
     weights: np.ndarray | None
-    clusters: Mapping[str, np.ndarray]
+    clusters: Levels
     effects: Mapping[str, np.ndarray]
     exposure: np.ndarray | None
     flow: SampleFlow
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    source: tuple[pd.Series, ...] = field(default=(), repr=False)
 
     @property
     def n(self) -> int:
         """Number of observations."""
         return len(self.y)
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Unit code by row, (n,)."""
+        return self.rows.unit
+
+    @property
+    def time(self) -> np.ndarray:
+        """Position on the calendar by row, (n,)."""
+        return self.rows.time
 
     @property
     def n_units(self) -> int:
@@ -114,7 +133,7 @@ class Design:
     @cached_property
     def n_observed_periods(self) -> int:
         """Number of periods with a row, gaps not counted."""
-        return int((np.bincount(self.time, minlength=self.n_periods) > 0).sum())
+        return int((self.rows.per_period > 0).sum())
 
     @property
     def treated_unit(self) -> np.ndarray:
@@ -129,25 +148,11 @@ class Design:
 
     def unit_level(self, level: str) -> np.ndarray | None:
         """Codes of a cluster level per unit (N,), or None when it varies within units."""
-        return self._unit_levels[level]
-
-    @cached_property
-    def _unit_levels(self) -> dict[str, np.ndarray | None]:
-        out: dict[str, np.ndarray | None] = {}
-        for level, codes in self.clusters.items():
-            if level == self.unit_name:
-                out[level] = np.arange(self.n_units)
-            elif self.fixed_in_units(codes):
-                at_unit = np.empty(self.n_units, dtype=codes.dtype)
-                at_unit[self.unit] = codes
-                out[level] = at_unit
-            else:
-                out[level] = None
-        return out
+        return self.clusters.at_units(level)
 
     def fixed_in_units(self, values: np.ndarray) -> bool:
         """Whether a variable by row (n,) takes one value in every unit."""
-        return not _moves(self.unit, values).any()
+        return self.rows.at_units(values) is not None
 
     def restrict(self, keep: np.ndarray, reason: str) -> Design:
         """Return the design on the rows ``keep`` (boolean), the others counted in ``flow`` under ``reason``.
@@ -174,17 +179,17 @@ class Design:
             return None if values is None else values[keep]
 
         unit = recode[self.unit[keep]]
+        kept = Rows(int(present.sum()), self.n_periods, unit, self.time[keep])
         return replace(
             self,
             y=self.y[keep],
-            unit=unit,
-            time=self.time[keep],
+            rows=kept,
             unit_labels=self.unit_labels[present],
             cohort=self.cohort[present],
             treatment=rows(self.treatment),
             covariates=self.covariates[keep],
             weights=rows(self.weights),
-            clusters={k: unit if k == self.unit_name else level(v) for k, v in self.clusters.items()},
+            clusters=Levels(kept, {k: unit if k == self.unit_name else level(v) for k, v in self.clusters.items()}),
             effects={k: level(v) for k, v in self.effects.items()},
             exposure=rows(self.exposure),
             flow=flow,
@@ -195,14 +200,14 @@ class Design:
         if self.treatment is None:
             treated = self.cohort < self.n_periods
         else:
-            treated = np.bincount(self.unit, self.treatment != 0, self.n_units) > 0
+            treated = self.rows.any_in_unit(self.treatment != 0)
         return {
             "n_obs": self.n,
             "n_units": self.n_units,
             "n_periods": self.n_observed_periods,
             "n_treated": int(treated.sum()),
             "balanced": self.balanced,
-            "flow": self.flow.to_frame(),
+            "flow": self.flow,
         }
 
 
@@ -249,50 +254,48 @@ def prepare(
         raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
     clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
-    numeric = [outcome, *covariates, *(c for c in (treatment, weights, exposure) if c)]
+    columns = [outcome, *covariates, *(c for c in (treatment, weights, exposure) if c)]
+    columns = list(dict.fromkeys(columns))
     effect_columns = [c for e in fixed_effects for c in ((e,) if isinstance(e, str) else e)]
     groups = dict.fromkeys([*clusters, *effect_columns])
-    wanted = dict.fromkeys([unit, time, *numeric, *groups, *([cohort] if cohort else [])])
+    wanted = dict.fromkeys([unit, time, *columns, *groups, *([cohort] if cohort else [])])
     problems = Problems(f"design for {outcome!r}")
 
-    absent = [c for c in wanted if c not in frame.columns]
+    found: dict[Any, pd.Series] = {}
+    for name, column in frame.items():
+        if name in wanted:
+            if name in found:
+                problems.add("columns that occur more than once", [name], "df = df.loc[:, ~df.columns.duplicated()]")
+            found[name] = column
+    absent = [c for c in wanted if c not in found]
     if absent:
         problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}")
-        problems.raise_if_any()
+    problems.raise_if_any()
     if frame.empty:
         raise DesignError(f"design for {outcome!r}: the frame has no rows")
-    numeric = list(dict.fromkeys(numeric))
-    coded_columns = [unit, *(c for c in groups if c != unit)]
-    floats = np.empty((len(numeric), len(frame)))  # one block for all columns: new memory is dear by the page
-    integers = np.empty((len(coded_columns) + 1, len(frame)), dtype=np.int64)
-    for row, c in zip(floats, numeric):
-        row[:] = _numeric(frame[c], c, problems)
-    values = dict(zip(numeric, floats))
+    offered = {c: numeric(found[c], c, problems) for c in columns}
     for key in (unit, time):
-        if frame[key].dtype.kind in "iu" and isinstance(frame[key].dtype, np.dtype):
+        if found[key].dtype.kind in "iu" and isinstance(found[key].dtype, np.dtype):
             continue
-        gone = frame[key].isna().to_numpy()
+        gone = found[key].isna().to_numpy()
         if gone.any():
-            rows = np.flatnonzero(gone).tolist()
-            problems.add(f"key {key!r} is missing in rows", rows, f"df = df.dropna(subset=[{key!r}])")
+            lost = np.flatnonzero(gone).tolist()
+            problems.add(f"key {key!r} is missing in rows", lost, f"df = df.dropna(subset=[{key!r}])")
     problems.raise_if_any()
-    positions, origin = _calendar(frame[time], time, problems)
+    positions, origin = calendar(found[time], time, problems)
     problems.raise_if_any()
-    unit_codes, offered = _codes(frame[unit], integers[0])
-    order = _sorting(unit_codes, positions)
-
-    def ordered(array: np.ndarray) -> np.ndarray:
-        return array if order is None else array[order]
+    placed = arrange(found[unit], positions)
+    rows, labels, first = placed.rows, placed.labels, placed.first
+    values, kept = _floats(placed, offered, found)
 
     notes: list[str] = []
     steps: list[tuple[str, int, int, tuple[str, ...]]] = []
-    unit_codes, positions = ordered(unit_codes), ordered(positions)
-    values = {c: ordered(v) for c, v in values.items()}
 
-    def where(rows: np.ndarray) -> list[str]:
-        return [f"{u} {origin.label(p)}" for u, p in zip(offered[unit_codes[rows]], positions[rows])]
+    def where(some: np.ndarray) -> list[str]:
+        return [f"{u} {origin.label(first + p)}" for u, p in zip(labels[rows.unit[some]], rows.time[some])]
 
-    complete = {name: bool(np.isfinite(column).all()) for name, column in values.items()}
+    with np.errstate(invalid="ignore", over="ignore"):
+        complete = {c: bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in values.items()}
     for name, column in values.items():
         if complete[name]:
             continue
@@ -300,84 +303,77 @@ def prepare(
         if infinite.any():
             remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
             problems.add(f"infinite values in {name!r}", where(infinite), remedy)
-    again = _same(unit_codes) & _same(positions)
-    if again.any():
-        again = np.r_[False, again]
-        remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-        problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
+    if not rows.complete:
+        again = np.r_[False, (rows.unit[1:] == rows.unit[:-1]) & (rows.time[1:] == rows.time[:-1])]
+        if again.any():
+            remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
+            problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
     for positive in filter(None, (weights, exposure)):
         if (values[positive] <= 0).any():
             problems.add(f"{positive!r} must be positive; it is not at", where(values[positive] <= 0))
-    cohort_position = None
+    at_unit = np.full(len(labels), NEVER, dtype=np.int64)
     if cohort:
-        cohort_position = ordered(_cohorts(frame[cohort], cohort, origin, problems, notes, frame[unit]))
-        moving = np.unique(unit_codes[1:][_moves(unit_codes, cohort_position)])
-        if len(moving):
-            remedy = "The cohort is the first treated period of the unit and the same in all its rows"
-            problems.add(f"cohort {cohort!r} changes within units", offered[moving], remedy)
+        by_unit = placed.by_unit(found[cohort])
+        if by_unit is not None:
+            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, pd.Series(labels))
+        else:
+            by_row = placed.by_row(cohorts(found[cohort], cohort, origin, problems, notes, found[unit]))
+            moving = np.unique(rows.unit[1:][moves(rows.unit, by_row)])
+            if len(moving):
+                remedy = "The cohort is the first treated period of the unit and the same in all its rows"
+                problems.add(f"cohort {cohort!r} changes within units", labels[moving], remedy)
+            at_unit[rows.unit] = by_row
     problems.raise_if_any()
 
-    coded = {c: _codes(frame[c], row) for row, c in zip(integers[1:], coded_columns[1:])}
-    keep = np.ones(len(unit_codes), dtype=bool)
-    reasons: list[tuple[str, np.ndarray]] = [
-        (f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]
-    ]
-    reasons += [(f"missing {c}", ordered(codes) < 0) for c, (codes, _) in coded.items() if codes.min() < 0]
-    for reason, gone in reasons:
-        gone = gone & keep
-        if gone.any():
-            steps.append((reason, int(gone.sum()), len(np.unique(unit_codes[gone])), tuple(where(gone))))
-            keep &= ~gone
-    if not keep.any():
-        raise DesignError(f"design for {outcome!r}: no complete rows; " + "; ".join(f"{s[0]}: {s[1]}" for s in steps))
-    everything = bool(keep.all())
-
-    def taken(array: np.ndarray) -> np.ndarray:
-        return array if everything else array[keep]
-
-    present = np.ones(len(offered), dtype=bool)
-    if not everything:
-        present = np.bincount(unit_codes[keep], minlength=len(offered)) > 0
-    unit_labels = offered[present]
-    if len(unit_labels) < len(offered):
-        notes.append(f"{len(offered) - len(unit_labels)} of {len(offered)} units have no complete row")
-    unit_sorted = unit_codes if everything else (np.cumsum(present) - 1)[unit_codes[keep]]
-    pos = taken(positions)
-    first, last = int(pos.min()), int(pos.max())
-    pos = np.subtract(pos, first, out=integers[-1][: len(pos)])
-    hole = np.flatnonzero(np.bincount(pos) == 0)
+    coded = {c: _level(found[c], placed) for c in groups if c != unit}
+    reasons = [(f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]]
+    reasons += [(f"missing {c}", _by_row(rows, codes) < 0) for c, codes in coded.items() if codes.min() < 0]
+    if reasons:
+        keep = np.ones(len(frame), dtype=bool)
+        for reason, gone in reasons:
+            gone = gone & keep
+            if gone.any():
+                steps.append((reason, int(gone.sum()), len(np.unique(rows.unit[gone])), tuple(where(gone))))
+                keep &= ~gone
+        if not keep.any():
+            told = "; ".join(f"{s[0]}: {s[1]}" for s in steps)
+            raise DesignError(f"design for {outcome!r}: no complete rows; {told}")
+        present = np.bincount(rows.unit[keep], minlength=len(labels)) > 0
+        if not present.all():
+            notes.append(f"{int((~present).sum())} of {len(labels)} units have no complete row")
+        values = {c: v[keep] for c, v in values.items()}
+        coded = {c: dense(_by_row(rows, codes)[keep]) for c, codes in coded.items()}
+        pos = rows.time[keep]
+        first, span = first + int(pos.min()), int(np.ptp(pos)) + 1
+        rows = Rows(int(present.sum()), span, (np.cumsum(present) - 1)[rows.unit[keep]], pos - pos.min())
+        labels, at_unit = labels[present], at_unit[present]
+    hole = np.flatnonzero(rows.per_period == 0)
     if len(hole):
         shown = ", ".join(str(origin.label(first + p)) for p in hole[:8])
         notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {shown}")
-    cohort_units = np.full(len(unit_labels), NEVER, dtype=np.int64)
-    if cohort_position is not None:
-        at_unit = np.full(len(offered), NEVER, dtype=np.int64)
-        at_unit[unit_codes] = cohort_position
-        at_unit = at_unit[present]
-        cohort_units = np.where(at_unit == NEVER, NEVER, at_unit - first)
+    cohort_units = np.where(at_unit == NEVER, NEVER, at_unit - first)
     early = int(((cohort_units <= 0) & (cohort_units != NEVER)).sum())
     if early:
         notes.append(f"{early} units are treated from the first period on or earlier")
-    late = int(((cohort_units > last - first) & (cohort_units != NEVER)).sum())
+    late = int(((cohort_units >= rows.n_periods) & (cohort_units != NEVER)).sum())
     if late:
-        notes.append(f"{late} units are first treated after the last period {origin.label(last)}")
-    levels = {unit: unit_sorted}
+        last = origin.label(first + rows.n_periods - 1)
+        notes.append(f"{late} units are first treated after the last period {last}")
+    given = {unit: np.arange(len(labels)), **{c: coded[c] for c in clusters if c != unit}}
+    fixed = frozenset(c for c, codes in given.items() if len(codes) < rows.n)
+    levels = Levels(rows, given, fixed)
     for name in clusters:
-        if name != unit:
-            levels[name] = ordered(coded[name][0])
-            if not everything:
-                levels[name] = _dense(levels[name][keep])
-            moving = np.unique(unit_sorted[1:][_moves(unit_sorted, levels[name])])
-            if len(moving) and name != time:
-                names = ", ".join(str(u) for u in unit_labels[moving[:8]])
-                notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
+        if name not in (unit, time) and levels.at_units(name) is None:
+            moving = np.unique(rows.unit[1:][moves(rows.unit, levels[name])])
+            names = ", ".join(str(u) for u in labels[moving[:8]])
+            notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
     effects = {}
     for effect in fixed_effects:
         parts = (effect,) if isinstance(effect, str) else tuple(effect)
-        codes = np.zeros(len(pos), dtype=np.int64)
+        codes = np.zeros(rows.n, dtype=np.int64)
         for part in parts:
-            column = unit_sorted if part == unit else _dense(taken(ordered(coded[part][0])))
-            codes = _dense(codes * (int(column.max()) + 1) + column)
+            column = rows.unit if part == unit else dense(_by_row(rows, coded[part]))
+            codes = dense(codes * (int(column.max()) + 1) + column)
         effects["×".join(parts)] = codes
     for note in notes:
         warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
@@ -385,154 +381,53 @@ def prepare(
         outcome=outcome,
         unit_name=unit,
         time_name=time,
-        y=taken(values[outcome]),
-        unit=unit_sorted,
-        time=pos,
-        unit_labels=pd.Index(unit_labels, name=unit),
-        calendar=pd.Index([origin.label(p) for p in range(first, last + 1)], name=time),
+        y=values[outcome],
+        rows=rows,
+        unit_labels=labels,
+        calendar=pd.Index([origin.label(first + p) for p in range(rows.n_periods)], name=time),
         cohort=cohort_units,
-        treatment=taken(values[treatment]) if treatment else None,
-        covariates=np.column_stack([taken(values[c]) for c in covariates]) if covariates else np.empty((len(pos), 0)),
+        treatment=values[treatment] if treatment else None,
+        covariates=np.column_stack([values[c] for c in covariates]) if covariates else np.empty((rows.n, 0)),
         covariate_names=tuple(covariates),
-        weights=taken(values[weights]) if weights else None,
+        weights=values[weights] if weights else None,
         clusters=levels,
         effects=effects,
-        exposure=taken(values[exposure]) if exposure else None,
-        flow=SampleFlow(len(frame), len(pos), tuple(steps)),
+        exposure=values[exposure] if exposure else None,
+        flow=SampleFlow(len(frame), rows.n, tuple(steps)),
         notes=tuple(notes),
         provenance=dict(getattr(data, "provenance", {}) or {}),
+        source=tuple(kept),
     )
 
 
-def _codes(column: pd.Series, out: np.ndarray) -> tuple[np.ndarray, pd.Index]:
-    """Codes of a column in the sorted order of its labels (missing: −1), written to ``out``, and the labels."""
-    if column.dtype.kind in "iu" and isinstance(column.dtype, np.dtype):
-        values = column.to_numpy()
-        new = ~_same(values)
-        heads = np.r_[0, np.flatnonzero(new) + 1]
-        if len(heads) <= len(values) // 2:
-            codes, found = pd.factorize(values[heads], sort=True)
-            out[0] = 0
-            np.cumsum(new, out=out[1:])
-            if not (codes == np.arange(len(heads))).all():
-                out[:] = codes[out]
-            return out, pd.Index(found)
-    codes, labels = pd.factorize(column, sort=True)
-    out[:] = codes
-    return out, pd.Index(labels)
+def _floats(
+    placed: Arrangement, offered: Mapping[str, np.ndarray], columns: Mapping[str, pd.Series]
+) -> tuple[dict[str, np.ndarray], list[pd.Series]]:
+    """Numbers in the order of the rows, (n,) each, and the columns whose numbers are used where they are.
+
+    Where pandas copies on write it hands out arrays that cannot be written to, and the frame's own memory stays as it
+    is as long as the Series lives. Everything else is copied.
+    """
+    here = [
+        name
+        for name, v in offered.items()
+        if placed.order is None and v.dtype == np.float64 and v.flags.c_contiguous and not v.flags.writeable
+    ]
+    copied = [name for name in offered if name not in here]
+    values = {name: offered[name] for name in here}
+    for name, row in zip(copied, room(len(copied), placed.rows.n)):
+        row[:] = placed.by_row(offered[name])
+        values[name] = row
+    return {name: values[name] for name in offered}, [columns[name] for name in here]
 
 
-def _sorting(unit: np.ndarray, time: np.ndarray) -> np.ndarray | None:
-    """Row order by unit and time, or None when the rows are in it."""
-    same = _same(unit)
-    if ((unit[1:] > unit[:-1]) | (same & (time[1:] >= time[:-1]))).all():
-        return None
-    return np.lexsort((time, unit))
+def _level(column: pd.Series, placed: Arrangement) -> np.ndarray:
+    """Codes of a grouping column in the sorted order of its labels: by unit (N,) when that is at hand, else by row."""
+    by_unit = placed.by_unit(column)
+    if by_unit is not None and not np.isnan(by_unit).any():
+        return np.unique(by_unit, return_inverse=True)[1]
+    return placed.by_row(factorize(column)[0])
 
 
-def _same(values: np.ndarray) -> np.ndarray:
-    """Whether each row but the first equals the row before it: boolean (n − 1,)."""
-    return values[1:] == values[:-1]
-
-
-def _moves(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Whether a variable changes from the row before within the same unit (rows sorted by unit): (n − 1,)."""
-    return ~_same(values) & _same(unit)
-
-
-def _dense(codes: np.ndarray) -> np.ndarray:
-    """Renumber codes 0 … in their order, leaving no number unused."""
-    size = int(codes.max()) + 1
-    if size > 4 * len(codes) + 1_000:
-        return np.unique(codes, return_inverse=True)[1].reshape(-1)
-    used = np.bincount(codes, minlength=size) > 0
-    return codes if used.all() else (np.cumsum(used) - 1)[codes]
-
-
-@dataclass(frozen=True)
-class _Origin:
-    """How a time label maps to an integer: plain integers, or ordinals of a Period frequency."""
-
-    freq: str | None
-
-    def label(self, position: int) -> Any:
-        return int(position) if self.freq is None else pd.Period(ordinal=int(position), freq=self.freq)
-
-
-def _numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
-    """Return the column as numbers with NaN for missing, perhaps a view; non-numeric cells are a problem."""
-    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
-        return column.to_numpy()
-    if column.dtype.kind in "biuf":
-        return column.to_numpy(dtype=float, na_value=np.nan)
-    converted = pd.to_numeric(column, errors="coerce")
-    bad = converted.isna() & column.notna()
-    if bad.any():
-        problems.add(f"{name!r} is not numeric", [repr(v) for v in column[bad].unique()])
-    return converted.to_numpy(dtype=float, na_value=np.nan)
-
-
-def _calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, _Origin]:
-    """Return integer positions that count periods by ones, and the way back to labels."""
-    number: np.ndarray
-    if isinstance(column.dtype, pd.PeriodDtype):
-        return np.asarray(column.array.asi8, dtype=np.int64), _Origin(pd.PeriodIndex(column.array).freqstr)
-    if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
-        typed = column.astype(pd.PeriodDtype(column.iloc[0].freqstr))
-        return _calendar(typed, name, problems)
-    if column.dtype.kind == "M":
-        remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'
-        problems.add(f"{name!r} holds dates, which do not say their frequency", (), remedy)
-        return np.zeros(len(column), dtype=np.int64), _Origin(None)
-    if column.dtype.kind in "iu":
-        number = column.to_numpy(dtype=np.int64)
-    else:
-        number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if number.dtype.kind == "f" and (np.isnan(number).any() or (number != np.round(number)).any()):
-        remedy = "Time is an integer that counts periods (a year), or a pandas Period"
-        bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
-        problems.add(f"{name!r} is not a calendar", bad, remedy)
-        return np.zeros(len(column), dtype=np.int64), _Origin(None)
-    whole = number.astype(np.int64, copy=False)
-    if (
-        len(whole)
-        and whole.min() > 9999
-        and (whole < 999999).all()
-        and ((whole % 100 >= 1) & (whole % 100 <= 12)).all()
-    ):
-        remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
-        problems.add(f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy)
-    return whole, _Origin(None)
-
-
-def _cohorts(
-    column: pd.Series, name: str, origin: _Origin, problems: Problems, notes: list[str], units: pd.Series
-) -> np.ndarray:
-    """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite)."""
-    missing = column.isna().to_numpy()
-    if origin.freq is not None:
-        out = np.full(len(column), NEVER, dtype=np.int64)
-        present = column[~missing]
-        numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
-        if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
-            problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
-            return out
-        if len(present):
-            try:
-                out[~missing] = pd.PeriodIndex(present, freq=origin.freq).asi8
-            except (ValueError, TypeError, pd.errors.ParserError) as error:
-                problems.add(f"cohort {name!r} cannot be read at frequency {origin.freq}: {error}")
-        return out
-    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    bad = np.isnan(number) & ~missing
-    if bad.any():
-        problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
-    for label, coded in (("0", number == 0), ("infinity", np.isinf(number))):
-        if coded.any():
-            count = units[coded].nunique()
-            notes.append(f"cohort coded {label} in {count} units is read as never treated")
-            missing = missing | coded
-    fraction = ~missing & ~bad & np.isfinite(number) & (number != np.round(number))
-    if fraction.any():
-        problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
-    return np.where(missing | bad, NEVER, np.nan_to_num(number, nan=0, posinf=0, neginf=0).astype(np.int64))
+def _by_row(rows: Rows, codes: np.ndarray) -> np.ndarray:
+    return codes if len(codes) == rows.n else rows.spread(codes)

@@ -17,6 +17,7 @@ from g287stats.did.wide import absorbing_cohort, matrix
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
+from g287stats.numerics.rows import Levels, Rows
 
 METHOD = Method(
     "lp_did",
@@ -153,17 +154,17 @@ def _differences(
     present = np.unique(where)
     name = f"{design.time_name} of horizon {h}"
     levels = {v: np.unique(c[base], return_inverse=True)[1].reshape(-1) for v, c in design.clusters.items()}
+    rows = Rows(len(present), 1, effect, np.zeros(len(on), dtype=np.int64))
     local = replace(
         design,
         unit_name=name,
         y=change[unit, where],
-        unit=effect,
-        time=np.zeros(len(on), dtype=np.int64),
+        rows=rows,
         unit_labels=pd.Index([design.calendar[p] for p in periods[present]], name=name),
         calendar=design.calendar[:1],
         cohort=np.zeros(len(present), dtype=np.int64),
         covariates=design.covariates[base],
         weights=None if design.weights is None and weighting == "variance" else mass,
-        clusters={name: effect, **levels},
+        clusters=Levels(rows, {name: effect, **levels}),
     )
     return local, on, unit, alone

@@ -26,7 +26,7 @@ from g287stats.inference.covariance import (
 )
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
-from g287stats.numerics.within import Projection, absorb
+from g287stats.numerics.within import Projection, absorb_rows
 
 Vcov = Literal["cluster", "iid", "HC1"]
 
@@ -194,11 +194,8 @@ def side_by_side(columns: Sequence[np.ndarray]) -> np.ndarray | None:
 
 def absorb_design(design: Design, *, weights: np.ndarray | None = None, unit_trends: bool = False) -> Projection:
     """Absorb unit, period and further effects of a design (linear unit trends on request)."""
-    return absorb(
-        design.unit,
-        design.time,
-        n_units=design.n_units,
-        n_periods=design.n_periods,
+    return absorb_rows(
+        design.rows,
         weights=design.weights if weights is None else weights,
         effects=tuple(design.effects.values()),
         trends=design.time.astype(float) if unit_trends else None,
@@ -284,7 +281,7 @@ def clustered(
 
     One cluster, or a convention that counts as many parameters as observations, is an error that says so.
     """
-    sizes = {v: int(codes.max()) + 1 for v, codes in design.clusters.items()}
+    sizes = {v: design.clusters.size(v) for v in design.clusters}
     for v in levels:
         if sizes[v] < 2:
             raise DesignError(f"only {sizes[v]} cluster in {v!r}: cluster by a finer level")
@@ -318,31 +315,44 @@ def parameter_count(
     """
     if small_sample == "none":
         return n_regressors
-    effects = [(design.unit, design.n_units), (design.time, design.n_observed_periods)]
-    effects += [(c, int(c.max()) + 1) for c in design.effects.values()]
+    sizes = [design.n_units, design.n_observed_periods, *(int(c.max()) + 1 for c in design.effects.values())]
     kept = [
-        (inner, size)
-        for a, (inner, size) in enumerate(effects)
+        a
+        for a, size in enumerate(sizes)
         if not any(
-            size <= other and _constant_within(inner, outer) and (size < other or b < a)
-            for b, (outer, other) in enumerate(effects)
+            size <= other and (size < other or b < a) and _effect_within(design, a, b)
+            for b, other in enumerate(sizes)
             if b != a
         )
     ]
-    sizes = [size * (1 + unit_trends) if codes is design.unit else size for codes, size in kept]
-    total = n_regressors + sum(sizes) - (len(kept) - 1)
+    if unit_trends:
+        sizes[0] *= 2
+    total = n_regressors + sum(sizes[a] for a in kept) - (len(kept) - 1)
     if small_sample == "nonnested":
-        for (codes, _), size in zip(kept, sizes):
-            if any(_nested(design, v, codes) for v in levels):
-                total -= size - 1
+        total -= sum(sizes[a] - 1 for a in kept if any(_nested(design, level, a) for level in levels))
     return total
 
 
-def _nested(design: Design, level: str, effect: np.ndarray) -> bool:
+def _effect(design: Design, j: int) -> np.ndarray:
+    """Codes by row of the unit (0), the period (1) or a further effect."""
+    return (design.time if j else design.unit) if j < 2 else list(design.effects.values())[j - 2]
+
+
+def _effect_within(design: Design, inner: int, outer: int) -> bool:
+    """Whether an effect is constant within the levels of another one."""
+    if design.rows.complete and {inner, outer} == {0, 1}:
+        return (design.n_units, design.n_periods)[inner] == 1
+    return _constant_within(_effect(design, inner), _effect(design, outer))
+
+
+def _nested(design: Design, level: str, effect: int) -> bool:
     """Whether every level of a fixed effect lies in one cluster."""
-    if effect is design.unit:
-        return design.unit_level(level) is not None
-    return _constant_within(design.clusters[level], effect)
+    by_unit = design.unit_level(level)
+    if effect == 0:
+        return by_unit is not None
+    if effect == 1 and design.rows.complete and by_unit is not None:
+        return design.clusters.size(level) == 1
+    return _constant_within(design.clusters[level], _effect(design, effect))
 
 
 def _constant_within(inner: np.ndarray, outer: np.ndarray, look: int = 2048) -> bool:

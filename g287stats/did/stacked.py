@@ -17,6 +17,7 @@ from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import Influence, SmallSample
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.numerics.least_squares import Factor
+from g287stats.numerics.rows import Levels, Rows
 
 Corrective = Literal["none", "aggregate", "sample_share"]
 
@@ -187,18 +188,18 @@ def _stack(
         weights = factor if weights is None else weights * factor
     levels = {k: np.unique(v[rows], return_inverse=True)[1].reshape(-1) for k, v in design.clusters.items()}
     name = f"{design.unit_name}×stack"
+    at = Rows(len(pair), n_periods, unit, period)
     stack = replace(
         design,
         unit_name=name,
         y=design.y[rows],
-        unit=unit,
-        time=period,
+        rows=at,
         unit_labels=design.unit_labels[pair % design.n_units].rename(name),
         calendar=pd.RangeIndex(n_periods, name=f"{design.time_name}×stack"),
         cohort=1 - is_treated,
         covariates=design.covariates[rows],
         weights=weights,
-        clusters={name: unit, **levels},
+        clusters=Levels(at, {name: unit, **levels}),
         exposure=event.astype(float),
     )
     return stack, table, notes

@@ -297,8 +297,12 @@ def _prepare(
 
 def _switching(design: Design, dose: np.ndarray) -> list[str]:
     """Note when a treatment falls within units: the coefficient then mixes starting and ending."""
-    falls = np.flatnonzero((dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1]))
-    units = np.unique(design.unit[falls])
+    if design.rows.complete:
+        table = dose.reshape(design.rows.shape)
+        falls = table[:, 1:] < table[:, :-1]
+        units = np.flatnonzero(falls.any(axis=1)) if falls.any() else np.empty(0, dtype=int)
+    else:
+        units = np.unique(design.unit[1:][(dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1])])
     if not len(units):
         return []
     names = ", ".join(str(v) for v in design.unit_labels[units[:8]])

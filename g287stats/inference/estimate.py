@@ -136,7 +136,11 @@ class Estimate:
     @property
     def params(self) -> pd.Series:
         """Point estimates indexed by term."""
-        return pd.Series(self.point, index=pd.Index(self.terms, name="term"), name="estimate")
+        return pd.Series(self.point, index=self._index, name="estimate")
+
+    @cached_property
+    def _index(self) -> pd.Index:
+        return pd.Index(next(column for name, column in self.labels.items() if name == "term"), name="term")
 
     @cached_property
     def _matrix(self) -> np.ndarray:
@@ -151,7 +155,7 @@ class Estimate:
     @property
     def se(self) -> pd.Series:
         """Standard errors indexed by term."""
-        return pd.Series(self._se, index=self.params.index, name="std_error")
+        return pd.Series(self._se, index=self._index, name="std_error")
 
     @property
     def df(self) -> float:
@@ -165,7 +169,7 @@ class Estimate:
 
     def cov(self) -> pd.DataFrame:
         """Covariance matrix of the parameters (k × k)."""
-        return pd.DataFrame(self._matrix, index=self.params.index, columns=self.params.index)
+        return pd.DataFrame(self._matrix, index=self._index, columns=self._index)
 
     def with_rule(self, rule: CovarianceRule) -> Estimate:
         """Return the same estimate with another covariance rule (other clusters, other convention)."""
@@ -180,7 +184,7 @@ class Estimate:
         """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
         critical = self.critical_value(level) if self._freedom is None else stats.t.ppf(0.5 + level / 2, self._freedom)
         half = critical * self._se
-        return pd.DataFrame({"conf_low": self.point - half, "conf_high": self.point + half}, index=self.params.index)
+        return pd.DataFrame({"conf_low": self.point - half, "conf_high": self.point + half}, index=self._index)
 
     def bands(
         self,
@@ -200,7 +204,7 @@ class Estimate:
 
         critical = sup_t(self, level=level, draws=draws, seed=seed, weights=weights)
         half = (critical if self._freedom is None else stats.t.isf(stats.norm.sf(critical), self._freedom)) * self._se
-        out = pd.DataFrame({"band_low": self.point - half, "band_high": self.point + half}, index=self.params.index)
+        out = pd.DataFrame({"band_low": self.point - half, "band_high": self.point + half}, index=self._index)
         out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, weights=weights)
         return out
 
@@ -208,7 +212,7 @@ class Estimate:
         """Two-sided p-values of the hypothesis that each parameter is zero."""
         t = np.abs(self.point / self._se)
         p = 2 * (_reference_distribution(self.df).sf(t) if self._freedom is None else stats.t.sf(t, self._freedom))
-        return pd.Series(p, index=self.params.index, name="p_value")
+        return pd.Series(p, index=self._index, name="p_value")
 
     # ---- new estimates from this one ------------------------------------------------------------------------
     def combine(

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
+from g287stats.numerics.memory import room
 from g287stats.numerics.within import Coefficients, Moments, Projection
 
 
@@ -125,7 +126,7 @@ def least_squares(
     q = sum(f.n_levels for f in factors)
     raw = np.empty((projection.n, 0)) if dense is None else np.asarray(dense, dtype=float)
     p = raw.shape[1]
-    left = np.empty((p + 1, projection.n))  # one block: new memory is dear by the page
+    left = room(p + 1, projection.n)
     for row, column in zip(left, (y, *raw.T)):
         projection.residualize(column, out=row)
     y_left, z = left[0], left[1:].T
@@ -149,8 +150,8 @@ def least_squares(
     floor = np.r_[np.full(q, 1e-10), np.full(p, 1e-18)] * size
     bread = _inverse(gram, floor, tolerance)
     beta = bread @ rhs
-    for j in range(p):
-        y_left -= z[:, j] * beta[q + j]
+    for column, b in zip(left[1:], beta[q:]):
+        linalg.blas.daxpy(column, y_left, a=-b)  # y_left −= b column, in place
     if q:
         y_left -= projection.residualize(_factor_fit(factors, beta[:q], projection.n))
     return LeastSquares(projection, factors, z, beta, bread, y_left, effects)
@@ -162,8 +163,8 @@ def _inverse(gram: np.ndarray, floor: np.ndarray, tolerance: float) -> np.ndarra
     absorbed = diagonal <= floor
     if absorbed.any():
         raise Collinear(np.flatnonzero(absorbed), np.flatnonzero(absorbed))
-    if not len(gram):
-        return gram
+    if len(gram) < 2:
+        return 1 / gram
     scale = 1 / np.sqrt(diagonal)
     scaled = gram * scale[:, None] * scale
     factor, info = linalg.lapack.dpotrf(scaled, lower=1)

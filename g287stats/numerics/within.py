@@ -23,8 +23,14 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg, sparse
 
+from g287stats.numerics.memory import room
+from g287stats.numerics.rows import Rows
+
 _RANK = 1e-9
 """A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
+
+_ELEMENTS = 1 << 16
+"""Elements that are worked on at a time (half a megabyte: they stay in cache)."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,21 @@ def absorb(
     Projection
         With ``residualize``, ``coefficients``, ``rank`` and what is not identified.
     """
+    rows = Rows(n_units, n_periods, np.asarray(unit), np.asarray(time))
+    return absorb_rows(rows, weights=weights, effects=effects, trends=trends)
+
+
+def absorb_rows(
+    rows: Rows,
+    *,
+    weights: np.ndarray | None = None,
+    effects: Sequence[np.ndarray] = (),
+    trends: np.ndarray | None = None,
+) -> Projection:
+    """The same for rows that are coded already."""
     weights = None if weights is None else np.asarray(weights, dtype=float)
-    codes = (np.asarray(time), *(np.asarray(e) for e in effects))
-    sizes = (n_periods, *(int(e.max()) + 1 if len(e) else 0 for e in codes[1:]))
     columns = None if trends is None else np.atleast_2d(np.asarray(trends, dtype=float).T)
-    return Projection(np.asarray(unit), codes, n_units, sizes, weights, columns)
+    return Projection(rows, tuple(np.asarray(e) for e in effects), weights, columns)
 
 
 class Projection:
@@ -94,23 +110,38 @@ class Projection:
     """
 
     def __init__(
-        self,
-        unit: np.ndarray,
-        codes: tuple[np.ndarray, ...],
-        n_units: int,
-        sizes: tuple[int, ...],
-        weights: np.ndarray | None,
-        trends: np.ndarray | None,
+        self, rows: Rows, effects: tuple[np.ndarray, ...], weights: np.ndarray | None, trends: np.ndarray | None
     ):
-        self.unit, self.codes, self.n_units, self.sizes, self.weights = unit, codes, n_units, sizes, weights
-        self.n = len(unit)
-        self._grid = _is_grid(unit, codes[0], n_units, sizes[0])
+        self.rows, self._effects, self.weights = rows, effects, weights
+        self.n, self.n_units = rows.n, rows.n_units
+        self.sizes = (rows.n_periods, *(int(e.max()) + 1 if len(e) else 0 for e in effects))
+        self._grid = rows.complete
         mass = self._counts(None) if weights is None else self._unit_sums(weights)
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
         self._slopes = None if trends is None else _UnitSlopes(self, trends)
-        self._factorise()
+        self.level_weight = tuple(
+            self._counts(j) if weights is None else self._level_sums(weights, j) for j in range(len(self.sizes))
+        )
+        main = int(np.argmax(self.sizes))
+        self._main, self._rest = main, tuple(j for j in range(len(self.sizes)) if j != main)
+        self._offset = np.concatenate([[0], np.cumsum([self.sizes[j] for j in self._rest])]).astype(int)
+        # complete panel whose weights do not change within units: unit means do not depend on the period
+        self._even = self._grid and main == 0 and trends is None and self._constant_in_unit()
+
+    @property
+    def unit(self) -> np.ndarray:
+        """Unit code by row, (n,)."""
+        return self.rows.unit
+
+    @property
+    def codes(self) -> tuple[np.ndarray, ...]:
+        """Codes by row of the period and of every further effect."""
+        return (self.rows.time, *self._effects)
+
+    def _code(self, effect: int) -> np.ndarray:
+        return self._effects[effect - 1] if effect else self.rows.time
 
     def _counts(self, effect: int | None) -> np.ndarray:
         """Rows by level of an effect (None: by unit)."""
@@ -118,7 +149,7 @@ class Projection:
             return np.full(self.n_units, float(self.sizes[0]))
         if self._grid and effect == 0:
             return np.full(self.sizes[0], float(self.n_units))
-        codes, size = (self.unit, self.n_units) if effect is None else (self.codes[effect], self.sizes[effect])
+        codes, size = (self.unit, self.n_units) if effect is None else (self._code(effect), self.sizes[effect])
         return np.bincount(codes, minlength=size).astype(float)
 
     # ---- sums over units and levels -----------------------------------------------------------------------------
@@ -128,7 +159,7 @@ class Projection:
     def _unit_sums(self, values: np.ndarray) -> np.ndarray:
         """Sum an (n,) array by unit: (N,)."""
         if self._grid:
-            return values.reshape(self.n_units, -1).sum(axis=1)
+            return np.einsum("ij->i", values.reshape(self._shape))
         return np.bincount(self.unit, values, self.n_units)
 
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
@@ -146,7 +177,7 @@ class Projection:
         """Sum an (n,) array by level of one effect: (L,)."""
         if self._grid and effect == 0:
             return values.reshape(self.n_units, -1).sum(axis=0)
-        return np.bincount(self.codes[effect], values, self.sizes[effect])
+        return np.bincount(self._code(effect), values, self.sizes[effect])
 
     def _take_unit(self, values: np.ndarray) -> np.ndarray:
         """Spread an (N,) array over rows; on a complete grid a broadcastable (N, 1)."""
@@ -155,7 +186,7 @@ class Projection:
     def _take_level(self, values: np.ndarray, effect: int) -> np.ndarray:
         if self._grid and effect == 0:
             return values[None, :]
-        taken = values[self.codes[effect]]
+        taken = values[self._code(effect)]
         return taken.reshape(self.n_units, -1) if self._grid else taken
 
     def unit_level(self, values: np.ndarray, effect: int = 0) -> np.ndarray | sparse.csr_array:
@@ -164,30 +195,27 @@ class Projection:
         if self._grid and effect == 0:
             return values.reshape(self.n_units, size)
         if self.n_units * size <= max(8 * self.n, 200_000):
-            pair = self.unit * size + self.codes[effect]
+            pair = self.unit * size + self._code(effect)
             return np.bincount(pair, values, self.n_units * size).reshape(self.n_units, size)
-        return sparse.csr_array((values, (self.unit, self.codes[effect])), shape=(self.n_units, size))
+        return sparse.csr_array((values, (self.unit, self._code(effect))), shape=(self.n_units, size))
 
     # ---- factorisation ------------------------------------------------------------------------------------------
-    def _factorise(self) -> None:
-        self.level_weight = tuple(
-            self._counts(j) if self.weights is None else self._level_sums(self.weights, j)
-            for j in range(len(self.codes))
-        )
-        main = int(np.argmax(self.sizes))
-        self._main, self._rest = main, tuple(j for j in range(len(self.codes)) if j != main)
-        flat = self._grid and main == 0 and self._slopes is None and self._constant_in_unit()
-        if flat:
-            self._pairs: list[list] = [[_Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])]]
-            total = self.level_weight[0][0]
-            schur = total * (np.eye(self.sizes[0]) - 1 / self.sizes[0])
-            self._blocks = [_Block(np.arange(self.n_units), np.arange(self.sizes[0]), schur, self.level_weight[0])]
-        else:
-            self._pairs = [self._pair_matrices(j) for j in range(len(self.codes))]
-            self._blocks = self._main_blocks()
-        if flat and self._rest:
-            self._pairs += [self._pair_matrices(j) for j in self._rest]
-        self._border()
+    @cached_property
+    def _pairs(self) -> list[list]:
+        """Unit × level sums of every effect, one matrix per basis function of the units."""
+        if not self._even:
+            return [self._pair_matrices(j) for j in range(len(self.sizes))]
+        equal = _Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])
+        return [[equal], *(self._pair_matrices(j) for j in self._rest)]
+
+    @cached_property
+    def _blocks(self) -> list[_Block]:
+        """Factorised Schur complement of the main effect."""
+        if not self._even:
+            return self._main_blocks()
+        size, mass = self.sizes[0], self.level_weight[0]
+        schur = mass[0] * (np.eye(size) - 1 / size)
+        return [_Block(np.arange(size), schur, mass)]
 
     def _constant_in_unit(self) -> bool:
         if self.weights is None:
@@ -221,9 +249,9 @@ class Projection:
                 for start in range(0, self.n_units, 512):
                     part = p.take(slice(start, start + 512)).scaled()
                     schur -= part.T @ part
-            return [_Block(np.arange(self.n_units), np.arange(self.sizes[main]), schur, mass)]
+            return [_Block(np.arange(self.sizes[main]), schur, mass)]
         graph = sparse.csr_array(
-            (np.ones(self.n, dtype=np.int32), (self.unit, self.codes[main] + self.n_units)),
+            (np.ones(self.n, dtype=np.int32), (self.unit, self._code(main) + self.n_units)),
             shape=(self.n_units + self.sizes[main],) * 2,
         )
         _, label = sparse.csgraph.connected_components(graph, directed=False)
@@ -242,36 +270,31 @@ class Projection:
                     schur -= dense.T @ dense
                 else:
                     schur -= (part.T @ part).toarray()
-            blocks.append(_Block(units, levels, schur, mass[levels]))
+            blocks.append(_Block(levels, schur, mass[levels]))
         return blocks
 
-    def _border(self) -> None:
-        """Second Schur complement: the remaining effects given the main one."""
-        sizes = [self.sizes[j] for j in self._rest]
-        self._offset = np.concatenate([[0], np.cumsum(sizes)]).astype(int)
-        self._border_block: _Block | None = None
+    @cached_property
+    def _border(self) -> tuple[np.ndarray, _Block] | None:
+        """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
         if not self._rest:
-            return
+            return None
         ones = np.ones(self.n) if self.weights is None else self.weights
         total = int(self._offset[-1])
-        cross_main = np.zeros((self.sizes[self._main], total))
-        cross = np.zeros((total, total))
+        coupling = np.zeros((self.sizes[self._main], total))
+        schur = np.zeros((total, total))
         mass = np.concatenate([self.level_weight[j] for j in self._rest])
         for a, j in enumerate(self._rest):
             here = slice(self._offset[a], self._offset[a + 1])
-            cross_main[:, here] = self._together(self._main, j, ones)
+            coupling[:, here] = self._together(self._main, j, ones)
             for b, i in enumerate(self._rest):
-                cross[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
-        self._coupling = cross_main
-        self._border_block = _Block(np.arange(self.n_units), np.arange(total), None, mass)
-        schur = cross
+                schur[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
         for block in self._blocks:
-            schur -= cross_main[block.levels].T @ block.solve(cross_main[block.levels])
-        self._border_block.factorise(schur)
+            schur -= coupling[block.levels].T @ block.solve(coupling[block.levels])
+        return coupling, _Block(np.arange(total), schur, mass)
 
     def _together(self, i: int, j: int, ones: np.ndarray) -> np.ndarray:
         """Cross product V_i' W M_U V_j."""
-        pair = self.codes[i] * self.sizes[j] + self.codes[j]
+        pair = self._code(i) * self.sizes[j] + self._code(j)
         out = np.bincount(pair, ones, self.sizes[i] * self.sizes[j]).reshape(self.sizes[i], self.sizes[j])
         for p, q in zip(self._pairs[i], self._pairs[j]):
             out = out - p.cross(q)
@@ -282,7 +305,7 @@ class Projection:
     def rank(self) -> int:
         """Number of independent effects: unit intercepts and slopes that exist, plus independent levels."""
         units = int((self.unit_weight > 0).sum()) + (0 if self._slopes is None else self._slopes.rank)
-        border = 0 if self._border_block is None else self._border_block.rank
+        border = 0 if self._border is None else self._border[1].rank
         return units + sum(b.rank for b in self._blocks) + border
 
     @cached_property
@@ -308,14 +331,15 @@ class Projection:
                 full = np.zeros(sum(self.sizes))
                 full[self._place(self._main)][block.levels] = v
                 out.append(full)
-        if self._border_block is not None:
-            for v in self._border_block.null().T:
+        if self._border is not None:
+            coupling, border = self._border
+            for v in border.null().T:
                 full = np.zeros(sum(self.sizes))
                 for a, j in enumerate(self._rest):
                     full[self._place(j)] = v[self._offset[a] : self._offset[a + 1]]
                 main = full[self._place(self._main)]
                 for block in self._blocks:
-                    main[block.levels] = -block.solve((self._coupling[block.levels] @ v)[:, None])[:, 0]
+                    main[block.levels] = -block.solve((coupling[block.levels] @ v)[:, None])[:, 0]
                 out.append(full)
         stacked = np.array(out).T if out else np.zeros((sum(self.sizes), 0))
         return tuple(stacked[self._place(j)] for j in range(len(self.sizes)))
@@ -362,21 +386,39 @@ class Projection:
         columns = np.asarray(a, dtype=float)
         if columns.ndim == 1:
             return self._residual(np.ascontiguousarray(columns), out)
-        out = np.empty((columns.shape[1], self.n))
+        out = room(columns.shape[1], self.n)
         for j, row in enumerate(out):
             self._residual(np.ascontiguousarray(columns[:, j]), row)
         return out.T
 
     def _residual(self, a: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Residuals of one contiguous column, written to ``out`` (n,) when given."""
+        out = (room(self.n) if out is None else out).reshape(self._shape)
+        if self._even and not self._rest:
+            return self._demeaned(a.reshape(self._shape), out)
         solved = self.solve(self._moments([a]))
-        out = (np.empty(self.n) if out is None else out).reshape(self._shape)
         np.subtract(a.reshape(self._shape), self._take_unit(solved.unit[0, :, 0] * self._scale), out=out)
         if self._slopes is not None:
             for q, c in zip(self._slopes.q, solved.unit[1:, :, 0]):
                 out -= (q * c[self.unit]).reshape(self._shape)
         for j, lam in enumerate(solved.levels):
             out -= self._take_level(lam[:, 0], j)
+        return out.reshape(-1)
+
+    def _demeaned(self, table: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """A complete panel (N, T) with weights fixed in units less its unit and (weighted) period means."""
+        size = self.sizes[0]
+        mean = np.einsum("ij->i", table) / size
+        if self.weights is None:
+            level = np.einsum("ij->j", table) / self.n_units
+        else:
+            level = np.einsum("i,ij->j", self.unit_weight, table) / self.unit_weight.sum()
+        level -= level.mean()
+        step = max(1, _ELEMENTS // size)
+        for start in range(0, self.n_units, step):  # both passes while the rows are in cache
+            part = out[start : start + step]
+            np.subtract(table[start : start + step], mean[start : start + step, None], out=part)
+            part -= level
         return out.reshape(-1)
 
     def _moments(self, columns: list[np.ndarray]) -> Moments:
@@ -387,7 +429,7 @@ class Projection:
 
     def _column_moments(self, a: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """The same for one column: (1+p, N) in the units' basis, and (L,) per effect."""
-        if self._grid and self._slopes is None and len(self.codes) == 1 and self.weights is not None:
+        if self._grid and self._slopes is None and len(self.sizes) == 1 and self.weights is not None:
             shape = (self.n_units, self.sizes[0])
             w, a = self.weights.reshape(shape), a.reshape(shape)
             return (np.einsum("ij,ij->i", w, a) * self._scale)[None, :], [np.einsum("ij,ij->j", w, a)]
@@ -395,7 +437,7 @@ class Projection:
         by_unit = [self._unit_sums(w) * self._scale]
         if self._slopes is not None:
             by_unit += [self._unit_sums(w * q) for q in self._slopes.q]
-        return np.stack(by_unit), [self._level_sums(w, j) for j in range(len(self.codes))]
+        return np.stack(by_unit), [self._level_sums(w, j) for j in range(len(self.sizes))]
 
     def solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """Solve ``S x = b`` for right-hand sides already off the units, per effect (L_j, k).
@@ -407,12 +449,13 @@ class Projection:
         main = out[self._main]
         for block in self._blocks:
             main[block.levels] = block.solve(b[self._main][block.levels])
-        if self._border_block is not None:
+        if self._border is not None:
+            coupling, border = self._border
             rest = np.concatenate([b[j] for j in self._rest])
-            x = self._border_block.solve(rest - self._coupling.T @ main)
+            x = border.solve(rest - coupling.T @ main)
             for a, j in enumerate(self._rest):
                 out[j] = x[self._offset[a] : self._offset[a + 1]]
-            moved = self._coupling @ x
+            moved = coupling @ x
             for block in self._blocks:
                 main[block.levels] -= block.solve(moved[block.levels])
         return tuple(out)
@@ -596,14 +639,10 @@ class _Flat(_Pair):
 class _Block:
     """A block of levels with its Schur complement, factorised with pivoting."""
 
-    def __init__(self, units: np.ndarray, levels: np.ndarray, schur: np.ndarray | None, mass: np.ndarray):
-        self.units, self.levels = units, levels
+    def __init__(self, levels: np.ndarray, schur: np.ndarray, mass: np.ndarray):
+        self.levels = levels
         with np.errstate(divide="ignore"):
             self.scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
-        if schur is not None:
-            self.factorise(schur)
-
-    def factorise(self, schur: np.ndarray) -> None:
         scaled = schur * self.scale[:, None] * self.scale
         scaled = (scaled + scaled.T) / 2
         factor, pivot, rank, _ = linalg.lapack.dpstrf(scaled, tol=_RANK, lower=0)
@@ -639,13 +678,3 @@ def _sum_rows(values: np.ndarray, codes: np.ndarray, size: int) -> np.ndarray:
     """Sum rows (m, k) with the same code: (size, k)."""
     rows = sparse.csr_array((np.ones(len(codes)), (codes, np.arange(len(codes)))), shape=(size, len(codes)))
     return rows @ values
-
-
-def _is_grid(unit: np.ndarray, time: np.ndarray, n_units: int, n_periods: int) -> bool:
-    """Whether rows are every unit in every period, sorted."""
-    if len(unit) != n_units * n_periods or not len(unit):
-        return False
-    return bool(
-        (unit.reshape(n_units, n_periods) == np.arange(n_units)[:, None]).all()
-        and (time.reshape(n_units, n_periods) == np.arange(n_periods)).all()
-    )

@@ -142,3 +142,47 @@ def test_treatment_before_and_after_the_panel_is_noted():
     assert "treated from the first period on or earlier" in told
     assert "first treated after the last period 2008" in told
     assert design.cohort.tolist() == [-1, 5, NEVER]
+
+
+def test_a_frame_changed_afterwards_does_not_change_the_design():
+    data = frame().astype({"y": float})
+    design = prepare(data, "y", cluster="state", **KEYS)
+    before = design.y.copy()
+    data.loc[3, "y"] = 99.0
+    data["y"] += 1.0
+    data.iloc[0] = data.iloc[5]
+    np.testing.assert_array_equal(design.y, before)
+    given = np.arange(12.0)
+    aliased = prepare(frame().assign(y=given), "y", **KEYS)
+    given[:] = -1.0
+    np.testing.assert_array_equal(aliased.y, np.arange(12.0))
+
+
+def test_a_column_that_occurs_twice_is_refused():
+    twice = pd.concat([frame(), frame()[["y"]]], axis=1)
+    with pytest.raises(DesignError, match=r"occur more than once \(1\): y"):
+        prepare(twice, "y", **KEYS)
+
+
+def test_a_complete_panel_in_order_equals_the_same_rows_shuffled_or_with_text_keys():
+    rng = np.random.default_rng(3)
+    n, t = 12, 6
+    county = np.repeat(np.sort(rng.choice(1000, n, replace=False)), t)
+    data = pd.DataFrame({"county": county, "year": np.tile(np.arange(2001, 2001 + t), n), "y": rng.normal(size=n * t)})
+    data["g"] = np.repeat(rng.choice([2003.0, 2005.0, np.nan], n), t)
+    data["state"], data["moving"] = data["county"] // 100, rng.integers(0, 3, n * t)
+    data["d"] = (data["year"] >= data["g"]).astype(int)
+    keys = KEYS | {"treatment": "d", "cluster": ["state", "moving"], "fixed_effects": [("state", "year")]}
+    ordered = quiet(data, "y", **keys)
+    assert ordered.rows.complete
+    texts = data.assign(county=data["county"].map("{:05d}".format), state=data["state"].map("{:02d}".format))
+    for other in (data.sample(frac=1, random_state=2), texts, texts.astype({"county": "category"}),
+                  data.assign(g=data["g"].astype("Float64"), d=data["d"].astype("boolean"))):  # fmt: skip
+        design = quiet(other, "y", **keys)
+        for name in ("y", "unit", "time", "cohort", "treatment"):
+            np.testing.assert_array_equal(getattr(design, name), getattr(ordered, name))
+        for level in ordered.clusters:
+            np.testing.assert_array_equal(design.clusters[level], ordered.clusters[level])
+            np.testing.assert_array_equal(design.unit_level(level), ordered.unit_level(level))
+        np.testing.assert_array_equal(design.effects["state×year"], ordered.effects["state×year"])
+        assert len(design.notes) == len(ordered.notes)

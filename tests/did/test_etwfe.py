@@ -87,7 +87,7 @@ def test_without_never_treated_the_last_cohort_is_comparison():
     cut = ever[ever["year"] < 2012].copy()
     cut["g"] = cut["g"].where(cut["g"] < 2012)
     assert e.point == pytest.approx(etwfe(cut, "y", **KEYS).point, abs=1e-12)
-    assert "no untreated unit from 2012 on" in e.sample["flow"]["step"].tolist()
+    assert "no untreated unit from 2012 on" in e.sample["flow"].to_frame()["step"].tolist()
 
 
 def test_refusals():

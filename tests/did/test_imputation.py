@@ -68,7 +68,7 @@ def test_leaves_out_and_names_what_it_cannot_impute():
     always = sorted(frame.loc[frame["g"] == 2000, "county"].unique())
     note = next(n for n in estimate.notes if "no untreated row" in n)
     assert all(str(c) in note for c in always[:3])
-    flow = estimate.sample["flow"].set_index("step")
+    flow = estimate.sample["flow"].to_frame().set_index("step")
     assert flow.loc["unit has no untreated row", "units"] >= len(always)
     assert estimate.sample["n_units"] == frame["county"].nunique() - flow.loc["unit has no untreated row", "units"]
 

@@ -53,7 +53,7 @@ def test_counties_and_years_without_events_are_named():
     rest = poisson(frame[(frame["county"] != 3) & (frame["year"] != 2013)], "count", **KEYS)
     assert estimate.point[0] == pytest.approx(rest.point[0], abs=1e-12)
     assert estimate.se.iloc[0] == pytest.approx(rest.se.iloc[0], abs=1e-12)
-    flow = estimate.sample["flow"].set_index("step")["rows"]
+    flow = estimate.sample["flow"].to_frame().set_index("step")["rows"]
     assert flow["county without any event"] == -8 and flow["year without any event"] == -59
 
 

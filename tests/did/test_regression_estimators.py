@@ -257,13 +257,13 @@ def test_nothing_to_compare():
     only = imputation(treated, "y", **KEYS)  # after 2011 nobody is left untreated
     assert only.labels["time"].max() == 2011
     assert any("no untreated comparison" in n for n in only.notes)
-    flow = only.sample["flow"].set_index("step")["rows"]
+    flow = only.sample["flow"].to_frame().set_index("step")["rows"]
     assert flow["no untreated comparison"] == -30 * 2 and flow["kept"] == only.sample["n_obs"]
 
 
 def test_missing_outcomes_are_counted():
     estimate = twfe(panel(), "y", **KEYS)
-    flow = estimate.sample["flow"]
+    flow = estimate.sample["flow"].to_frame()
     assert flow["step"].tolist() == ["found", "missing y", "kept"]
     assert flow["rows"].sum() == 2 * estimate.sample["n_obs"]
 

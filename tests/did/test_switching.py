@@ -161,7 +161,7 @@ def test_missing_outcomes_and_unknown_treatment_are_counted():
     data = simulate(4)
     data.loc[(data["county"] == 0) & (data["year"] == 4), "y"] = np.nan
     partial = switching_did(data, "y", **KEYS)
-    assert partial.sample["flow"]["rows"].tolist() == [600, -1, 599]
+    assert partial.sample["flow"].to_frame()["rows"].tolist() == [600, -1, 599]
     hole = data.assign(d=data["d"].astype(float))
     hole.loc[(hole["county"] == 1) & (hole["year"] == 2), "d"] = np.nan
     with pytest.warns(match="unknown in some period of 1 units"):

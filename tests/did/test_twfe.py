@@ -69,7 +69,7 @@ def test_window_bins_or_drops_the_ends():
     again = event_study(inside, "y", **KEYS)
     assert dropped.terms == again.terms
     np.testing.assert_array_equal(dropped.point, again.point)
-    assert "event time outside -3…2" in set(dropped.sample["flow"]["step"])
+    assert "event time outside -3…2" in set(dropped.sample["flow"].to_frame()["step"])
 
 
 def test_window_and_reference_must_fit():

@@ -1,0 +1,206 @@
+"""From columns to numbers: labels become codes in sorted order, calendars integers that count periods by ones.
+
+Problems are collected, not raised; :func:`~g287stats.did.design.prepare` tells all of a frame at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import Problems
+from g287stats.numerics.rows import Rows
+
+NEVER = np.iinfo(np.int64).max
+"""Cohort code of units that are never treated."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a time label maps to an integer: plain integers, or ordinals of a Period frequency."""
+
+    freq: str | None
+
+    def label(self, position: int) -> Any:
+        """Label of an integer on the calendar."""
+        return int(position) if self.freq is None else pd.Period(ordinal=int(position), freq=self.freq)
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Rows sorted by unit and period.
+
+    ``rows`` has their codes, ``labels`` the units' names, ``first`` the first period on the calendar; ``order`` is the
+    order of the offered rows, None when they come sorted.
+    """
+
+    rows: Rows
+    labels: pd.Index
+    first: int
+    order: np.ndarray | None
+
+    def by_row(self, values: np.ndarray) -> np.ndarray:
+        """Values by offered row, sorted."""
+        return values if self.order is None else values[self.order]
+
+    def by_unit(self, column: pd.Series) -> np.ndarray | None:
+        """A numeric column of a complete panel offered in order, by unit (N,), or None when it moves within units."""
+        if not self.rows.complete or self.order is not None or not _plain(column):
+            return None
+        table = column.to_numpy().reshape(self.rows.shape)
+        first = table[:, 0].copy()
+        same = table == first[:, None]
+        if not same.all() and not (same | (np.isnan(table) & np.isnan(first)[:, None])).all():
+            return None
+        return first
+
+
+def arrange(unit: pd.Series, positions: np.ndarray) -> Arrangement:
+    """Code the units and sort the rows; ``positions`` are periods on the calendar, (n,)."""
+    n_periods = _in_order(unit, positions)
+    if n_periods:
+        labels = pd.Index(unit.to_numpy()[::n_periods].copy(), name=unit.name)
+        return Arrangement(Rows(len(labels), n_periods), labels, int(positions[0]), None)
+    codes, found = factorize(unit)
+    order = _sorting(codes, positions)
+    first, last = int(positions.min()), int(positions.max())
+    if order is not None:
+        codes, positions = codes[order], positions[order]
+    rows = Rows(len(found), last - first + 1, codes, positions - first)
+    return Arrangement(rows, found.rename(unit.name), first, order)
+
+
+def _in_order(unit: pd.Series, positions: np.ndarray) -> int:
+    """Number of periods T when rows are every integer unit in the same T consecutive periods, sorted; otherwise 0."""
+    if unit.dtype.kind not in "iu" or not isinstance(unit.dtype, np.dtype):
+        return 0
+    values = unit.to_numpy()
+    length = int(np.searchsorted(values, values[0], side="right"))
+    if length < 1 or len(values) % length:
+        return 0
+    table = values.reshape(-1, length)
+    heads = table[:, 0]
+    if not (heads[1:] > heads[:-1]).all() or not (table == heads[:, None]).all():
+        return 0
+    first = positions[0] + np.arange(length)
+    return length if (positions.reshape(-1, length) == first).all() else 0
+
+
+def factorize(column: pd.Series) -> tuple[np.ndarray, pd.Index]:
+    """Codes of a column in the sorted order of its labels (missing: −1), and the labels."""
+    if _plain(column) and column.dtype.kind in "iu":
+        values = column.to_numpy()
+        new = values[1:] != values[:-1]
+        heads = np.r_[0, np.flatnonzero(new) + 1]
+        if len(heads) <= len(values) // 2:  # runs of equal values: code the runs
+            found, run_codes = np.unique(values[heads], return_inverse=True)
+            return np.repeat(run_codes, np.diff(np.r_[heads, len(values)])), pd.Index(found)
+    codes, labels = pd.factorize(column, sort=True)
+    return codes.astype(np.int64, copy=False), pd.Index(labels)
+
+
+def _plain(column: pd.Series) -> bool:
+    return isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf"
+
+
+def _sorting(unit: np.ndarray, time: np.ndarray) -> np.ndarray | None:
+    """Row order by unit and time, or None when the rows are in it."""
+    if ((unit[1:] > unit[:-1]) | ((unit[1:] == unit[:-1]) & (time[1:] >= time[:-1]))).all():
+        return None
+    return np.lexsort((time, unit))
+
+
+def dense(codes: np.ndarray) -> np.ndarray:
+    """Renumber codes 0 … in their order, leaving no number unused."""
+    size = int(codes.max()) + 1
+    if size > 4 * len(codes) + 1_000:
+        return np.unique(codes, return_inverse=True)[1].reshape(-1)
+    used = np.bincount(codes, minlength=size) > 0
+    return codes if used.all() else (np.cumsum(used) - 1)[codes]
+
+
+def moves(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Whether a variable changes from the row before within the same unit (rows sorted by unit): (n − 1,)."""
+    return (values[1:] != values[:-1]) & (unit[1:] == unit[:-1])
+
+
+def numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
+    """Return the column as numbers with NaN for missing, perhaps a view; non-numeric cells are a problem."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy()
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    converted = pd.to_numeric(column, errors="coerce")
+    bad = converted.isna() & column.notna()
+    if bad.any():
+        problems.add(f"{name!r} is not numeric", [repr(v) for v in column[bad].unique()])
+    return converted.to_numpy(dtype=float, na_value=np.nan)
+
+
+def calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, Origin]:
+    """Return integer positions that count periods by ones, and the way back to labels."""
+    number: np.ndarray
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return np.asarray(column.array.asi8, dtype=np.int64), Origin(pd.PeriodIndex(column.array).freqstr)
+    if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
+        typed = column.astype(pd.PeriodDtype(column.iloc[0].freqstr))
+        return calendar(typed, name, problems)
+    if column.dtype.kind == "M":
+        remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'
+        problems.add(f"{name!r} holds dates, which do not say their frequency", (), remedy)
+        return np.zeros(len(column), dtype=np.int64), Origin(None)
+    if column.dtype.kind in "iu":
+        number = column.to_numpy(dtype=np.int64)
+    else:
+        number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if number.dtype.kind == "f" and (np.isnan(number).any() or (number != np.round(number)).any()):
+        remedy = "Time is an integer that counts periods (a year), or a pandas Period"
+        bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
+        problems.add(f"{name!r} is not a calendar", bad, remedy)
+        return np.zeros(len(column), dtype=np.int64), Origin(None)
+    whole = number.astype(np.int64, copy=False)
+    if (
+        len(whole)
+        and whole.min() > 9999
+        and (whole < 999999).all()
+        and ((whole % 100 >= 1) & (whole % 100 <= 12)).all()
+    ):
+        remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
+        problems.add(f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy)
+    return whole, Origin(None)
+
+
+def cohorts(
+    column: pd.Series, name: str, origin: Origin, problems: Problems, notes: list[str], units: pd.Series
+) -> np.ndarray:
+    """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite)."""
+    missing = column.isna().to_numpy()
+    if origin.freq is not None:
+        out = np.full(len(column), NEVER, dtype=np.int64)
+        present = column[~missing]
+        numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
+        if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
+            problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
+            return out
+        if len(present):
+            try:
+                out[~missing] = pd.PeriodIndex(present, freq=origin.freq).asi8
+            except (ValueError, TypeError, pd.errors.ParserError) as error:
+                problems.add(f"cohort {name!r} cannot be read at frequency {origin.freq}: {error}")
+        return out
+    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    bad = np.isnan(number) & ~missing
+    if bad.any():
+        problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
+    for label, coded in (("0", number == 0), ("infinity", np.isinf(number))):
+        if coded.any():
+            count = units[coded].nunique()
+            notes.append(f"cohort coded {label} in {count} units is read as never treated")
+            missing = missing | coded
+    fraction = ~missing & ~bad & np.isfinite(number) & (number != np.round(number))
+    if fraction.any():
+        problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
+    return np.where(missing | bad, NEVER, np.nan_to_num(number, nan=0, posinf=0, neginf=0).astype(np.int64))
