@@ -37,7 +37,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "did.multiple": ("contamination", "multiple_treatments"),
     "did.poisson": ("poisson",),
     "did.specification": ("specification_curve",),
-    "did.spillover": ("exposure_map", "spillover_did"),
+    "did.spillover": ("exposure_map", "spillover_did", "spillover_event_study"),
     "did.stacked": ("stacked",),
     "did.sun_abraham": ("sun_abraham",),
     "did.switching": ("switching_did",),

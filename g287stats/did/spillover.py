@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -11,9 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from g287stats.did.design import prepare
-from g287stats.did.regression import Block, regress
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.did.design import NEVER, Design, prepare
+from g287stats.did.regression import Block, regress, tell
+from g287stats.did.twfe import event_block
+from g287stats.did.wide import absorbing_cohort
+from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
 
@@ -25,6 +26,7 @@ METHOD = Method(
         "Clarke, D. (2017). Estimating difference-in-differences in the presence of spillovers. MPRA Paper 81604.",
     ),
 )
+DYNAMIC = Method("spillover_event_study", "Event study with spillovers", METHOD.references)
 
 
 def exposure_map(
@@ -124,7 +126,8 @@ def spillover_did(
     Returns
     -------
     Estimate
-        One parameter per exposure. ``sample`` has ``n_clean_units``, the units with no exposure in any period, and
+        One parameter per exposure. ``sample`` counts the units with the first exposure as treated and has
+        ``n_clean_units``, the units with no exposure in any period, and
         ``exposed``: rows and units with each exposure.
 
     Raises
@@ -132,8 +135,126 @@ def spillover_did(
     IdentificationError
         No row without exposure in some period with exposure (no valid controls); exposures that are combinations.
     """
+    names, design, dose = _read(data, outcome, exposures, unit, time, covariates, fixed_effects, weights, cluster)
+    notes, facts = _comparison(design, names, dose)
+    tell(design, notes)
+    fit = regress(design, [Block(names, columns=dose)], covariates=covariates)
+    estimate = fit.estimate(
+        names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}), cluster=cluster,
+        small_sample=small_sample, notes=notes,
+        options={"exposures": names, "covariates": tuple(covariates), "weights": weights},
+    )  # fmt: skip
+    return replace(estimate, sample={**estimate.sample, **facts})
+
+
+def spillover_event_study(
+    data: Any,
+    outcome: str,
+    *,
+    exposures: Sequence[str],
+    unit: str | None = None,
+    time: str | None = None,
+    window: tuple[int, int] | None = None,
+    ends: Literal["bin", "drop"] = "bin",
+    reference: int | Sequence[int] = -1,
+    covariates: Sequence[str] = (),
+    fixed_effects: Sequence[str | tuple[str, ...]] = (),
+    unit_trends: bool = False,
+    weights: str | None = None,
+    cluster: str | Sequence[str] | None = None,
+    small_sample: SmallSample = "nonnested",
+) -> Estimate:
+    """Effects of own treatment and of every exposure by the time since each began, in one regression.
+
+        y_it = Σ_k Σ_{e ≠ ref} τ_k,e 1{t − g_k,i = e} + x_it'β + α_i + λ_t + ε_it,
+
+    g_k,i the first period with E_k,it = 1.
+
+    Comparison is with units without any exposure (and with the reference period of the others). The leads of an
+    exposure test parallel trends of the units it reaches. With one exposure it is
+    :func:`~g287stats.did.twfe.event_study`.
+
+    Parameters
+    ----------
+    exposures
+        Columns of 0 and 1 that stay on, own treatment first. For a share, say what counts as exposed: ``share > 0.5``.
+    window, ends, reference
+        Of every exposure, as in :func:`g287stats.did.twfe.event_study`; ``drop`` sets a row aside when any exposure is
+        outside the window.
+    covariates, fixed_effects, unit_trends, weights, cluster, small_sample
+        As in :func:`g287stats.did.twfe.event_study`.
+
+    Returns
+    -------
+    Estimate
+        One parameter per exposure and event time (columns ``treatment``, ``event_time``); ``.plot()`` draws a line per
+        exposure. ``overall`` has one parameter per exposure, named after it: the plain average over event times ≥ 0.
+        ``sample`` as in :func:`spillover_did`.
+
+    Raises
+    ------
+    DesignError
+        An exposure that is not 0/1 or that ends, naming the units.
+    IdentificationError
+        No valid control; leads and lags that add up to a trend because every unit is exposed.
+
+    References
+    ----------
+    Butts (2021), section 5.
+    """
+    names, design, dose = _read(data, outcome, exposures, unit, time, covariates, fixed_effects, weights, cluster)
+    references = (reference,) if isinstance(reference, int) else tuple(reference)
+    designs = _within_window(design, [_cohort(design, n, c) for n, c in zip(names, dose.T)], window, ends)
+    design = designs[0]
+    dose = design.covariates[:, : len(names)]
+    notes, facts = _comparison(design, names, dose)
+    if not facts["n_clean_units"] and len(references) < 2 and window is None:
+        raise IdentificationError(
+            "every unit is exposed at some time, so leads and lags of the exposures add up to a linear trend: give a "
+            "second reference, reference=(-1, -4), a window that bins the ends, or smaller rings"
+        )
+    tell(design, notes)
+    blocks, labels = [], []
+    for name, mine in zip(names, designs):
+        try:
+            _, block, event_times = event_block(mine, window, ends, references)
+        except IdentificationError as problem:
+            raise IdentificationError(f"exposure {name!r}: {problem}") from None
+        terms = tuple(f"{name}: {e}" for e in block.names)
+        blocks.append(replace(block, names=terms))
+        labels.append(pd.DataFrame({"term": terms, "treatment": name, "event_time": event_times}))
+    fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends)
+    table = pd.concat(labels, ignore_index=True)
+    estimate = fit.estimate(
+        table["term"].tolist(), kind="event", method=DYNAMIC, labels=table, cluster=cluster, small_sample=small_sample,
+        options={
+            "exposures": names, "reference": reference, **({"window": window, "ends": ends} if window else {}),
+            "covariates": tuple(covariates), "unit_trends": unit_trends, "weights": weights,
+        },
+        notes=notes, reference=references,
+    )  # fmt: skip
+    after = table["event_time"].to_numpy() >= 0
+    mean = np.array([after & (table["treatment"] == name).to_numpy() for name in names], dtype=float)
+    mean /= mean.sum(axis=1, keepdims=True)
+    frame = pd.DataFrame({"term": names, "treatment": names})
+    overall = estimate.combine(mean, frame, kind="simple")
+    return replace(estimate, overall=overall, sample={**estimate.sample, **facts})
+
+
+def _read(
+    data: Any,
+    outcome: str,
+    exposures: Sequence[str],
+    unit: str | None,
+    time: str | None,
+    covariates: Sequence[str],
+    fixed_effects: Sequence[str | tuple[str, ...]],
+    weights: str | None,
+    cluster: str | Sequence[str] | None,
+) -> tuple[tuple[str, ...], Design, np.ndarray]:
+    """Names of the exposures, the design, and the exposures by row (n, k), each of which varies."""
     names = tuple(dict.fromkeys(exposures))
-    if not names:
+    if isinstance(exposures, str) or not names:
         raise DesignError('name the exposures: exposures=("own", "neighbour")')
     design = prepare(
         data, outcome, unit=unit, time=time, covariates=(*names, *covariates), weights=weights, cluster=cluster,
@@ -143,6 +264,11 @@ def spillover_did(
     for name, column in zip(names, dose.T):
         if not (column != column[0]).any():
             raise IdentificationError(f"{name!r} is {column[0]:g} in every row: nothing to compare")
+    return names, design, dose
+
+
+def _comparison(design: Design, names: tuple[str, ...], dose: np.ndarray) -> tuple[list[str], dict[str, Any]]:
+    """Notes on who is left to compare with, and the counts for ``sample``; no valid control is an error."""
     exposed = (dose != 0).any(1)
     free = np.bincount(design.time, ~exposed, design.n_periods)
     busy = np.bincount(design.time, exposed, design.n_periods)
@@ -150,8 +276,8 @@ def spillover_did(
     notes = []
     if len(full) == np.count_nonzero(busy):
         raise IdentificationError(
-            f"{outcome}: in no period with exposure is any row without {' or '.join(names)}, so there is no valid "
-            "control. Use fewer or smaller rings"
+            f"{design.outcome}: in no period with exposure is any row without {' or '.join(names)}, so there is no "
+            "valid control. Use fewer or smaller rings"
         )
     if len(full):
         notes.append(
@@ -160,14 +286,6 @@ def spillover_did(
     ever = np.bincount(design.unit, exposed, design.n_units) > 0
     if ever.all():
         notes.append("every unit is exposed at some time: comparison is with units not exposed yet or any more")
-    for note in notes:
-        warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=2)
-    fit = regress(design, [Block(names, columns=dose)], covariates=covariates)
-    estimate = fit.estimate(
-        names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}), cluster=cluster,
-        small_sample=small_sample, notes=notes,
-        options={"exposures": names, "covariates": tuple(covariates), "weights": weights},
-    )  # fmt: skip
     table = pd.DataFrame(
         {
             "exposure": names,
@@ -175,4 +293,27 @@ def spillover_did(
             "n_units": [len(np.unique(design.unit[c != 0])) for c in dose.T],
         }
     )
-    return replace(estimate, sample={**estimate.sample, "n_clean_units": int((~ever).sum()), "exposed": table})
+    counts = {"n_treated": int(table["n_units"].iloc[0]), "n_clean_units": int((~ever).sum())}
+    return notes, {**counts, "exposed": table}
+
+
+def _within_window(
+    design: Design, cohorts: list[np.ndarray], window: tuple[int, int] | None, ends: str
+) -> list[Design]:
+    """The design once per exposure with its cohorts, without the rows outside the window of any when these go."""
+    keep = np.ones(design.n, dtype=bool)
+    if window is not None and ends == "drop":
+        for first in cohorts:
+            never = (first == NEVER)[design.unit]
+            event = design.time - np.where(first == NEVER, 0, first)[design.unit]
+            keep &= never | ((event >= window[0]) & (event <= window[1]))
+    reason = f"event time of an exposure outside {window[0]}…{window[1]}" if window else ""
+    return [replace(design, cohort=first).restrict(keep, reason) for first in cohorts]
+
+
+def _cohort(design: Design, name: str, column: np.ndarray) -> np.ndarray:
+    """First exposed position of every unit; an exposure that is not 0/1 or that ends is an error by name."""
+    try:
+        return absorbing_cohort(replace(design, treatment=column), "g.spillover_did takes exposures that end")
+    except DesignError as problem:
+        raise DesignError(f"exposure {name!r}: {problem}") from None

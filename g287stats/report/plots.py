@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MODEL_COLORS = {"JEM": "#4477AA", "TFM": "#CC6677", "WSO": "#DDCC77", "all": "#333333"}
 """Colours of the models (Tol's colour-blind safe scheme)."""
 
+SERIES_COLORS = ("#4477AA", "#CC6677", "#117733", "#DDCC77", "#882255", "#44AA99")
+"""Colours of several effects in one plot (the same scheme)."""
+
 INK, GREY = "#222222", "#BBBBBB"
 
 
@@ -40,10 +43,43 @@ def plot_estimate(
     """Draw parameters against event time (or their order) with pointwise intervals and simultaneous bands.
 
     The thick bar is the pointwise interval, the thin one the simultaneous band; a hollow point is normalised to
-    zero by construction.
+    zero by construction. Event times of several treatments or exposures are drawn side by side, one colour each
+    (``color`` and ``label`` are then not used); the band covers all of them at once.
     """
     ax = ax or plt.subplots(figsize=(7, 4))[1]
     table = estimate.tidy(level=level, bands=bands, draws=draws, seed=seed)
+    series = _series(table)
+    if series is None:
+        return _plot_effects(ax, estimate, table, bands=bands, color=color, label=label, offset=offset)
+    groups = list(dict.fromkeys(table[series]))
+    for n, name in enumerate(groups):
+        step = 0.6 / len(groups) * (n - (len(groups) - 1) / 2)
+        part = table[table[series] == name].reset_index(drop=True)
+        hue = SERIES_COLORS[n % len(SERIES_COLORS)]
+        _plot_effects(ax, estimate, part, bands=bands, color=hue, label=str(name), offset=offset + step)
+    ax.legend(frameon=False)
+    return ax
+
+
+def _series(table: pd.DataFrame) -> str | None:
+    """The label column that tells apart effects at the same event time, if there is one."""
+    if "event_time" not in table or table["event_time"].is_unique:
+        return None
+    named = ("treatment", "group", "effect")
+    return next((c for c in named if c in table and not table.duplicated([c, "event_time"]).any()), None)
+
+
+def _plot_effects(
+    ax: Axes,
+    estimate: Estimate,
+    table: pd.DataFrame,
+    *,
+    bands: bool,
+    color: str,
+    label: str | None,
+    offset: float,
+) -> Axes:
+    """Draw the rows of a tidy table on the axes."""
     axis = next((c for c in ("event_time", "time") if c in table and table[c].notna().all()), None)
     if axis and table[axis].is_unique:
         x = np.asarray([float(getattr(v, "ordinal", v)) for v in table[axis]])

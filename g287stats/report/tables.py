@@ -65,7 +65,10 @@ def estimate_html(estimate: Estimate) -> str:
     notes = "".join(f"<li>{html.escape(n)}</li>" for n in estimate.notes)
     overall = ""
     if estimate.overall is not None:
-        overall = f"<p>Overall: {estimate.overall.point[0]:.4f} (se {float(estimate.overall.se.iloc[0]):.4f})</p>"
+        o = estimate.overall
+        named = [f"{t}: " if len(o.point) > 1 else "" for t in o.terms]
+        parts = [f"{html.escape(t)}{b:.4f} (se {s:.4f})" for t, b, s in zip(named, o.point, o.se)]
+        overall = f"<p>Overall: {', '.join(parts)}</p>"
     return (
         f"<div><p><b>{html.escape(estimate.method.title)}</b>: {html.escape(estimate.outcome)}<br>"
         f"{html.escape(sizes)}<br>{html.escape(estimate.rule.label)}</p>{overall}"

@@ -14,7 +14,7 @@ from g287stats.did.iv import iv_did
 from g287stats.did.lp_did import lp_did
 from g287stats.did.matching import balance_weights
 from g287stats.did.multiple import multiple_treatments
-from g287stats.did.spillover import exposure_map, spillover_did
+from g287stats.did.spillover import exposure_map, spillover_did, spillover_event_study
 from g287stats.did.stacked import stacked
 from g287stats.did.switching import switching_did
 from g287stats.did.synthetic import synthetic_control, synthetic_did
@@ -53,6 +53,8 @@ ESTIMATORS = {
     "multiple": lambda p, k: multiple_treatments(p, "y", ["d", "other"], **plain(k)),
     "one at a time": lambda p, k: multiple_treatments(p, "y", ["d", "other"], method="one_at_a_time", **plain(k)),
     "spillover": lambda p, k: spillover_did(p, "y", exposures=("d", "other"), **plain(k)),
+    "spillover by event time": lambda p, k: spillover_event_study(p, "y", exposures=("d", "other"), window=(-2, 2),
+                                                                  **plain(k)),
     "iv": lambda p, k: iv_did(p, "y", treatment="d", instruments="z", **plain(k)),
     "triple": lambda p, k: triple_difference(p, "y", eligible="half", place="state", cohort=k.get("cohort", "cohort"),
                                              **plain(k)),
@@ -95,6 +97,9 @@ def test_one_result_type(name):
     assert e.sample["n_units"] <= 40
     if e.kind == "event":
         after = e.labels["event_time"] >= 0
+        if "treatment" in e.labels:  # several effects at once: an average of each
+            assert e.overall.terms == e.labels["treatment"].unique().tolist()
+            after &= e.labels["treatment"] == e.overall.terms[0]
         if not name.startswith("synthetic"):
             assert e.overall.point[0] == pytest.approx(e.point[after].mean())
 

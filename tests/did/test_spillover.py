@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from g287stats.did.spillover import exposure_map, spillover_did
-from g287stats.did.twfe import twfe
+from g287stats.did.spillover import exposure_map, spillover_did, spillover_event_study
+from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, IdentificationError
 
 KEYS = {"unit": "county", "time": "year"}
@@ -95,3 +95,98 @@ def test_refusals_and_notes():
     full = data.assign(wide=((data["year"] == 5) & (data["own"] == 0)) * 1)
     with pytest.warns(match="1 periods have no row without exposure: 5"):
         spillover_did(full, "y", exposures=("own", "wide"), **KEYS)
+
+
+def staggered_line(n=60, t=9, noise=0.0, seed=0):
+    """Counties on a line, every tenth treated from period 3 or 5; effects grow with the time since each began."""
+    rng = np.random.default_rng(seed)
+    names = np.array([f"c{i:02d}" for i in range(n)])
+    start = np.where(np.arange(n) % 20 == 4, 3, np.where(np.arange(n) % 20 == 14, 5, 99))
+    frame = pd.DataFrame({"county": np.repeat(names, t), "year": np.tile(np.arange(t), n)})
+    frame["own"] = (frame["year"] >= np.repeat(start, t)) * 1
+    pairs = pd.DataFrame({"county": names[:-1], "neighbour": names[1:]})
+    data = exposure_map(frame, pairs, "own", rings=2, **KEYS)
+    y = rng.normal(size=n).repeat(t) + 0.2 * data["year"] + noise * rng.normal(size=n * t)
+    for name, level, growth in (("own", 2.0, 0.5), ("ring_1", 1.0, 0.25), ("ring_2", -0.5, 0.125)):
+        since = data.groupby("county")[name].cumsum() - 1
+        y = y + np.where(since >= 0, level + growth * since, 0.0)
+    return data.assign(y=y)
+
+
+NAMES = ("own", "ring_1", "ring_2")
+
+
+def test_dynamic_effects_of_every_exposure_are_recovered_without_noise():
+    e = spillover_event_study(staggered_line(), "y", exposures=NAMES, **KEYS)
+    assert list(e.labels.columns) == ["term", "treatment", "event_time"]
+    since = e.labels["event_time"].to_numpy()
+    level = e.labels["treatment"].map({"own": 2.0, "ring_1": 1.0, "ring_2": -0.5}).to_numpy()
+    growth = e.labels["treatment"].map({"own": 0.5, "ring_1": 0.25, "ring_2": 0.125}).to_numpy()
+    assert e.point == pytest.approx(np.where(since >= 0, level + growth * since, 0.0), abs=1e-10)
+    # event times 0 … 5: means 2 + 0.5·2.5, 1 + 0.25·2.5, -0.5 + 0.125·2.5
+    assert e.overall.params.to_dict() == pytest.approx({"own": 3.25, "ring_1": 1.625, "ring_2": -0.1875}, abs=1e-10)
+    assert e.sample["n_treated"] == 6
+    assert e.sample["n_clean_units"] == 30
+    assert e.reference == (-1,)
+
+
+@pytest.mark.parametrize("window", [None, (-3, 3)])
+@pytest.mark.parametrize("ends", ["bin", "drop"])
+def test_one_exposure_is_the_event_study(window, ends):
+    data = staggered_line(noise=1.0)
+    one = spillover_event_study(data, "y", exposures=["own"], window=window, ends=ends, **KEYS)
+    two = event_study(data, "y", treatment="own", window=window, ends=ends, **KEYS)
+    assert np.array_equal(one.point, two.point)
+    assert np.array_equal(one.se, two.se)
+    assert one.terms == [f"own: {t}" for t in two.terms]
+    assert one.overall.point[0] == pytest.approx(two.overall.point[0], abs=1e-14)
+    assert one.overall.se.iloc[0] == pytest.approx(two.overall.se.iloc[0], abs=1e-14)
+    assert one.sample["n_treated"] == two.sample["n_treated"]
+
+
+def test_dynamic_effects_are_least_squares_on_their_dummies():
+    data = staggered_line(noise=1.0, seed=3)
+    e = spillover_event_study(data, "y", exposures=NAMES, window=(-2, 2), cluster="county", **KEYS)
+    columns = []
+    for name, event in zip(e.labels["treatment"], e.labels["event_time"]):
+        on = data[data[name] == 1].groupby("county")["year"].min()
+        since = (data["year"] - data["county"].map(on)).clip(-2, 2)
+        columns.append((since == event).astype(float))
+    dummies = pd.get_dummies(data[["county", "year"]].astype(str), drop_first=True).to_numpy(float)
+    x = np.column_stack([*columns, dummies, np.ones(len(data))])
+    assert e.point == pytest.approx(np.linalg.lstsq(x, data["y"], rcond=None)[0][: len(columns)], abs=1e-10)
+
+
+def test_dropping_rows_outside_the_window_of_any_exposure():
+    data = staggered_line(noise=1.0)
+    e = spillover_event_study(data, "y", exposures=NAMES, window=(-3, 2), ends="drop", **KEYS)
+    first = {k: data["county"].map(data[data[k] == 1].groupby("county")["year"].min()) for k in NAMES}
+    outside = sum(((data["year"] - g) < -3) | ((data["year"] - g) > 2) for g in first.values()) > 0
+    assert e.sample["n_obs"] == len(data) - outside.sum()
+    assert "event time of an exposure outside -3…2" in str(e.sample["flow"])
+
+
+def test_the_plot_has_a_line_for_every_exposure():
+    e = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), **KEYS)
+    ax = e.plot()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == list(NAMES)
+    drawn = {line.get_label(): line for line in ax.lines}
+    for name, color in zip(NAMES, ("#4477AA", "#CC6677", "#117733")):
+        assert drawn[name].get_color() == color
+        assert drawn[name].get_ydata() == pytest.approx(e.point[e.labels["treatment"] == name])
+
+
+def test_dynamic_refusals():
+    data = staggered_line(noise=1.0)
+    with pytest.raises(DesignError, match=r"exposure 'share'.*must be 0 or 1"):
+        spillover_event_study(data.assign(share=data["ring_1"] / 2), "y", exposures=("own", "share"), **KEYS)
+    ends = data["ring_1"].where(data["year"] < 8, 0)
+    with pytest.raises(DesignError, match=r"exposure 'ends'.*switches off in 12 units: c03, c05"):
+        spillover_event_study(data.assign(ends=ends), "y", exposures=("own", "ends"), **KEYS)
+    unexposed = data.groupby("county")[list(NAMES)].transform("max").max(axis=1) == 0
+    everyone = data.assign(rest=(unexposed & (data["year"] >= 6)) * 1)
+    with pytest.raises(IdentificationError, match=r"every unit is exposed at some time.*second reference"):
+        spillover_event_study(everyone, "y", exposures=(*NAMES, "rest"), **KEYS)
+    with pytest.raises(IdentificationError, match=r"exposure 'late': reference event times \[-1\] do not occur"):
+        always = data.assign(late=(data["county"] == "c00") * 1)
+        spillover_event_study(always, "y", exposures=("own", "late"), **KEYS)
