@@ -5,17 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import linalg, stats
 
-from g287stats.did.design import prepare
-from g287stats.did.regression import Block, Regression, absorb_design, regress
+from g287stats.did.design import Design, prepare
+from g287stats.did.regression import Block, Regression, absorb_design, regress, row_keys
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
 from g287stats.inference.covariance import Influence, SmallSample
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
+from g287stats.numerics.within import Projection
 
 METHOD = Method(
     "iv_did",
@@ -25,17 +28,23 @@ METHOD = Method(
         "models with variable treatment intensity. Journal of the American Statistical Association 90(430), 431–442.",
         "Montiel Olea, J. L. and Pflueger, C. (2013). A robust test for weak instruments. Journal of Business & "
         "Economic Statistics 31(3), 358–369.",
+        "Sanderson, E. and Windmeijer, F. (2016). A weak instrument F-test in linear IV models with multiple "
+        "endogenous variables. Journal of Econometrics 190(2), 212–221.",
         "Anderson, T. W. and Rubin, H. (1949). Estimation of the parameters of a single equation in a complete system "
         "of stochastic equations. Annals of Mathematical Statistics 20(1), 46–63.",
+        "Hansen, L. P. (1982). Large sample properties of generalized method of moments estimators. Econometrica "
+        "50(4), 1029–1054.",
     ),
 )
+FIRST = Method("iv_first_stage", "First stage of instrumented two-way fixed effects", METHOD.references)
+REDUCED = Method("iv_reduced_form", "Reduced form of instrumented two-way fixed effects", METHOD.references)
 
 
 def iv_did(
     data: Any,
     outcome: str,
     *,
-    treatment: str,
+    treatment: str | Sequence[str],
     instruments: str | Sequence[str],
     unit: str | None = None,
     time: str | None = None,
@@ -46,20 +55,21 @@ def iv_did(
     small_sample: SmallSample = "nonnested",
     level: float = 0.95,
 ) -> Estimate:
-    """Two-stage least squares of the outcome on an instrumented treatment, with unit and period effects.
+    """Two-stage least squares of the outcome on instrumented treatments, with unit and period effects.
 
-        y_it = τ D_it + x_it'β + α_i + λ_t + ε_it,    D_it = z_it'π + x_it'γ + a_i + l_t + v_it
+        y_it = D_it'τ + x_it'β + α_i + λ_t + ε_it,    D_it = Π z_it + Γ x_it + a_i + l_t + v_it
 
-    τ averages the effects of treatment on units whose treatment the instruments move, if the instruments are as good as
-    random given the effects and covariates (in a difference-in-differences: outcome and treatment would have moved in
-    parallel across values of z), reach the outcome through D only, and move D in one direction.
+    With one treatment τ averages its effects on units whose treatment the instruments move, if the instruments are as
+    good as random given the effects and covariates (in a difference-in-differences: outcome and treatment would have
+    moved in parallel across values of z), reach the outcome through D only, and move D in one direction. With several
+    treatments that reading needs constant effects.
 
     Parameters
     ----------
     treatment
-        The endogenous column; it may be continuous.
+        The endogenous column, or several; they may be continuous.
     instruments
-        One column or more.
+        Columns, at least as many as treatments.
     covariates, fixed_effects, weights, cluster, small_sample
         As in :func:`g287stats.did.twfe.twfe`.
     level
@@ -68,79 +78,120 @@ def iv_did(
     Returns
     -------
     Estimate
-        One parameter. ``sample["first_stage"]``: coefficients with standard errors, robust ``F`` and ``p_value``,
-        ``effective_F`` (Montiel Olea and Pflueger; equal to F for one instrument). ``sample["anderson_rubin"]``:
-        ``p_value`` of τ = 0, valid however weak the instruments, and with one instrument the ``set`` of values not
-        rejected (an interval, two rays, or everything). ``sample["overidentification"]`` (several instruments):
-        Sargan's statistic, which presumes homoskedastic errors. The projection is ours, two-stage least squares
-        ``linearmodels``'.
+        One parameter per treatment, named after it. ``sample`` has
+
+        ``first_stage``: an Estimate per treatment, the instruments' coefficients; ``reduced_form``: the Estimate of the
+        outcome on the instruments.
+
+        ``strength``: a row per treatment with the robust ``F`` of the instruments and its ``p_value``; ``partial_r2``;
+        ``conditional_F`` (Sanderson and Windmeijer: what is left for this treatment once the instruments have served
+        the others; equal to F for one treatment) with ``conditional_p``; and for one treatment ``effective_F``
+        (Montiel Olea and Pflueger; equal to F for one instrument).
+
+        ``anderson_rubin``: ``p_value`` of τ = 0, valid however weak the instruments, and for one treatment the ``set``
+        of values not rejected: an interval, two rays, everything, or, with more instruments than treatments, nothing.
+
+        ``overidentification`` (more instruments than treatments): Hansen's ``J`` of two-step GMM with the clusters of
+        the estimate, ``df``, ``p_value``; ``sargan`` and ``sargan_p_value`` presume homoskedastic errors.
+
+        The projection is ours, two-stage least squares ``linearmodels``'.
 
     Raises
     ------
+    DesignError
+        Fewer instruments than treatments, or a column that is both.
     IdentificationError
-        Instruments or covariates that are combinations, by name; instruments that do not move the treatment at all.
+        Instruments or covariates that are combinations, by name; instruments that do not move a treatment at all, or
+        move several only together.
     """
+    endogenous = (treatment,) if isinstance(treatment, str) else tuple(dict.fromkeys(treatment))
     names = (instruments,) if isinstance(instruments, str) else tuple(dict.fromkeys(instruments))
-    if not names or treatment in names:
-        raise DesignError(f"instruments={names}: name at least one column other than the treatment")
+    if not endogenous or not names or set(endogenous) & set(names):
+        raise DesignError(f"instruments={names}: name at least one column other than the treatment {endogenous}")
+    m, n_z = len(endogenous), len(names)
+    if n_z < m:
+        raise DesignError(f"{m} treatments ({', '.join(endogenous)}) need {m} instruments or more; given {names}")
     design = prepare(
-        data, outcome, unit=unit, time=time, covariates=(treatment, *names, *covariates), weights=weights,
+        data, outcome, unit=unit, time=time, covariates=(*endogenous, *names, *covariates), weights=weights,
         cluster=cluster, fixed_effects=fixed_effects,
     )  # fmt: skip
-    d, z = design.covariates[:, 0], design.covariates[:, 1 : 1 + len(names)]
+    d, z = design.covariates[:, :m], design.covariates[:, m : m + n_z]
     projection = absorb_design(design)
-    stage = {
-        name: regress(design, [Block(names, columns=z)], covariates=covariates, y=y, projection=projection)
-        for name, y in (("first", d), ("reduced", design.y))
-    }
-    fits = {
-        k: f.estimate(names, kind="other", method=METHOD, cluster=cluster, small_sample=small_sample)
-        for k, f in stage.items()
-    }
-    left = projection.residualize(np.column_stack([design.y, d, z, design.covariates[:, 1 + len(names) :]]))
-    y, x, instrument, controls = left[:, 0], left[:, 1], left[:, 2 : 2 + len(names)], left[:, 2 + len(names) :]
-    fitted = x - stage["first"].fit.residual
-    moved = float(np.var(fitted)) / max(float(np.var(x)), np.finfo(float).tiny)
-    if moved < 1e-14:
-        raise IdentificationError(f"{', '.join(names)} do not move {treatment!r} at all given the effects")
-    beta, overid = _two_stage(y, x, instrument, controls, design.weights)
-    dense = np.column_stack([fitted, controls])
-    w = np.ones(design.n) if design.weights is None else design.weights
-    bread = np.linalg.inv((dense * w[:, None]).T @ dense)
-    residual = y - np.column_stack([x, controls]) @ beta
-    fit = LeastSquares(projection, (), dense, beta, bread, residual, None)
-    second = Regression(design, projection, fit, (treatment, *covariates), design.y)
 
-    first = fits["first"]
-    wald = first.test()
-    v = first.cov().to_numpy()
-    q = np.linalg.inv(stage["first"].fit.bread[: len(names), : len(names)])
-    effective = float(first.point @ q @ first.point / np.trace(v @ q))
-    notes = []
-    if effective < 10:
-        notes.append(
-            f"weak instruments: effective first-stage F = {effective:.1f} < 10; standard errors of 2SLS are "
-            "unreliable, use the Anderson–Rubin test in sample['anderson_rubin']"
-        )
-        warnings.warn(f"{outcome}: {notes[0]}", InferenceWarning, stacklevel=2)
+    def stage(y: np.ndarray, name: str, method: Method) -> Estimate:
+        on = replace(design, y=np.ascontiguousarray(y), outcome=name)
+        fit = regress(on, [Block(names, columns=z)], covariates=covariates, projection=projection)
+        return fit.estimate(names, kind="other", method=method, cluster=cluster, small_sample=small_sample)
+
+    first = {name: stage(column, name, FIRST) for name, column in zip(endogenous, d.T)}
+    reduced = stage(design.y, outcome, REDUCED)
+    left = projection.residualize(np.column_stack([design.y, design.covariates]))
+    y, x, instrument, controls = left[:, 0], left[:, 1 : 1 + m], left[:, 1 + m : 1 + m + n_z], left[:, 1 + m + n_z :]
+    fitted = x - np.column_stack([first[name].design.fit.residual for name in endogenous])
+    bread = _bread(projection, x, fitted, controls, endogenous, names)
+    beta, sargan = _two_stage(y, x, instrument, controls, design.weights)
+    residual = y - np.column_stack([x, controls]) @ beta
+    fit = LeastSquares(projection, (), np.column_stack([fitted, controls]), beta, bread, residual, None)
+    second = Regression(design, projection, fit, (*endogenous, *covariates), design.y.copy())
+    strength = _strength(first, stage, d, x, fitted, controls, projection)
+    notes = _weakness(strength)
+    rubin: dict[str, Any] = {"p_value": reduced.test().p_value}
+    if m == 1:
+        rubin |= {"level": level, "set": _anderson_rubin(first[endogenous[0]], reduced, level)}
+        if not rubin["set"]:
+            notes.append(f"the Anderson–Rubin set is empty: at {level:g} no effect agrees with every instrument")
+    for note in notes:
+        warnings.warn(f"{outcome}: {note}", InferenceWarning, stacklevel=2)
     estimate = second.estimate(
-        [treatment], kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
+        endogenous, kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
         options={"instruments": names, "covariates": tuple(covariates), "weights": weights},
     )  # fmt: skip
-    facts = {
-        "first_stage": {
-            "table": pd.DataFrame({"instrument": names, "estimate": first.point, "std_error": first.se.to_numpy()}),
-            "F": wald.statistic / len(names),
-            "p_value": wald.p_value,
-            "effective_F": effective,
-        },
-        "anderson_rubin": {"p_value": fits["reduced"].test().p_value},
-    }
-    if len(names) == 1:
-        facts["anderson_rubin"] |= {"level": level, "set": _fieller(first, fits["reduced"], level)}
-    else:
-        facts["overidentification"] = overid
+    facts: dict[str, Any] = {
+        "first_stage": first, "reduced_form": reduced, "strength": strength, "anderson_rubin": rubin,
+    }  # fmt: skip
+    if n_z > m:
+        off = _off(projection, instrument, controls)
+        facts["overidentification"] = _hansen(design, estimate, y, x, off, residual, n_z - m) | sargan
     return replace(estimate, sample={**estimate.sample, **facts})
+
+
+def _cross(projection: Projection, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    w = projection.weights
+    return (a if w is None else a * w[:, None]).T @ b
+
+
+def _off(projection: Projection, a: np.ndarray, controls: np.ndarray) -> np.ndarray:
+    """Columns (n, k) off the controls."""
+    if not controls.shape[1]:
+        return a
+    slopes = np.linalg.solve(_cross(projection, controls, controls), _cross(projection, controls, a))
+    return np.asarray(a - controls @ slopes)
+
+
+def _bread(
+    projection: Projection,
+    x: np.ndarray,
+    fitted: np.ndarray,
+    controls: np.ndarray,
+    endogenous: tuple[str, ...],
+    names: tuple[str, ...],
+) -> np.ndarray:
+    """Inverse cross product of fitted treatments and controls; treatments that are not moved apart are an error."""
+    size = np.sqrt(np.diag(_cross(projection, x, x)))
+    own = _off(projection, fitted, controls) / np.where(size > 0, size, 1.0)
+    gram = _cross(projection, own, own)
+    still = [name for name, moved in zip(endogenous, np.diag(gram)) if moved < 1e-14]
+    if still:
+        raise IdentificationError(
+            f"{', '.join(names)} do not move {', '.join(map(repr, still))} at all given the effects"
+        )
+    scale = 1 / np.sqrt(np.diag(gram))
+    if np.linalg.eigvalsh(gram * scale[:, None] * scale)[0] < 1e-12:
+        raise IdentificationError(
+            f"{', '.join(names)} move {' and '.join(endogenous)} only together, so their effects cannot be told apart"
+        )
+    dense = np.column_stack([fitted, controls])
+    return np.linalg.inv(_cross(projection, dense, dense))
 
 
 def _two_stage(
@@ -151,23 +202,127 @@ def _two_stage(
 
     exog = controls if controls.shape[1] else None
     fit: Any = IV2SLS(y, exog, x, z, weights=weights).fit(cov_type="unadjusted")
-    params = fit.params.to_numpy()
-    overid = {}
-    if z.shape[1] > 1:
-        overid = {"sargan": float(fit.sargan.stat), "df": int(fit.sargan.df), "p_value": float(fit.sargan.pval)}
-    return np.r_[params[-1], params[:-1]], overid
+    params, m = fit.params.to_numpy(), x.shape[1]
+    sargan = {}
+    if z.shape[1] > m:
+        sargan = {"sargan": float(fit.sargan.stat), "sargan_p_value": float(fit.sargan.pval)}
+    return np.r_[params[-m:], params[:-m]], sargan
 
 
-def _fieller(first: Estimate, reduced: Estimate, level: float) -> tuple[tuple[float, float], ...]:
-    """Values b for which (reduced form − b · first stage) is not rejected: one or two intervals."""
+def _strength(
+    first: dict[str, Estimate],
+    stage: Any,
+    d: np.ndarray,
+    x: np.ndarray,
+    fitted: np.ndarray,
+    controls: np.ndarray,
+    projection: Projection,
+) -> pd.DataFrame:
+    """How well the instruments move each treatment, alone and given the others."""
+    rows, m = [], len(first)
+    own, all_of_it = _off(projection, fitted, controls), _off(projection, x, controls)
+    for j, (name, estimate) in enumerate(first.items()):
+        wald, n_z = estimate.test(), len(estimate.point)
+        row = {"treatment": name, "F": wald.statistic / n_z, "p_value": wald.p_value}
+        moved, whole = (float(_cross(projection, a[:, [j]], a[:, [j]])[0, 0]) for a in (own, all_of_it))
+        row["partial_r2"] = moved / whole
+        row |= {"conditional_F": row["F"], "conditional_p": row["p_value"]}
+        if m == 1:
+            v = estimate.cov().to_numpy()
+            q = np.linalg.inv(estimate.design.fit.bread[:n_z, :n_z])
+            row["effective_F"] = float(estimate.point @ q @ estimate.point / np.trace(v @ q))
+        else:
+            rest = np.arange(m) != j
+            served = np.linalg.solve(
+                _cross(projection, own[:, rest], own[:, rest]), _cross(projection, own[:, rest], own[:, [j]])
+            )
+            test = stage(d[:, j] - d[:, rest] @ served[:, 0], name, FIRST).test()
+            free = n_z - m + 1
+            f = test.statistic / free
+            p = stats.chi2.sf(test.statistic, free) if np.isinf(test.df) else stats.f.sf(f, free, test.df)
+            row |= {"conditional_F": f, "conditional_p": float(p)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _weakness(strength: pd.DataFrame) -> list[str]:
+    """A note when an effective or conditional F is below 10."""
+    column = "effective_F" if len(strength) == 1 else "conditional_F"
+    weak = strength[strength[column] < 10]
+    if weak.empty:
+        return []
+    named = ", ".join(
+        f"{f:.1f}" if len(strength) == 1 else f"{t}: {f:.1f}" for t, f in zip(weak["treatment"], weak[column])
+    )
+    return [
+        f"weak instruments: {column.split('_')[0]} first-stage F = {named} < 10; standard errors of 2SLS are "
+        "unreliable, use the Anderson–Rubin test in sample['anderson_rubin']"
+    ]
+
+
+def _hansen(
+    design: Design, estimate: Estimate, y: np.ndarray, x: np.ndarray, z: np.ndarray, residual: np.ndarray, df: int
+) -> dict[str, float]:
+    """Hansen's J: two-step GMM weighted by the clustered covariance of the instruments' moments at 2SLS."""
+    w = np.ones(len(y)) if design.weights is None else design.weights
+    rule: Any = estimate.rule
+    moments = rule.matrix(Influence(z * (w * residual)[:, None], row_keys(design))) / rule.factor()
+    g_y, g_x = z.T @ (w * y), z.T @ (x * w[:, None])
+    rank = int(np.linalg.matrix_rank(moments, hermitian=True))
+    if rank < len(moments):
+        raise DesignError(
+            f"{len(moments)} instruments but their clustered moments have rank {rank}: use fewer instruments"
+        )
+    weight = np.linalg.inv(moments)
+    beta = np.linalg.solve(g_x.T @ weight @ g_x, g_x.T @ weight @ g_y)
+    gap = g_y - g_x @ beta
+    j = float(gap @ weight @ gap)
+    return {"J": j, "df": df, "p_value": float(stats.chi2.sf(j, df))}
+
+
+def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> tuple[tuple[float, float], ...]:
+    """Values b for which (reduced form − b · first stage) is not rejected: intervals in order, exact.
+
+    With r, f the coefficients and V(b) the covariance of r − b f, the test accepts where (r − bf)'V(b)⁻¹(r − bf) ≤ c.
+    The border is where the matrix [c, (r − bf)'; r − bf, V(b)] is singular, a quadratic eigenvalue problem in b.
+    """
+    k = len(first.point)
     both = Influence(np.hstack([reduced.influence.psi, first.influence.psi]), first.influence.keys)
     v = first.rule.matrix(both)
-    r, f = float(reduced.point[0]), float(first.point[0])
-    c = first.critical_value(level) ** 2
-    # (r − b f)² ≤ c (v00 − 2 b v01 + b² v11)  ⇔  a b² − 2 h b + k ≤ 0
-    a, h, k = f * f - c * v[1, 1], r * f - c * v[0, 1], r * r - c * v[0, 0]
-    inside = h * h - a * k
-    if inside <= 0:
-        return ((-np.inf, np.inf),)
-    low, high = sorted(((h - np.sqrt(inside)) / a, (h + np.sqrt(inside)) / a))
-    return ((low, high),) if a > 0 else ((-np.inf, low), (high, np.inf))
+    scale = np.sqrt(np.trace(v[:k, :k]) / np.trace(v[k:, k:]))  # b in units in which both are of one size
+    unit = np.trace(v[:k, :k]) / k
+    r, f = reduced.point / np.sqrt(unit), first.point * scale / np.sqrt(unit)
+    v00, v11, v01 = v[:k, :k] / unit, v[k:, k:] * scale**2 / unit, (v[:k, k:] + v[:k, k:].T) * scale / unit
+    c = float(k * stats.f.ppf(level, k, first.df)) if np.isfinite(first.df) else float(stats.chi2.ppf(level, k))
+
+    def accepted(b: float) -> bool:
+        gap = r - b * f
+        return bool(gap @ np.linalg.solve(v00 - b * v01 + b * b * v11, gap) <= c)
+
+    zero = np.zeros((k + 1, k + 1))
+    m0, m1, m2 = zero.copy(), zero.copy(), zero.copy()
+    m0[0, 0], m0[0, 1:], m0[1:, 0], m0[1:, 1:] = c, r, r, v00
+    m1[0, 1:], m1[1:, 0], m1[1:, 1:] = -f, -f, -v01
+    m2[1:, 1:] = v11
+    eye = np.eye(k + 1)
+    found = linalg.eig(np.block([[zero, eye], [-m0, -m1]]), linalg.block_diag(eye, m2), right=False)
+    found = found[np.isfinite(found)]
+    roots = np.unique(found.real[np.abs(found.imag) <= 1e-7 * (1 + np.abs(found))])
+    ends = np.r_[-np.inf, roots, np.inf]
+    out: list[tuple[float, float]] = []
+    for low, high in pairwise(ends.tolist()):
+        if not accepted(_between(low, high)):
+            continue
+        if out and out[-1][1] == low * scale:
+            out[-1] = (out[-1][0], float(high * scale))
+        else:
+            out.append((float(low * scale), float(high * scale)))
+    return tuple(out)
+
+
+def _between(low: float, high: float) -> float:
+    if np.isinf(low) and np.isinf(high):
+        return 0.0
+    if np.isinf(low):
+        return high - 1 - abs(high)
+    return low + 1 + abs(low) if np.isinf(high) else (low + high) / 2

@@ -86,6 +86,11 @@ def nested(inner: np.ndarray, outer: np.ndarray) -> bool:
 def regression_of(est: Estimate, what: str) -> Any:
     """The fitted regression that ``est`` carries; an error naming what to use instead when it has none."""
     reg = est.design
+    if est.method.key == "iv_did":
+        raise DesignError(
+            f"{what} is not defined for two-stage least squares; it takes the reduced form and the first stages: "
+            'est.sample["reduced_form"], est.sample["first_stage"]'
+        )
     fit = getattr(reg, "fit", None)
     if not isinstance(fit, LeastSquares) or reg.y is not reg.design.y:
         raise DesignError(

@@ -1,13 +1,18 @@
 """Instrumental variables with fixed effects."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
-from linearmodels.iv import IV2SLS
+from linearmodels.iv import IV2SLS, IVGMM
+from scipy import stats
 
 from g287stats.did.iv import iv_did
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
+from g287stats.inference.small_sample import bias_reduced
+from g287stats.inference.wild import wild_bootstrap
 
 KEYS = {"unit": "county", "time": "year"}
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.DesignWarning")
@@ -45,9 +50,13 @@ def test_first_stage_and_reduced_form_are_regressions():
     first = twfe(data, "d", treatment="z", covariates=["x"], **KEYS)
     reduced = twfe(data, "y", treatment="z", covariates=["x"], **KEYS)
     assert e.point[0] == pytest.approx(reduced.point[0] / first.point[0], abs=1e-12)
-    stage = e.sample["first_stage"]
-    assert stage["F"] == pytest.approx((first.point[0] / first.se.iloc[0]) ** 2)
-    assert stage["effective_F"] == pytest.approx(stage["F"])
+    strength = e.sample["strength"].iloc[0]
+    assert strength["F"] == pytest.approx((first.point[0] / first.se.iloc[0]) ** 2)
+    assert strength["effective_F"] == strength["conditional_F"] == pytest.approx(strength["F"])
+    for ours, theirs in ((e.sample["first_stage"]["d"], first), (e.sample["reduced_form"], reduced)):
+        assert ours.point[0] == pytest.approx(theirs.point[0], abs=1e-13)
+        assert ours.se.iloc[0] == pytest.approx(theirs.se.iloc[0], abs=1e-13)
+        assert ours.outcome == theirs.outcome
     assert e.sample["anderson_rubin"]["p_value"] == pytest.approx(reduced.p_values().iloc[0])
 
 
@@ -102,6 +111,148 @@ def test_refusals():
         iv_did(data.assign(fixed=data["county"]), "y", treatment="d", instruments="fixed", **KEYS)
     with pytest.raises(DesignError, match="other than the treatment"):
         iv_did(data, "y", treatment="d", instruments="d", **KEYS)
+
+
+def two_treatments(seed=0, n=60, t=6, apart=1.0):
+    """Two endogenous treatments and three instruments; ``apart``: how far the instruments move them separately."""
+    rng = np.random.default_rng(1000 + seed)
+    data = endogenous(seed, n=n, t=t)
+    data["z3"] = rng.normal(size=len(data))
+    hidden = rng.normal(size=len(data))
+    data["d1"] = data["z"] + 0.5 * data["z2"] + 0.2 * data["x"] + hidden
+    data["d2"] = data["d1"] * 0.7 + apart * (data["z3"] - 0.4 * data["z"]) + rng.normal(size=len(data))
+    data["y"] = 2 * data["d1"] - data["d2"] + 0.5 * data["x"] - 2 * hidden + rng.normal(size=len(data))
+    return data
+
+
+MANY = {"treatment": ["d1", "d2"], "instruments": ["z", "z2", "z3"], "covariates": ["x"]}
+
+
+def explicit(data, columns=("x",)):
+    dummies = pd.get_dummies(data[["county", "year"]].astype(str), drop_first=True).astype(float)
+    return pd.concat([data[list(columns)], dummies], axis=1).assign(one=1.0)
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("instruments", [["z", "z3"], ["z", "z2", "z3"]])
+def test_several_treatments_match_linearmodels_with_dummies(instruments, weights):
+    data = two_treatments()
+    e = iv_did(data, "y", **{**MANY, "instruments": instruments}, weights=weights, **KEYS)
+    w = None if weights is None else data["w"]
+    fit = IV2SLS(data["y"], explicit(data), data[["d1", "d2"]], data[instruments], weights=w)
+    fit = fit.fit(cov_type="clustered", clusters=data["county"], debiased=False)
+    assert e.terms == ["d1", "d2"]
+    assert e.point == pytest.approx(fit.params[["d1", "d2"]].to_numpy(), abs=1e-9)
+    assert e.cov().to_numpy() / e.rule.factor() == pytest.approx(
+        fit.cov.loc[["d1", "d2"], ["d1", "d2"]].to_numpy(), abs=1e-9
+    )
+    if len(instruments) == 2:  # just identified: first stages times effects are the reduced form
+        first = np.array([e.sample["first_stage"][d].point for d in ("d1", "d2")])
+        assert first.T @ e.point == pytest.approx(e.sample["reduced_form"].point, abs=1e-10)
+        assert "overidentification" not in e.sample
+
+
+def test_by_hand():
+    """Two periods: changes in z 0 0 1 1, in d 0 1 2 3, in y 1 2 4 7; (5.5 - 1.5) / (2.5 - 0.5) = 2."""
+    data = pd.DataFrame({"county": np.repeat(list("abcd"), 2), "year": [0, 1] * 4})
+    for name, change in {"z": [0, 0, 1, 1], "d": [0, 1, 2, 3], "y": [1, 2, 4, 7]}.items():
+        data[name] = np.where(data["year"] == 1, np.repeat(change, 2), 0) + np.repeat([3.0, 1, 4, 1], 2)
+    e = iv_did(data, "y", treatment="d", instruments="z", small_sample="unadjusted", **KEYS)
+    assert e.point[0] == pytest.approx(2, abs=1e-12)
+    # first stage 2; changes about the means of their groups are ±.5 and z about its mean ±.5: V = 4 · (.5/2)² = 1/4
+    assert e.sample["first_stage"]["d"].point[0] == pytest.approx(2, abs=1e-12)
+    assert e.sample["strength"]["F"].iloc[0] == pytest.approx(2**2 / 0.25, abs=1e-10)
+    # û of changes: y - 2d about its mean: 1 0 0 1 less .5 → ±.5 with D̂ - mean = ±1, Σ D̂² = 4: V = 4 · (.5)² / 16
+    assert e.se.iloc[0] == pytest.approx(np.sqrt(4 * 0.25 / 16), abs=1e-12)
+
+
+def test_conditional_strength_is_the_joint_test_on_what_the_others_leave():
+    """The residual of 2SLS of d1 on d2, regressed on the instruments with explicit dummies: Wald / (3 - 2 + 1)."""
+    data = two_treatments(1)
+    e = iv_did(data, "y", **MANY, **KEYS)
+    served = iv_did(data, "d1", treatment="d2", instruments=MANY["instruments"], covariates=["x"], **KEYS).point[0]
+    x = pd.concat([data[MANY["instruments"]], explicit(data)], axis=1).to_numpy(float)
+    target = (data["d1"] - served * data["d2"]).to_numpy()
+    inverse = np.linalg.inv(x.T @ x)
+    b = inverse @ x.T @ target
+    scores = pd.DataFrame(x * (target - x @ b)[:, None]).groupby(data["county"].to_numpy()).sum().to_numpy()
+    n, g, k = len(data), 60, 3 + 1 + 6
+    v = inverse @ scores.T @ scores @ inverse * g / (g - 1) * (n - 1) / (n - k)
+    f = b[:3] @ np.linalg.solve(v[:3, :3], b[:3]) / 2
+    row = e.sample["strength"].set_index("treatment").loc["d1"]
+    assert row["conditional_F"] == pytest.approx(f, rel=1e-9)
+    assert row["conditional_p"] == pytest.approx(stats.f.sf(f, 2, 59), rel=1e-8)
+    assert row["F"] > 10
+
+
+def test_instruments_that_move_treatments_together_are_weak_for_each():
+    data = two_treatments(2, apart=0.02)
+    with pytest.warns(InferenceWarning, match="weak instruments: conditional first-stage F = d1: "):
+        e = iv_did(data, "y", **MANY, **KEYS)
+    assert (e.sample["strength"]["F"] > 20).all()
+    assert (e.sample["strength"]["conditional_F"] < 10).all()
+    with pytest.raises(IdentificationError, match="only together"):
+        iv_did(data.assign(d2=data["d1"] * 3 + data["county"]), "y", **MANY, **KEYS)
+    with pytest.raises(DesignError, match=r"2 treatments .* need 2 instruments"):
+        iv_did(data, "y", treatment=["d1", "d2"], instruments="z", **KEYS)
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_overidentification_is_hansens_j_by_linearmodels(weights):
+    data = two_treatments(3)
+    found = iv_did(data, "y", **MANY, weights=weights, **KEYS).sample["overidentification"]
+    left = pd.DataFrame(index=data.index)
+    dummies = explicit(data)
+    w = np.ones(len(data)) if weights is None else data["w"].to_numpy(float)
+    root = np.sqrt(w)
+    for name in ("y", "d1", "d2", "z", "z2", "z3"):  # two-step GMM is the same after partialling out (Frisch–Waugh)
+        fit = np.linalg.lstsq(dummies.to_numpy(float) * root[:, None], data[name] * root, rcond=None)[0]
+        left[name] = data[name] - dummies.to_numpy(float) @ fit
+    weighted = None if weights is None else data["w"]
+    gmm = IVGMM(
+        left["y"], None, left[["d1", "d2"]], left[["z", "z2", "z3"]], weights=weighted, weight_type="clustered",
+        clusters=data["county"].to_numpy(),
+    ).fit(iter_limit=2)  # fmt: skip
+    assert found["df"] == 1
+    assert found["J"] == pytest.approx(gmm.j_stat.stat, rel=1e-8)
+    assert found["p_value"] == pytest.approx(gmm.j_stat.pval, rel=1e-8)
+
+
+def test_anderson_rubin_with_several_instruments_inverts_the_joint_test():
+    for seed, strength in ((2, 1.0), (8, 0.12), (9, 0.02)):
+        data = endogenous(seed, strength=strength)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InferenceWarning)
+            keys = {"treatment": "d", "instruments": ["z", "z2"], **KEYS}
+            e = iv_did(data, "y", **keys)
+            test = lambda b, d=data, k=keys: (
+                iv_did(d.assign(r=d["y"] - b * d["d"]), "r", **k).sample["reduced_form"].test().p_value
+            )
+            ends = [b for part in e.sample["anderson_rubin"]["set"] for b in part]
+            for bound in ends:
+                if np.isfinite(bound):
+                    assert test(bound) == pytest.approx(0.05, abs=1e-9)
+            for b in np.linspace(-20, 20, 41):
+                inside = any(low <= b <= high for low, high in e.sample["anderson_rubin"]["set"])
+                assert inside == (test(b) >= 0.05)
+
+
+def test_bootstrap_and_corrections_take_the_reduced_form_not_the_second_stage():
+    e = iv_did(endogenous(1), "y", treatment="d", instruments="z", **KEYS)
+    for inference in (wild_bootstrap, bias_reduced):
+        with pytest.raises(DesignError, match="reduced_form"):
+            inference(e)
+    reduced = twfe(endogenous(1), "y", treatment="z", **KEYS)
+    assert wild_bootstrap(e.sample["reduced_form"], draws=99).p == wild_bootstrap(reduced, draws=99).p
+    assert bias_reduced(e.sample["reduced_form"]).df == pytest.approx(bias_reduced(reduced).df)
+
+
+def test_instruments_that_disagree_leave_the_anderson_rubin_set_empty():
+    data = endogenous(5)
+    with pytest.warns(InferenceWarning, match="no effect agrees with every instrument"):
+        e = iv_did(data.assign(y=data["y"] + 2 * data["z2"]), "y", treatment="d", instruments=["z", "z2"], **KEYS)
+    assert e.sample["anderson_rubin"]["set"] == ()
+    assert e.sample["overidentification"]["p_value"] < 1e-6
 
 
 @pytest.mark.slow
