@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.poisson import _ppml as ppml
-from g287stats.did.poisson import _without_empty as without_empty
+from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, regress, tell
 from g287stats.did.wide import absorbing_cohort
 from g287stats.errors import DesignError, IdentificationError

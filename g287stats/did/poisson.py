@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.did.design import Design
-from g287stats.did.regression import Block, Regression, absorb_design, by_time, regress, tell
+from g287stats.did.ppml import ppml, without_empty
+from g287stats.did.regression import Block, Regression, by_time, tell
 from g287stats.did.twfe import _options, _prepare, _switching, event_block, with_average
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
@@ -35,7 +36,6 @@ METHOD = Method(
         "for generalized linear models. arXiv:1903.01633.",
     ),
 )
-MAX_STEPS = 60
 
 
 def poisson(
@@ -104,11 +104,11 @@ small_sample
     spec = _Spec(
         effects, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
     )
-    design, notes = _without_empty(design)
+    design, notes = without_empty(design)
     while True:
         try:
             design, blocks, events = spec.blocks(design)
-            result = _ppml(design, blocks, spec.covariates, unit_trends)
+            result = ppml(design, blocks, spec.covariates, unit_trends)
         except IdentificationError as error:
             before = f". Before that: {'; '.join(notes)}" if notes else ""
             raise IdentificationError(f"{error}{before}") from None
@@ -122,7 +122,7 @@ small_sample
             f"{int(result.sum())} rows are separated: a combination of regressors predicts their zeros perfectly "
             f"({where}); they carry no information and are left out"
         )
-        design, more = _without_empty(design.restrict(~result, "separated by the regressors"))
+        design, more = without_empty(design.restrict(~result, "separated by the regressors"))
         notes += more
     if treatment and effects == "static":
         notes += _switching(design, design.treatment if design.treatment is not None else np.zeros(design.n))
@@ -170,116 +170,3 @@ class _Spec:
             raise IdentificationError(f"{self.treatment or 'att'!r} is {dose[0]:g} in every row: nothing to compare")
         block = Block((self.treatment or "att",), columns=dose[:, None])
         return design, [block, *by_time(design, self.by_period, unit_trends=self.unit_trends)], None
-
-
-def _without_empty(design: Design) -> tuple[Design, list[str]]:
-    """Set aside units, periods and effect levels in which nothing ever happens: their effect is minus infinity."""
-    notes: list[str] = []
-    while True:
-        y, found = design.y, False
-        for name, codes in ((design.unit_name, design.unit), (design.time_name, design.time), *design.effects.items()):
-            size = int(codes.max()) + 1
-            empty = (np.bincount(codes, y, size) == 0) & (np.bincount(codes, minlength=size) > 0)
-            if empty.any():
-                which = np.flatnonzero(empty)
-                labels = {design.unit_name: design.unit_labels, design.time_name: design.calendar}.get(name, which)
-                shown = ", ".join(str(labels[int(v)]) for v in which[:8]) if name not in design.effects else ""
-                more = f", … {len(which) - 8} more" if len(which) > 8 and shown else ""
-                notes.append(
-                    f"{len(which)} levels of {name} have no event at all and are left out (separated)"
-                    + (f": {shown}{more}" if shown else "")
-                )
-                design = design.restrict(~empty[codes], f"{name} without any event")
-                found = True
-                break
-        if not found:
-            return design, notes
-
-
-def _ppml(
-    design: Design, blocks: Sequence[Block], covariates: Sequence[str], unit_trends: bool
-) -> Regression | np.ndarray:
-    """Iterate to the maximum; returns the last weighted regression, or the separated rows (boolean)."""
-    y, prior = design.y, design.weights
-    offset = None if design.exposure is None else np.log(design.exposure)
-    eta = _start(design)
-    if offset is not None:
-        eta += offset
-    mu = np.exp(eta)
-    objective = _objective(y, eta, mu, prior)
-    surplus, working, new_eta, new_mu = np.empty((4, design.n))
-    for step in range(MAX_STEPS):
-        w = mu if prior is None else mu * prior
-        np.divide(y, mu, out=surplus)
-        surplus -= 1.0
-        np.add(surplus, eta, out=working)
-        if offset is not None:
-            working -= offset
-        projection = absorb_design(design, weights=w, unit_trends=unit_trends)
-        fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends, y=working, projection=projection)
-        move = np.subtract(surplus, fit.fit.residual, out=surplus)
-        size, length = float(max(move.max(), -move.min())), 1.0
-        np.add(eta, move, out=new_eta)
-        for _ in range(12):
-            with np.errstate(over="ignore"):
-                np.exp(new_eta, out=new_mu)
-            new_objective = _objective(y, new_eta, new_mu, prior)
-            if new_objective <= objective + 1e-9 * abs(objective):
-                break
-            length /= 2
-            np.add(eta, length * move, out=new_eta)
-        np.maximum(new_mu, 1e-300, out=new_mu)
-        (eta, new_eta), (mu, new_mu), objective = (new_eta, eta), (new_mu, mu), new_objective
-        if size < 1e-7 and length == 1.0:
-            return fit
-        if step >= 8 and (move[y == 0] < -0.5).any():
-            separated = _separated(design, blocks, covariates, unit_trends)
-            if separated.any():
-                return separated
-    raise IdentificationError(
-        f"Poisson regression of {design.outcome!r} did not settle in {MAX_STEPS} steps (last change {size:.2g} log "
-        "points). Look for regressors on very different scales"
-    )
-
-
-def _start(design: Design) -> np.ndarray:
-    """Log rates of a unit × period table with the observed margins: exact for a complete table without regressors."""
-    prior, exposure = design.weights, design.exposure
-    count = design.y if prior is None else prior * design.y
-    at_risk = exposure if prior is None or exposure is None else exposure * prior
-    at_risk = prior if at_risk is None else at_risk
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rate = np.bincount(design.time, count) / np.bincount(design.time, at_risk)
-        expected = rate[design.time]
-        if at_risk is not None:
-            expected *= at_risk
-        level = np.bincount(design.unit, count) / np.bincount(design.unit, expected)
-        out = np.log(level)[design.unit]
-        out += np.take(np.log(rate), design.time, out=expected)
-    return out
-
-
-def _objective(y: np.ndarray, eta: np.ndarray, mu: np.ndarray, prior: np.ndarray | None) -> float:
-    """Negative log likelihood up to a constant."""
-    return float(mu.sum() - y @ eta if prior is None else prior @ mu - (prior * y) @ eta)
-
-
-def _separated(design: Design, blocks: Sequence[Block], covariates: Sequence[str], unit_trends: bool) -> np.ndarray:
-    """Zeros that a combination of regressors and effects predicts perfectly (iterative rectifier).
-
-    Correia, Guimarães and Zylkin (2021), algorithm 1: regress a non-negative target on the model with large weights
-    on positive outcomes; a non-negative fit that vanishes on them is a certificate of separation.
-    """
-    zero = design.y == 0
-    weights = np.where(zero, 1.0, 1e8)
-    projection = absorb_design(design, weights=weights, unit_trends=unit_trends)
-    target = zero.astype(float)
-    for _ in range(500):
-        fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends, y=target, projection=projection)
-        value = target - fit.fit.residual
-        value[~zero] = 0.0
-        value[np.abs(value) < 1e-6] = 0.0
-        if (value >= 0).all():
-            return value > 0
-        target = np.maximum(value, 0.0)
-    return np.zeros(design.n, dtype=bool)

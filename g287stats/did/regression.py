@@ -143,6 +143,7 @@ def regress(
     y: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     projection: Projection | None = None,
+    workspace: np.ndarray | None = None,
 ) -> Regression:
     """Least squares of the outcome on the blocks and the covariates after unit, period and further fixed effects.
 
@@ -160,6 +161,8 @@ def regress(
         Replace the design's outcome and weights (working response of a count model).
     projection
         Fixed effects already absorbed.
+    workspace
+        Array that the residuals are written to, see :func:`~g287stats.numerics.least_squares.least_squares`.
 
     Raises
     ------
@@ -179,7 +182,13 @@ def regress(
     names = tuple(n for b in (*factors, *dense) for n in b.names)
     columns = [b.columns for b in dense if b.columns is not None]
     try:
-        fit = least_squares(projection, y, side_by_side(columns), [b.factor for b in factors if b.factor is not None])
+        fit = least_squares(
+            projection,
+            y,
+            side_by_side(columns),
+            [b.factor for b in factors if b.factor is not None],
+            workspace=workspace,
+        )
     except Collinear as problem:
         raise IdentificationError(_collinear(design, names, problem)) from None
     return Regression(design, projection, fit, names, y, int(unit_trends))

@@ -65,6 +65,9 @@ def shared_logits(
     unit: np.ndarray,
     n_cases: int,
     start: np.ndarray | None = None,
+    *,
+    products: np.ndarray | None = None,
+    room: np.ndarray | None = None,
 ) -> Logits:
     """Fit ``n_cases`` logits that share the first ``n_shared`` columns of ``x``.
 
@@ -78,48 +81,56 @@ def shared_logits(
         Columns 0 … n_shared−1 enter every logit, as failures unless listed as treated.
     case, unit
         Flat lists of the treated: unit ``unit[j]`` is a success in logit ``case[j]``. It may lie among the shared
-        columns (a later cohort among the not yet treated) or outside.
+        columns (a later cohort among the not yet treated) or outside. ``case`` ascends from 0 and leaves none out.
     start
-        (K, p) starting values; default the weighted share of treated and zero slopes.
+        (K, p) starting values; where NaN and by default the weighted share of treated and zero slopes.
+    products
+        ``outer_rows(x) * w``, when made before.
+    room
+        Memory for temporaries, some multiple of ``n_shared`` elements.
     """
     p = len(x)
-    xs, ww = x[:, :n_shared], outer_rows(x[:, :n_shared]) * w[:n_shared]  # its first p rows are w x
+    xs = x[:, :n_shared]
+    ww = outer_rows(xs) * w[:n_shared] if products is None else products[:, :n_shared]  # the first p rows are w x
+    if room is None:
+        room = np.empty(min(rows_at_once(n_shared, p), n_cases) * n_shared)
+    rows = min(len(room) // n_shared, n_cases)
+    heads = np.searchsorted(case, np.arange(n_cases))
     treated_x, treated_w = x[:, unit], w[unit]
-    outside = unit >= n_shared
-    case_out, x_out, w_out = case[outside], treated_x[:, outside], treated_w[outside]
-    xx_out = outer_rows(x_out) * w_out
-    total = np.stack([np.bincount(case, row, n_cases) for row in treated_x * treated_w], axis=1)
+    total = np.add.reduceat(treated_x * treated_w, heads, axis=1).T
+    w_out = np.where(unit >= n_shared, treated_w, 0.0)
+    outside = outer_rows(treated_x) * w_out if w_out.any() else None
 
-    coef = np.zeros((n_cases, p)) if start is None else start.copy()
-    if start is None:
-        share = total[:, 0] / (w[:n_shared].sum() + np.bincount(case_out, w_out, n_cases))
-        coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
+    coef = np.full((n_cases, p), np.nan) if start is None else start.copy()
+    cold = np.isnan(coef).any(axis=1)
+    if cold.any():
+        share = total[:, 0] / (w[:n_shared].sum() + np.add.reduceat(w_out, heads))
+        coef[cold] = 0.0
+        coef[cold, 0] = np.log(share / np.maximum(1 - share, 1e-12))[cold]
     hessian = np.zeros((n_cases, p, p))
     last = np.zeros((n_cases, p))
     open_ = np.arange(n_cases)
-    rows = rows_at_once(n_shared, p)
     separated = np.zeros(n_cases, dtype=bool)
     for _ in range(MAX_ITERATIONS):
-        score = total[open_].copy()
-        h = np.empty((len(open_), p * p))
-        for lo in range(0, len(open_), rows):
+        now = coef[open_]
+        sums, squares = np.empty((2, len(now), p * p))
+        for lo in range(0, len(now), rows):
             some = slice(lo, lo + rows)
-            prob = coef[open_[some]] @ xs
-            _sigmoid(prob)
-            moments = prob @ ww.T
-            score[some] -= moments[:, :p]
+            prob = room[: len(now[some]) * n_shared].reshape(-1, n_shared)
+            _sigmoid(np.matmul(now[some], xs, out=prob))
+            np.matmul(prob, ww.T, out=sums[some])
             prob *= prob
-            h[some] = moments - prob @ ww.T
-        if len(case_out):
-            prob = np.einsum("jp,pj->j", coef[case_out], x_out)
-            _sigmoid(prob)
-            minus = np.stack([np.bincount(case_out, row, n_cases) for row in x_out * (w_out * prob)], axis=1)
-            more = np.stack([np.bincount(case_out, row, n_cases) for row in xx_out * (prob - prob * prob)], axis=1)
-            score -= minus[open_]
-            h += more[open_]
-        grams = h.reshape(-1, p, p)
+            np.matmul(prob, ww.T, out=squares[some])
+        if outside is not None:
+            prob = _sigmoid(np.einsum("jp,pj->j", coef[case], treated_x))
+            part = outside * prob
+            sums += np.add.reduceat(part, heads, axis=1).T[open_]
+            part *= prob
+            squares += np.add.reduceat(part, heads, axis=1).T[open_]
+        score = total[open_] - sums[:, :p]
+        grams = (sums - squares).reshape(-1, p, p)
         hessian[open_] = grams
-        step, singular = _solve(grams, score)
+        step, singular = solve_each(grams, score)
         decrement = np.einsum("kp,kp->k", step, score)
         bad = singular | ~np.isfinite(decrement) | (np.abs(step) > 1e3).any(axis=1)
         coef[open_[~bad]] += step[~bad]
@@ -136,7 +147,7 @@ def shared_logits(
         last[k] = 0.0
     eta = np.einsum("jp,pj->j", coef[case], treated_x)
     separated[case[np.einsum("jp,pj->j", last[case], treated_x) > MOVING * np.maximum(eta, 1.0)]] = True
-    lost = total[:, 0] - np.bincount(case, _sigmoid(eta) * treated_w, n_cases)
+    lost = total[:, 0] - np.add.reduceat(_sigmoid(eta) * treated_w, heads)
     separated |= (lost < CERTAIN * total[:, 0]) | deficient(hessian, FLAT)
     return Logits(coef, separated)
 
@@ -165,7 +176,7 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
         prob = _sigmoid(coef @ x)
         h = (x * (w * prob * (1 - prob))) @ x.T
         score = x @ (w * (success - prob))
-        step, singular = _solve(h[None], score[None])
+        step, singular = solve_each(h[None], score[None])
         if singular[0]:
             return coef, scale * h, True
         decrement = float(step[0] @ score)
@@ -184,13 +195,18 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
 
 def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:
     """Which of the Gram matrices (K, p, p) are singular, judged free of the units of the columns."""
+    out = np.zeros(len(gram), dtype=bool)
     diagonal = np.einsum("kpp->kp", gram)
-    out = ~(diagonal > 0).all(axis=1) | ~np.isfinite(gram).all(axis=(1, 2))
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    correlation = np.where(out[:, None, None], np.eye(gram.shape[1]), gram / scale[:, :, None] / scale[:, None, :])
-    suspect = np.flatnonzero(~out & (np.linalg.det(correlation) < 1e-4))
+    with np.errstate(over="ignore", invalid="ignore"):  # Hadamard: det ≤ product of the diagonal
+        sound = (diagonal > 0).all(axis=1) & (np.linalg.det(gram) > 1e-4 * diagonal.prod(axis=1))
+    suspect = np.flatnonzero(~sound)
     if len(suspect):
-        out[suspect] = np.linalg.eigvalsh(correlation[suspect])[:, 0] < tolerance
+        diagonal, gram = diagonal[suspect], gram[suspect]
+        lost = ~(diagonal > 0).all(axis=1) | ~np.isfinite(gram).all(axis=(1, 2))
+        scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+        correlation = gram / scale[:, :, None] / scale[:, None, :]
+        correlation[lost] = np.eye(gram.shape[1])
+        out[suspect] = lost | (np.linalg.eigvalsh(correlation)[:, 0] < tolerance)
     return out
 
 
@@ -200,10 +216,10 @@ def _sigmoid(eta: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         np.exp(eta, out=eta)
     eta += 1.0
-    return np.reciprocal(eta, out=eta)
+    return np.divide(1.0, eta, out=eta)
 
 
-def _solve(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def solve_each(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Solve many small symmetric systems; singular ones are flagged and get a zero solution."""
     try:
         return np.linalg.solve(gram, right[:, :, None])[:, :, 0], np.zeros(len(gram), dtype=bool)

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg
 
-from g287stats.numerics.memory import room
+from g287stats.numerics.memory import room, subtract
 from g287stats.numerics.within import Coefficients, Moments, Projection
 
 
@@ -113,8 +113,12 @@ def least_squares(
     factors: Sequence[Factor] = (),
     *,
     tolerance: float = 1e-9,
+    workspace: np.ndarray | None = None,
 ) -> LeastSquares:
     """Regress ``y`` (n,) on factors and on dense columns (n, p) after the fixed effects of ``projection``.
+
+    ``workspace`` (1 + p, n) receives the residuals of ``y`` and of the dense columns; a fit that is superseded can
+    hand on its own.
 
     Raises
     ------
@@ -126,7 +130,7 @@ def least_squares(
     q = sum(f.n_levels for f in factors)
     raw = np.empty((projection.n, 0)) if dense is None else np.asarray(dense, dtype=float)
     p = raw.shape[1]
-    left = room(p + 1, projection.n)
+    left = room(p + 1, projection.n) if workspace is None else workspace
     for row, column in zip(left, (y, *raw.T)):
         projection.residualize(column, out=row)
     y_left, z = left[0], left[1:].T
@@ -151,7 +155,7 @@ def least_squares(
     bread = _inverse(gram, floor, tolerance)
     beta = bread @ rhs
     for column, b in zip(left[1:], beta[q:]):
-        linalg.blas.daxpy(column, y_left, a=-b)  # y_left −= b column, in place
+        subtract(y_left, column, b)
     if q:
         y_left -= projection.residualize(_factor_fit(factors, beta[:q], projection.n))
     return LeastSquares(projection, factors, z, beta, bread, y_left, effects)

@@ -60,6 +60,22 @@ class Rows:
             return np.full(self.n_units, self.n_periods)
         return np.einsum("ij->i", values.reshape(self.shape))
 
+    def period_sums(self, values: np.ndarray | None = None) -> np.ndarray:
+        """Sum a variable (n,), or count rows, by period: (T,)."""
+        if values is None:
+            return self.per_period
+        if self.complete:
+            return np.einsum("ij->j", values.reshape(self.shape))
+        return np.bincount(self.time, values, self.n_periods)
+
+    def take_unit(self, values: np.ndarray) -> np.ndarray:
+        """A variable by unit (N,) in a form that broadcasts over rows in their :attr:`shape`."""
+        return values[:, None] if self.complete else values[self.unit]
+
+    def take_period(self, values: np.ndarray) -> np.ndarray:
+        """A variable by period (T,) in a form that broadcasts over rows in their :attr:`shape`."""
+        return values[None, :] if self.complete else values[self.time]
+
     def any_in_unit(self, rows: np.ndarray) -> np.ndarray:
         """Which units have a row among ``rows`` (boolean): boolean (N,)."""
         if self.complete:

@@ -6,44 +6,112 @@ import numpy as np
 
 from g287stats.errors import IdentificationError
 
+_MANY = 40
+"""Controls from which a ridge problem is solved in its dual, whose size is the number of periods."""
+
 
 def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, intercept: bool = False) -> np.ndarray:
     """Return the w ≥ 0, sum w = 1 that minimises mean((a w + w0 − b)²) + ridge · |w|², exactly.
 
     ``a`` is T × k, ``b`` is (T,), ``w0`` is free with ``intercept`` and zero without. Because the weights add up to
-    one the problem is to find the point of smallest norm in the convex hull of k points, and Wolfe's (1976) finite
-    algorithm solves it: a support with positive weights is improved one point at a time until no point lowers the
-    norm. It starts from the support left by eliminating negative weights. Without ridge and with k > T the minimiser
-    need not be unique.
+    one the problem is to find the point of smallest norm in the convex hull of k points. Two finite algorithms:
+
+    - Wolfe's (1976): a support with positive weights is improved one point at a time until no point lowers the norm.
+    - with many controls and a ridge that is not negligible, Newton's method on the dual, w_j = max(0, μ − a_j'x)/ridge
+      in the T + 1 unknowns (x, μ): the dual is piecewise quadratic, so that the last step is exact.
+
+    Without ridge and with k > T the minimiser need not be unique.
     """
     periods, k = a.shape
+    if k == 1:
+        return np.ones(1)
     if intercept:
         a, b = a - a.mean(0), b - b.mean()
     points = (a - b[:, None]) / np.sqrt(periods)
-    if ridge > 0:
-        points = np.vstack([points, np.sqrt(ridge) * np.eye(k)])
-    size = np.einsum("ij,ij->j", points, points)
-    if k == 1:
-        return np.ones(1)
+    if len(points) > k:  # the norm of every combination is kept
+        points = np.linalg.qr(points, mode="r")
+    scale = float(np.einsum("ij,ij->j", points, points).max())
+    if k >= _MANY and ridge > 1e-8 * scale:
+        w = _dual_newton(points, ridge)
+        if w is not None:
+            return w
+    return _wolfe(points, ridge)
+
+
+def _dual_newton(points: np.ndarray, ridge: float) -> np.ndarray | None:
+    """Minimise Φ(x, μ) = |x|²/2 + Σ max(0, μ − p_j'x)²/(2 ridge) − μ; None when rounding stops the search early."""
+    rows, k = points.shape
+    root = np.sqrt(ridge)
+    p = np.vstack([points, -np.ones(k)]) / root  # slack = −p'(x, μ)
+    identity = np.zeros((rows + 1, rows + 1))
+    identity[np.arange(rows), np.arange(rows)] = 1.0
+    z = np.r_[points.mean(1), float((points.mean(1) @ points).mean()) + ridge / k]
+
+    def value(v: np.ndarray) -> tuple[float, np.ndarray]:
+        slack = np.maximum(-(v @ p), 0.0)
+        return float(v[:-1] @ v[:-1] + slack @ slack) / 2 - float(v[-1]), slack
+
+    level, slack = value(z)
+    for _ in range(200):
+        on = slack > 0
+        active = p[:, on]
+        gradient = -(active @ slack[on])
+        gradient[:-1] += z[:-1]
+        gradient[-1] -= 1.0
+        hessian = active @ active.T + identity
+        try:
+            step = -np.linalg.solve(hessian, gradient)
+        except np.linalg.LinAlgError:
+            return None
+        decrease = float(gradient @ step)
+        size, trial = 1.0, z + step
+        high, slack = value(trial)
+        while high > level + 1e-4 * size * decrease + 1e-15 * abs(level):
+            size /= 2
+            if size < 1e-12:
+                return None
+            trial = z + size * step
+            high, slack = value(trial)
+        z, level = trial, high
+        if size == 1.0 and ((slack > 0) == on).all():
+            w = slack / root
+            return w / w.sum()
+    return None
+
+
+def _wolfe(points: np.ndarray, ridge: float) -> np.ndarray:
+    """Weights of the point of smallest norm in the convex hull of ``points`` (columns), ridge added."""
+    rows, k = points.shape
+    root = np.sqrt(ridge)
+    size = np.einsum("ij,ij->j", points, points) + ridge
     tolerance = 1e-14 * max(size.max(), np.finfo(float).tiny)
 
     def affine(support: np.ndarray) -> np.ndarray:
         """Weights of the smallest point in the affine hull of the support."""
-        first, rest = support[0], support[1:]
-        if not len(rest):
+        m = len(support) - 1
+        if not m:
             return np.ones(1)
-        z = np.linalg.lstsq(points[:, rest] - points[:, [first]], -points[:, first], rcond=None)[0]
+        edges = points[:, support[1:]] - points[:, [support[0]]]
+        goal = -points[:, support[0]]
+        if ridge > 0:
+            edges = np.vstack([edges, np.full((1, m), -root), root * np.eye(m)])
+            goal = np.r_[goal, -root, np.zeros(m)]
+        z = np.linalg.lstsq(edges, goal, rcond=None)[0]
         return np.r_[1.0 - z.sum(), z]
 
-    support = np.arange(k)
-    w = affine(support)
-    while (w <= 0).any():
-        support = support[w > 0]
+    if k <= rows + 1:
+        support = np.arange(k)
         w = affine(support)
+        while (w <= 0).any():
+            support = support[w > 0]
+            w = affine(support)
+    else:
+        support, w = np.array([np.argmin(size)]), np.ones(1)
     for _ in range(50 * k):
         x = points[:, support] @ w
         slack = points.T @ x
-        level = float(x @ x)
+        slack[support] += ridge * w
+        level = float(x @ x + ridge * (w @ w))
         best = int(np.argmin(slack))
         if slack[best] > level - tolerance or best in support:
             break

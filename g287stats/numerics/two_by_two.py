@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from g287stats.numerics.glm import deficient, outer_rows, rows_at_once, shared_logits
+from g287stats.numerics.glm import Logits, deficient, outer_rows, rows_at_once, shared_logits, solve_each
+from g287stats.numerics.memory import room
 
 Method = Literal["dr", "ipw", "reg"]
 
@@ -105,21 +107,31 @@ def fit(panel: Panel, cells: Comparisons, method: Method) -> Fit:
         max_propensity=zeros(k), effective_controls=zeros(k),
         collinear=zeros(k, dtype=bool), separated=zeros(k, dtype=bool),
     )  # fmt: skip
-    sums = _group_sums(panel)
-    warm = np.full((len(panel.start), p + 1), np.nan)  # coefficients and log mass of the controls, by group
-    mass_before = np.concatenate([[0.0], np.cumsum(panel.w)])
-    own = mass_before[panel.stop] - mass_before[panel.start]
-    for rows in _same_controls(cells):
-        version = int(cells.version[rows[0]])
-        n = int(cells.n_control[rows[0]])
-        mass = np.log(np.maximum(mass_before[n] - np.where(panel.start < n, own, 0.0), 1e-300))
-        start = warm[:, :p].copy()
-        start[:, 0] += warm[:, p] - mass  # fewer controls: the odds of treatment rise by as much
-        _fit_shared(panel, cells, rows, method, sums[version], start, out)
-        if method != "reg":
-            known = rows[~out.separated[rows] & ~out.collinear[rows]]
-            warm[cells.group[known], :p] = out.gamma[known]
-            warm[cells.group[known], p] = mass[cells.group[known]]
+    sums = _plain_sums(panel, cells)
+    out.n_treated[:] = sums.w_treated
+    x1 = sums.x_treated / sums.w_treated[:, None]
+    if method != "ipw":
+        out.collinear[:] = deficient(sums.xx, 1e-12)
+        sums.xx[out.collinear] = np.eye(p)
+        out.beta[:] = np.linalg.solve(sums.xx, sums.xy[:, :, None])[:, :, 0]
+    eta1 = sums.y_treated / sums.w_treated - np.einsum("kp,kp->k", out.beta, x1)
+    out.mean_treated[:] = eta1
+    if method == "reg":
+        out.att[:] = eta1
+        out.a[:] = np.linalg.solve(sums.xx, x1[:, :, None])[:, :, 0]
+        out.effective_controls[:] = sums.w_controls**2 / sums.w2_controls
+    else:
+        m_xx, m_xy, hessian = _reweighted_sums(panel, cells, out)
+        nc = m_xx[:, 0, 0]
+        xc = m_xx[:, 0] / nc[:, None]
+        m_xr = m_xy - np.einsum("kpq,kq->kp", m_xx, out.beta)
+        eta_c = m_xr[:, 0] / nc
+        covariance = m_xr / nc[:, None] - eta_c[:, None] * xc
+        out.h[:] = np.linalg.solve(hessian, covariance[:, :, None])[:, :, 0]
+        if method == "dr":
+            out.a[:] = np.linalg.solve(sums.xx, (x1 - xc)[:, :, None])[:, :, 0]
+        out.n_weighted[:], out.mean_control[:] = nc, eta_c
+        out.att[:] = eta1 - eta_c
     lost = out.collinear | out.separated
     for name in ("att", "beta", "gamma", "h", "a", "mean_treated", "mean_control"):
         getattr(out, name)[lost] = np.nan
@@ -132,10 +144,10 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
     The array is reused: use or copy it before asking for the next.
     """
     n_units = panel.y.shape[1]
-    at_once = rows_at_once(n_units, panel.x.shape[1])
+    at_once = min(rows_at_once(n_units, panel.x.shape[1]), len(cells.t))
     unweighted = bool((panel.w == 1.0).all())
-    psi = np.empty((at_once, n_units))
-    room = [np.empty(at_once * n_units) for _ in range(4)]
+    psi, *buffers = room(4, at_once * n_units)
+    psi = psi.reshape(at_once, n_units)
     for shared in _same_controls(cells):
         n, version = int(cells.n_control[shared[0]]), int(cells.version[shared[0]])
         xs, w = panel.x[version][:, :n], panel.w[:n]
@@ -149,37 +161,38 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
             k = len(rows)
             out = psi[:k]
             r = out[:, :n]
-            term, odds, prob, slope = (v[: k * n].reshape(k, n) for v in room)
-            earlier = room[0][: k * n_units].reshape(k, n_units)
-            np.take(panel.y, cells.t[rows], axis=0, out=out, mode="clip")
-            np.take(panel.y, cells.b[rows], axis=0, out=earlier, mode="clip")
-            np.subtract(earlier[:, :n], r, out=r)
+            wide = buffers[0][: k * n_units].reshape(k, n_units)
+            term, slope, odds = (v[: k * n].reshape(k, n) for v in buffers)
+            # minus the residual, less the controls' mean η_c when they are reweighted
+            beta = fitted.beta[rows]
+            beta[:, 0] += fitted.mean_control[rows]
+            np.matmul(beta, xs, out=r)
+            r += np.take(panel.y, cells.b[rows], axis=0, out=wide, mode="clip")[:, :n]
+            if (cells.t[rows] == cells.t[rows[0]]).all():
+                r -= panel.y[cells.t[rows[0]], :n]
+            else:
+                r -= np.take(panel.y, cells.t[rows], axis=0, out=wide, mode="clip")[:, :n]
             if method == "reg":  # −r x·a
-                np.matmul(fitted.beta[rows], xs, out=term)
-                r += term
-                np.matmul(fitted.a[rows], xs, out=term)
-                r *= term
-            else:  # −o (r − η_c)/N_c − r x·a + p x·h  =  −r (o/N_c + x·a) + η_c o/N_c + p x·h
+                r *= np.matmul(fitted.a[rows], xs, out=term)
+            else:  # −(r − η_c) (o/N_c + x·a) − η_c x·a + p x·h
                 first, last = distinct[lo], distinct[lo + k - 1] + 1
                 some, m = firsts[first:last], last - first
-                odds, prob, slope = odds[:m], prob[:m], slope[:m]
-                _scaled_odds(fitted, some, xs, odds)
-                np.add(odds, 1.0 / fitted.n_weighted[some][:, None], out=prob)
-                np.divide(odds, prob, out=prob)
-                if method == "dr":
-                    np.matmul(fitted.beta[rows], xs, out=term)
-                    r += term
-                    np.matmul(fitted.a[some], xs, out=slope)
-                    slope += odds
-                else:
-                    slope = odds
                 every = slice(None) if m == k else distinct[lo : lo + k] - first
-                r *= slope[every]
+                odds, slope = odds[:m], slope[:m]
+                _scaled_odds(fitted, some, xs, odds)
+                np.add(odds, 1.0 / fitted.n_weighted[some][:, None], out=slope)
+                prob = np.divide(odds, slope, out=slope)
                 np.matmul(fitted.h[rows], xs, out=term)
                 term *= prob[every]
-                r += term
-                np.multiply(odds[every], fitted.mean_control[rows][:, None], out=term)
-                r += term
+                if method == "dr":
+                    np.matmul(fitted.a[some], xs, out=slope)
+                    odds += slope
+                    r *= odds[every]
+                    r += term
+                    r -= np.multiply(slope[every], fitted.mean_control[rows][:, None], out=term)
+                else:
+                    r *= odds[every]
+                    r += term
             if not unweighted:
                 r *= w
             out[:, n:] = 0.0
@@ -213,36 +226,180 @@ def _treated_influence(
 
 
 @dataclass(frozen=True)
-class _GroupSums:
-    """Weighted sums over each treated group, for one version of x: w, w x, w x x', w x y by period."""
+class _PlainSums:
+    """Weighted sums behind each cell: over its treated, and over its controls."""
 
-    w: np.ndarray  # (G,)
-    x: np.ndarray  # (G, p)
-    xx: np.ndarray  # (G, p, p)
-    xy: np.ndarray  # (G, T, p)
-    shared: dict[int, tuple[np.ndarray, np.ndarray]]  # n_control -> (p, p), (T, p) over the first columns
+    w_treated: np.ndarray  # (K,)
+    x_treated: np.ndarray  # (K, p)
+    y_treated: np.ndarray  # (K,) Σ w Δ
+    xx: np.ndarray  # (K, p, p) over controls
+    xy: np.ndarray  # (K, p) Σ w x Δ over controls
+    w_controls: np.ndarray  # (K,)
+    w2_controls: np.ndarray  # (K,)
 
 
-def _group_sums(panel: Panel) -> list[_GroupSums]:
-    out = []
-    p = panel.x.shape[1]
-    for x in panel.x:
-        xw = x * panel.w
-        groups = [slice(a, b) for a, b in zip(panel.start, panel.stop)]
-        out.append(
-            _GroupSums(
-                w=np.array([panel.w[g].sum() for g in groups]),
-                x=np.array([xw[:, g].sum(axis=1) for g in groups]).reshape(-1, p),
-                xx=np.array([xw[:, g] @ x[:, g].T for g in groups]).reshape(-1, p, p),
-                xy=np.array([panel.y[:, g] @ xw[:, g].T for g in groups]).reshape(-1, len(panel.y), p),
-                shared={},
-            )
-        )
+def _plain_sums(panel: Panel, cells: Comparisons) -> _PlainSums:
+    k, p = len(cells.t), panel.x.shape[1]
+    w = panel.w
+    groups = [slice(a, b) for a, b in zip(panel.start.tolist(), panel.stop.tolist())]
+    sizes, place = np.unique(cells.n_control, return_inverse=True)
+    ends = [0, *sizes.tolist()]
+    parts = [slice(a, b) for a, b in pairwise(ends)]  # the controls of a cell are the first so many
+    inside = panel.start[cells.group] < cells.n_control  # the group itself is among them: a later cohort
+
+    def controls(rows: np.ndarray, by_part: np.ndarray, by_group: np.ndarray, *period: np.ndarray) -> np.ndarray:
+        """Sums over the leading parts of each cell, less its own group."""
+        leading = np.cumsum(by_part, axis=0)[(place[rows], *period)]
+        own = by_group[(cells.group[rows], *period)]
+        return leading - np.where(inside[rows].reshape(-1, *[1] * (own.ndim - 1)), own, 0.0)
+
+    def total(values: np.ndarray, over: list[slice]) -> np.ndarray:
+        return np.array([values[s].sum() for s in over])
+
+    every = np.arange(k)
+    out = _PlainSums(
+        w_treated=total(w, groups)[cells.group], x_treated=np.empty((k, p)), y_treated=np.empty(k),
+        xx=np.empty((k, p, p)), xy=np.empty((k, p)),
+        w_controls=controls(every, total(w, parts), total(w, groups)),
+        w2_controls=controls(every, total(w * w, parts), total(w * w, groups)),
+    )  # fmt: skip
+    for version in np.unique(cells.version).tolist():
+        rows = np.flatnonzero(cells.version == version)
+        group, t, b = cells.group[rows], cells.t[rows], cells.b[rows]
+        x = panel.x[version]
+        xw = x * w
+        xx = [np.array([xw[:, s] @ x[:, s].T for s in over]) for over in (parts, groups)]
+        xy = [np.array([panel.y[:, s] @ xw[:, s].T for s in over]) for over in (parts, groups)]
+        out.x_treated[rows] = xx[1][group, 0]
+        out.y_treated[rows] = xy[1][group, t, 0] - xy[1][group, b, 0]
+        out.xx[rows] = controls(rows, *xx)
+        out.xy[rows] = controls(rows, *xy, t) - controls(rows, *xy, b)
     return out
 
 
+def _reweighted_sums(panel: Panel, cells: Comparisons, out: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit the propensities; return Σ w o x x' (K, p, p), Σ w o x Δ (K, p) over controls, and Hessians (K, p, p).
+
+    Fills ``gamma``, ``separated``, ``max_propensity`` and ``effective_controls`` of ``out``.
+    """
+    k, p, n_units = len(cells.t), panel.x.shape[1], panel.y.shape[1]
+    at_once = min(rows_at_once(n_units, p), k)
+    buffers = room(3, at_once * n_units)
+    m_xx, hessian = np.empty((2, k, p * p))
+    m_xy = np.empty((k, p))
+    starts = _Starts(panel)
+    version = -1
+    for rows in _same_controls(cells):
+        n = int(cells.n_control[rows[0]])
+        if cells.version[rows[0]] != version:
+            version = int(cells.version[rows[0]])
+            x = panel.x[version]
+            products = outer_rows(x) * panel.w
+            squares = products[0] * panel.w
+        # one propensity per group: cells of the group in other periods share it
+        new = np.concatenate([[True], cells.group[rows[1:]] != cells.group[rows[:-1]]])
+        groups, cell_of = cells.group[rows[new]], np.cumsum(new) - 1
+        case, unit = _members(panel, groups)
+        start = starts.at(groups, version, n, products)
+        logits = shared_logits(x, panel.w, n, case, unit, len(groups), start, products=products, room=buffers[0])
+        moments, spread = np.empty((2, len(groups), p * p))
+        largest, kish = np.empty((2, len(groups)))
+        ends = np.searchsorted(cell_of, np.arange(len(groups) + 1)).tolist()
+        heads = np.searchsorted(case, np.arange(len(groups) + 1)).tolist()
+        xx, xw = products[:, :n].T, products[:p, :n].T
+        for lo in range(0, len(groups), at_once):
+            hi = min(lo + at_once, len(groups))
+            odds, other = (v[: (hi - lo) * n].reshape(-1, n) for v in buffers[:2])
+            np.matmul(logits.coef[lo:hi], x[:, :n], out=odds)
+            with np.errstate(over="ignore"):
+                np.exp(odds, out=odds)
+            own = heads[lo] + np.flatnonzero(unit[heads[lo] : heads[hi]] < n)
+            odds[case[own] - lo, unit[own]] = 0.0
+            np.matmul(odds, xx, out=moments[lo:hi])
+            largest[lo:hi] = odds.max(axis=1)
+            np.add(odds, 1.0, out=other)
+            np.divide(odds, other, out=other)
+            np.matmul(other, xx, out=spread[lo:hi])
+            other *= other
+            spread[lo:hi] -= other @ xx  # p − p²
+            kish[lo:hi] = np.multiply(odds, odds, out=other) @ squares[:n]
+            for at in range(ends[lo], ends[hi], at_once):
+                now = slice(at, min(at + at_once, ends[hi]))
+                wide = buffers[1:, : (now.stop - at) * n_units].reshape(2, -1, n_units)
+                t, b = cells.t[rows[now]], cells.b[rows[now]]
+                dy = np.take(panel.y, t, axis=0, out=wide[0], mode="clip")[:, :n]
+                dy -= np.take(panel.y, b, axis=0, out=wide[1], mode="clip")[:, :n]
+                dy *= odds if len(rows) == len(groups) else odds[cell_of[now] - lo]
+                m_xy[rows[now]] = dy @ xw
+        treated = x[:, unit]
+        prob = 1.0 / (1.0 + np.exp(-np.einsum("jp,pj->j", logits.coef[case], treated)))
+        spread += np.add.reduceat(products[:, unit] * (prob - prob * prob), heads[:-1], axis=1).T
+        spread[logits.separated] = np.eye(p).ravel()
+        starts.learn(groups, n, logits, moments, spread)
+        out.separated[rows], out.gamma[rows] = logits.separated[cell_of], logits.coef[cell_of]
+        out.max_propensity[rows] = (largest / (1 + largest))[cell_of]
+        out.effective_controls[rows] = (moments[:, 0] ** 2 / kish)[cell_of]
+        m_xx[rows], hessian[rows] = moments[cell_of], spread[cell_of]
+    return m_xx.reshape(k, p, p), m_xy, hessian.reshape(k, p, p)
+
+
+class _Starts:
+    """Where the logits of each group begin, from its last fit: with other controls, maybe with other regressors."""
+
+    def __init__(self, panel: Panel):
+        groups, p = len(panel.start), panel.x.shape[1]
+        self.panel, self.version = panel, -1
+        self.n = np.full(groups, -1)
+        self.coef = np.full((groups, p), np.nan)
+        self.moments, self.hessian = np.full((2, groups, p * p), np.nan)
+        self.mass = np.concatenate([[0.0], np.cumsum(panel.w)])
+
+    def learn(self, groups: np.ndarray, n: int, logits: Logits, moments: np.ndarray, hessian: np.ndarray) -> None:
+        """Keep what was fitted on the first ``n`` units."""
+        known = ~logits.separated
+        groups = groups[known]
+        self.n[groups], self.coef[groups] = n, logits.coef[known]
+        self.moments[groups], self.hessian[groups] = moments[known], hessian[known]
+
+    def at(self, groups: np.ndarray, version: int, n: int, products: np.ndarray) -> np.ndarray:
+        """Coefficients to start from with the first ``n`` units as controls, NaN for groups never fitted."""
+        coef = self.coef[groups]
+        before = self.n[groups]
+        coef[:, 0] += np.log(self._controls(groups, before)) - np.log(self._controls(groups, n))
+        same = np.flatnonzero(before > n) if version == self.version else []
+        self.version = version
+        if len(same) and (before[same] == before[same[0]]).all():
+            coef[same] = self._without(groups[same], slice(n, int(before[same[0]])), version, products)
+        return coef
+
+    def _controls(self, groups: np.ndarray, n: np.ndarray | int) -> np.ndarray:
+        """Mass of the first ``n`` units less the group's own."""
+        start, stop = self.panel.start[groups], self.panel.stop[groups]
+        own = np.where(start < n, self.mass[stop] - self.mass[start], 0.0)
+        return np.maximum(self.mass[n] - own, 1e-300)
+
+    def _without(self, groups: np.ndarray, gone: slice, version: int, products: np.ndarray) -> np.ndarray:
+        """Newton's step from the last maximum when the units ``gone`` leave, from sums over these alone.
+
+        The step is taken in the odds: with m its value at the controls' mean, odds rise by the factor 1 + m there.
+        """
+        p = self.coef.shape[1]
+        coef, moments = self.coef[groups], self.moments[groups]
+        prob = 1.0 / (1.0 + np.exp(-(coef @ self.panel.x[version][:, gone])))
+        for k in np.flatnonzero((self.panel.start[groups] >= gone.start) & (self.panel.start[groups] < gone.stop)):
+            own = slice(self.panel.start[groups[k]] - gone.start, self.panel.stop[groups[k]] - gone.start)
+            prob[k, own] = 0.0
+        score = prob @ products[:, gone].T
+        spread = self.hessian[groups] - score + (prob * prob) @ products[:, gone].T
+        step, _ = solve_each(spread.reshape(-1, p, p), score[:, :p])
+        m = np.maximum(np.einsum("kp,kp->k", step, moments[:, :p]) / moments[:, 0], -0.5)
+        coef += step / (1.0 + m)[:, None]
+        coef[:, 0] += np.log1p(m) - m / (1.0 + m)
+        return coef
+
+
 def _same_controls(cells: Comparisons) -> Iterator[np.ndarray]:
-    """Positions of cells with the same controls and version, the largest control group first."""
+    """Positions of cells with the same controls and version, the largest control group first, by group and time."""
     order = np.lexsort((cells.t, cells.group, -cells.n_control, cells.version))
     key = np.column_stack([cells.version, cells.n_control])[order]
     cuts = np.flatnonzero((key[1:] != key[:-1]).any(axis=1)) + 1
@@ -255,106 +412,3 @@ def _members(panel: Panel, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     case = np.repeat(np.arange(len(group)), size)
     first = np.repeat(np.cumsum(size) - size, size)
     return case, panel.start[group][case] + np.arange(len(case)) - first
-
-
-def _fit_shared(
-    panel: Panel,
-    cells: Comparisons,
-    rows: np.ndarray,
-    method: Method,
-    sums: _GroupSums,
-    start: np.ndarray,
-    out: Fit,
-) -> None:
-    """Fill ``out`` for cells that share controls and regressors; ``start`` (G, p) starts the logits, NaN: cold."""
-    n, version = int(cells.n_control[rows[0]]), int(cells.version[rows[0]])
-    x, w = panel.x[version], panel.w
-    p = len(x)
-    group, t, b = cells.group[rows], cells.t[rows], cells.b[rows]
-    inside = panel.start[group] < n  # the group itself is among the first n: a later cohort
-    xs, xw = x[:, :n], x[:, :n] * w[:n]
-    n1 = sums.w[group]
-    x1 = sums.x[group] / n1[:, None]
-    dxy1 = sums.xy[group, t] - sums.xy[group, b]
-    dy1 = dxy1[:, 0] / n1
-    out.n_treated[rows] = n1
-
-    if method != "ipw":
-        if n not in sums.shared:
-            sums.shared[n] = (xw @ xs.T, panel.y[:, :n] @ xw.T)
-        gram, xy = sums.shared[n]
-        a_gram = gram - np.where(inside[:, None, None], sums.xx[group], 0.0)
-        right = xy[t] - xy[b] - np.where(inside[:, None], dxy1, 0.0)
-        flat = deficient(a_gram, 1e-12)
-        out.collinear[rows] |= flat
-        a_gram = np.where(flat[:, None, None], np.eye(p), a_gram)
-        beta = np.linalg.solve(a_gram, right[:, :, None])[:, :, 0]
-        out.beta[rows] = beta
-    else:
-        beta = np.zeros((len(rows), p))
-    eta1 = dy1 - np.einsum("kp,kp->k", beta, x1)
-    out.mean_treated[rows] = eta1
-
-    if method == "reg":
-        out.att[rows] = eta1
-        out.a[rows] = np.linalg.solve(a_gram, x1[:, :, None])[:, :, 0]
-        own = np.where(inside, sums.w[group], 0.0)
-        own_squares = np.array([(w[panel.start[g] : panel.stop[g]] ** 2).sum() for g in range(len(panel.start))])
-        out.effective_controls[rows] = (w[:n].sum() - own) ** 2 / (
-            (w[:n] ** 2).sum() - np.where(inside, own_squares[group], 0.0)
-        )
-        return
-
-    # one propensity per group: cells of the group in other periods share it
-    distinct, cell_of = np.unique(group, return_inverse=True)
-    case, unit = _members(panel, distinct)
-    warm = None if np.isnan(start[distinct]).any() else start[distinct]
-    logits = shared_logits(x, w, n, case, unit, len(distinct), warm)
-    out.separated[rows] |= logits.separated[cell_of]
-    out.gamma[rows] = logits.coef[cell_of]
-    xx = outer_rows(xs) * w[:n]
-    at_once = rows_at_once(n, p)
-    moments, hessian = np.empty((2, len(distinct), p * p))
-    m_xy = np.empty((len(rows), p))
-    by_group = np.argsort(cell_of, kind="stable")
-    ends = np.searchsorted(cell_of[by_group], np.arange(len(distinct) + 1))
-    for lo in range(0, len(distinct), at_once):
-        hi = min(lo + at_once, len(distinct))
-        odds = logits.coef[lo:hi] @ xs
-        with np.errstate(over="ignore"):
-            np.exp(odds, out=odds)
-        mine = (case >= lo) & (case < hi) & (unit < n)
-        odds[case[mine] - lo, unit[mine]] = 0.0
-        moments[lo:hi] = odds @ xx.T
-        largest = odds.max(axis=1)
-        some = by_group[ends[lo] : ends[hi]]
-        for at in range(0, len(some), at_once):
-            now = some[at : at + at_once]
-            dy = panel.y[t[now], :n]
-            dy -= panel.y[b[now], :n]
-            dy *= odds[cell_of[now] - lo]
-            m_xy[now] = dy @ xw.T
-        one_more = odds + 1.0
-        share = odds / one_more
-        share /= one_more  # p (1 − p)
-        hessian[lo:hi] = share @ xx.T
-        odds *= w[:n]
-        squares = np.einsum("kn,kn->k", odds, odds)
-        out.max_propensity[rows[some]] = (largest / (1 + largest))[cell_of[some] - lo]
-        out.effective_controls[rows[some]] = (moments[lo:hi, 0] ** 2 / squares)[cell_of[some] - lo]
-    x_treated = x[:, unit]
-    odds = np.exp(np.einsum("jp,pj->j", logits.coef[case], x_treated))
-    spread = outer_rows(x_treated) * (w[unit] * odds / (1 + odds) ** 2)
-    hessian += np.stack([np.bincount(case, row, len(distinct)) for row in spread], axis=1)
-    hessian = np.where(logits.separated[:, None, None], np.eye(p), hessian.reshape(-1, p, p))
-    m_xx = moments.reshape(-1, p, p)[cell_of]
-    nc = m_xx[:, 0, 0]
-    xc = m_xx[:, 0] / nc[:, None]
-    m_xr = m_xy - np.einsum("kpq,kq->kp", m_xx, beta)
-    eta_c = m_xr[:, 0] / nc
-    covariance = m_xr / nc[:, None] - eta_c[:, None] * xc
-    out.h[rows] = np.linalg.solve(hessian[cell_of], covariance[:, :, None])[:, :, 0]
-    if method == "dr":
-        out.a[rows] = np.linalg.solve(a_gram, (x1 - xc)[:, :, None])[:, :, 0]
-    out.n_weighted[rows], out.mean_control[rows] = nc, eta_c
-    out.att[rows] = eta1 - eta_c

@@ -23,14 +23,12 @@ from functools import cached_property
 import numpy as np
 from scipy import linalg, sparse
 
-from g287stats.numerics.memory import room
+from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
+from g287stats.numerics.threads import one_thread
 
 _RANK = 1e-9
 """A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
-
-_ELEMENTS = 1 << 16
-"""Elements that are worked on at a time (half a megabyte: they stay in cache)."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class Projection:
         self.n, self.n_units = rows.n, rows.n_units
         self.sizes = (rows.n_periods, *(int(e.max()) + 1 if len(e) else 0 for e in effects))
         self._grid = rows.complete
-        mass = self._counts(None) if weights is None else self._unit_sums(weights)
+        mass = self._counts(None) if weights is None else self.rows.unit_sums(weights)
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
@@ -145,26 +143,17 @@ class Projection:
 
     def _counts(self, effect: int | None) -> np.ndarray:
         """Rows by level of an effect (None: by unit)."""
-        if self._grid and effect is None:
-            return np.full(self.n_units, float(self.sizes[0]))
-        if self._grid and effect == 0:
-            return np.full(self.sizes[0], float(self.n_units))
-        codes, size = (self.unit, self.n_units) if effect is None else (self._code(effect), self.sizes[effect])
-        return np.bincount(codes, minlength=size).astype(float)
+        if not effect:
+            return (self.rows.unit_sums() if effect is None else self.rows.period_sums()).astype(float)
+        return np.bincount(self._code(effect), minlength=self.sizes[effect]).astype(float)
 
     # ---- sums over units and levels -----------------------------------------------------------------------------
     def _weighted(self, values: np.ndarray) -> np.ndarray:
         return values if self.weights is None else values * self.weights
 
-    def _unit_sums(self, values: np.ndarray) -> np.ndarray:
-        """Sum an (n,) array by unit: (N,)."""
-        if self._grid:
-            return np.einsum("ij->i", values.reshape(self._shape))
-        return np.bincount(self.unit, values, self.n_units)
-
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
         """Weighted inner product of two (n,) arrays."""
-        return float(a @ b if self.weights is None else np.einsum("i,i,i->", a, b, self.weights))
+        return inner(a, b) if self.weights is None else inner(a, b, self.weights)
 
     def unit_products(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Sum the products of two (n,) arrays by unit: (N,)."""
@@ -175,19 +164,12 @@ class Projection:
 
     def _level_sums(self, values: np.ndarray, effect: int) -> np.ndarray:
         """Sum an (n,) array by level of one effect: (L,)."""
-        if self._grid and effect == 0:
-            return values.reshape(self.n_units, -1).sum(axis=0)
+        if effect == 0:
+            return self.rows.period_sums(values)
         return np.bincount(self._code(effect), values, self.sizes[effect])
 
-    def _take_unit(self, values: np.ndarray) -> np.ndarray:
-        """Spread an (N,) array over rows; on a complete grid a broadcastable (N, 1)."""
-        return values[:, None] if self._grid else values[self.unit]
-
     def _take_level(self, values: np.ndarray, effect: int) -> np.ndarray:
-        if self._grid and effect == 0:
-            return values[None, :]
-        taken = values[self._code(effect)]
-        return taken.reshape(self.n_units, -1) if self._grid else taken
+        return values[self._code(effect)].reshape(self._shape) if effect else self.rows.take_period(values)
 
     def unit_level(self, values: np.ndarray, effect: int = 0) -> np.ndarray | sparse.csr_array:
         """Sum an (n,) array by unit and level: (N, L), dense when that is not much larger than the rows."""
@@ -212,7 +194,8 @@ class Projection:
     def _blocks(self) -> list[_Block]:
         """Factorised Schur complement of the main effect."""
         if not self._even:
-            return self._main_blocks()
+            with one_thread():
+                return self._main_blocks()
         size, mass = self.sizes[0], self.level_weight[0]
         schur = mass[0] * (np.eye(size) - 1 / size)
         return [_Block(np.arange(size), schur, mass)]
@@ -225,12 +208,12 @@ class Projection:
 
     def _basis(self) -> list[np.ndarray]:
         """Weighted orthonormal unit basis by row: the intercept, then the slopes. Each (n,)."""
-        first = np.broadcast_to(self._take_unit(self._scale), self._shape).reshape(-1)
+        first = np.broadcast_to(self.rows.take_unit(self._scale), self._shape).reshape(-1)
         return [first, *([] if self._slopes is None else self._slopes.q)]
 
     @property
     def _shape(self) -> tuple[int, ...]:
-        return (self.n_units, self.sizes[0]) if self._grid else (self.n,)
+        return self.rows.shape
 
     def _pair_matrices(self, effect: int) -> list:
         ones = np.ones(self.n) if self.weights is None else self.weights
@@ -245,9 +228,10 @@ class Projection:
         mass = self.level_weight[main]
         if isinstance(pairs[0].matrix, np.ndarray):
             schur = np.diag(mass)
+            step = max(1, 2 * ELEMENTS // len(mass))
             for p in pairs:
-                for start in range(0, self.n_units, 512):
-                    part = p.take(slice(start, start + 512)).scaled()
+                for start in range(0, self.n_units, step):
+                    part = p.take(slice(start, start + step)).scaled()
                     schur -= part.T @ part
             return [_Block(np.arange(self.sizes[main]), schur, mass)]
         graph = sparse.csr_array(
@@ -397,13 +381,26 @@ class Projection:
         if self._even and not self._rest:
             return self._demeaned(a.reshape(self._shape), out)
         solved = self.solve(self._moments([a]))
-        np.subtract(a.reshape(self._shape), self._take_unit(solved.unit[0, :, 0] * self._scale), out=out)
+        own = solved.unit[0, :, 0] * self._scale
+        if self._grid:
+            self._less(a.reshape(self._shape), own, solved.levels[0][:, 0], out)
+        else:
+            np.subtract(a, own[self.unit], out=out)
+            out -= solved.levels[0][self.rows.time, 0]
         if self._slopes is not None:
             for q, c in zip(self._slopes.q, solved.unit[1:, :, 0]):
                 out -= (q * c[self.unit]).reshape(self._shape)
-        for j, lam in enumerate(solved.levels):
+        for j, lam in enumerate(solved.levels[1:], start=1):
             out -= self._take_level(lam[:, 0], j)
         return out.reshape(-1)
+
+    def _less(self, table: np.ndarray, unit: np.ndarray, level: np.ndarray, out: np.ndarray) -> None:
+        """A complete panel (N, T) less one number by unit and one by period; both passes while rows are in cache."""
+        step = max(1, ELEMENTS // self.sizes[0])
+        for start in range(0, self.n_units, step):
+            part = out[start : start + step]
+            np.subtract(table[start : start + step], unit[start : start + step, None], out=part)
+            part -= level
 
     def _demeaned(self, table: np.ndarray, out: np.ndarray) -> np.ndarray:
         """A complete panel (N, T) with weights fixed in units less its unit and (weighted) period means."""
@@ -413,12 +410,7 @@ class Projection:
             level = np.einsum("ij->j", table) / self.n_units
         else:
             level = np.einsum("i,ij->j", self.unit_weight, table) / self.unit_weight.sum()
-        level -= level.mean()
-        step = max(1, _ELEMENTS // size)
-        for start in range(0, self.n_units, step):  # both passes while the rows are in cache
-            part = out[start : start + step]
-            np.subtract(table[start : start + step], mean[start : start + step, None], out=part)
-            part -= level
+        self._less(table, mean, level - level.mean(), out)
         return out.reshape(-1)
 
     def _moments(self, columns: list[np.ndarray]) -> Moments:
@@ -434,9 +426,9 @@ class Projection:
             w, a = self.weights.reshape(shape), a.reshape(shape)
             return (np.einsum("ij,ij->i", w, a) * self._scale)[None, :], [np.einsum("ij,ij->j", w, a)]
         w = self._weighted(a)
-        by_unit = [self._unit_sums(w) * self._scale]
+        by_unit = [self.rows.unit_sums(w) * self._scale]
         if self._slopes is not None:
-            by_unit += [self._unit_sums(w * q) for q in self._slopes.q]
+            by_unit += [self.rows.unit_sums(w * q) for q in self._slopes.q]
         return np.stack(by_unit), [self._level_sums(w, j) for j in range(len(self.sizes))]
 
     def solve_levels(self, b: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -510,15 +502,17 @@ class Projection:
 
     def solve(self, moments: Moments) -> Coefficients:
         """Solve the normal equations ``F'WF c = moments`` for k right-hand sides."""
-        b = tuple(
-            level - sum(p.tdot(u) for p, u in zip(self._pairs[j], moments.unit))
-            for j, level in enumerate(moments.levels)
-        )
-        levels = self.solve_levels(b)
-        by_unit = np.stack(
-            [u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels)) for k, u in enumerate(moments.unit)]
-        )
-        return Coefficients(by_unit, levels)
+        with one_thread():
+            b = tuple(
+                level - sum(p.tdot(u) for p, u in zip(self._pairs[j], moments.unit))
+                for j, level in enumerate(moments.levels)
+            )
+            levels = self.solve_levels(b)
+            by_unit = [
+                u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels))
+                for k, u in enumerate(moments.unit)
+            ]
+        return Coefficients(np.stack(by_unit), levels)
 
     def evaluate(
         self,
@@ -555,7 +549,7 @@ class _UnitSlopes:
         self.q: list[np.ndarray] = []
         self.rank = 0
         missing = np.zeros(projection.n_units, dtype=bool)
-        sums, unit = projection._unit_sums, projection.unit
+        sums, unit = projection.rows.unit_sums, projection.unit
         for z in trends:
             mean = sums(projection._weighted(z)) * projection._scale**2
             left = z - mean[unit]
