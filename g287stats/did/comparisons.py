@@ -27,16 +27,17 @@ def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Desi
         return design.restrict(~gone[design.unit], reason)
 
     def always() -> np.ndarray:
-        return (design.cohort != NEVER) & (design.cohort <= int(design.time.min()) + anticipation)
+        first = np.flatnonzero(design.rows.per_period)[0]
+        return (design.cohort != NEVER) & (design.cohort <= int(first) + anticipation)
 
     when = "from the first period on" + (f" or within {anticipation} of it" if anticipation else "")
     while (gone := always()).any():  # again, should nobody else be observed in the first period
         design = drop(gone, "always treated", f"treated {when} have no untreated period and leave the sample")
-    periods = np.flatnonzero(np.bincount(design.time))
+    periods = np.flatnonzero(design.rows.per_period)
     if len(periods) < 2:
         raise DesignError(f"one period ({design.period_label(int(periods[0]))}): a comparison needs two")
     if panel == "balanced_only":
-        short = np.bincount(design.unit, minlength=design.n_units) < len(periods)
+        short = design.rows.unit_sums() < len(periods)
         if short.all():
             raise DesignError(
                 f"no {design.unit_name} is observed in all {len(periods)} periods; "
@@ -76,7 +77,7 @@ class Grid:
 
 def all_cells(design: Design, control: str, base: str, anticipation: int) -> Grid:
     """Lay out the cells; no cohort inside the panel, or no unit that is never treated when asked for, is an error."""
-    periods = np.flatnonzero(np.bincount(design.time))
+    periods = np.flatnonzero(design.rows.per_period)
     last = int(periods[-1])
     cohorts = np.unique(design.cohort[design.cohort <= last])
     if not len(cohorts):

@@ -193,7 +193,7 @@ def _estimate_panel(design: Design, grid: Grid, method: two_by_two.Method) -> _R
     n, p = design.n_units, design.covariates.shape[1]
     order = np.argsort(-design.cohort, kind="stable")
     w = _fixed_weights(design)
-    y = by_unit_and_period(design, grid.periods, design.y)[order].T
+    y = np.take(by_unit_and_period(design, grid.periods, design.y).T, order, axis=1)
     x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
     refuse_collinear(design, np.nan_to_num(x), w[order])
     use: two_by_two.Method = "reg" if p == 0 else method
@@ -257,10 +257,9 @@ def _part(
 def _regressors(design: Design, periods: np.ndarray) -> np.ndarray:
     """Constant and covariates, versions × columns × units: one version when they are fixed in units, else by period."""
     columns = design.covariates.T
-    if all(design.fixed_in_units(c) for c in columns):
-        x = np.ones((1, len(columns) + 1, design.n_units))
-        x[0, 1:, design.unit] = design.covariates
-        return x
+    fixed = [c for c in map(design.rows.at_units, columns) if c is not None]
+    if len(fixed) == len(columns):
+        return np.stack([np.ones(design.n_units), *fixed])[None]
     constant = by_unit_and_period(design, periods, np.ones(design.n))  # missing where there is no row
     return np.stack([constant.T, *(by_unit_and_period(design, periods, c).T for c in columns)], axis=1)
 
@@ -326,9 +325,9 @@ def _estimate_rows(design: Design, grid: Grid, method: cross_sections.Method, *,
 
 def _unit_keys(design: Design) -> dict[str, np.ndarray]:
     """Codes of every cluster level by unit; a level that changes within units is an error."""
-    for level, codes in design.clusters.items():
+    for level in design.clusters:
         if design.unit_level(level) is None:
-            distinct = pd.Series(codes).groupby(design.unit).nunique()
+            distinct = pd.Series(design.clusters[level]).groupby(design.unit).nunique()
             moving = design.unit_labels[distinct.index[distinct > 1]]
             problems = Problems(f"design for {design.outcome!r}")
             problems.add(f"cluster {level!r} changes within units", moving, "Cluster by a level that units stay in")
@@ -345,8 +344,7 @@ def _labelled(
     on_unidentified: str,
     options: dict[str, Any],
 ) -> Estimate:
-    calendar = [design.period_label(int(p)) for p in range(design.n_periods)]
-    names = [str(label) for label in calendar]
+    names = [str(label) for label in design.calendar]
     cohort_position = grid.cohorts[grid.group]
     event_time = grid.t - cohort_position
     problem = result.problem.copy()
@@ -374,19 +372,13 @@ def _labelled(
     keep = np.flatnonzero(problem == "")
     if not len(keep):
         raise IdentificationError(f"att_gt of {design.outcome!r}: no cohort × time cell has a valid comparison")
-    frame = pd.DataFrame(
-        {
-            "cohort": _take(calendar, cohort_position),
-            "time": _take(calendar, grid.t),
-            "event_time": event_time,
-            "reference": grid.reference,
-        }
-    )
-    refused = frame.loc[problem != "", ["cohort", "time"]].assign(reason=problem[problem != ""])
-    overlap = _overlap(grid, result, np.flatnonzero((problem == "") & ~grid.reference), calendar)
-    labels = frame.iloc[keep].reset_index(drop=True)
+    columns = {"cohort": design.calendar[cohort_position], "time": design.calendar[grid.t], "event_time": event_time}
+    bad = np.flatnonzero(problem != "")
+    refused = pd.DataFrame({k: columns[k][bad] for k in ("cohort", "time")} | {"reason": problem[bad]})
+    overlap = _overlap(grid, result, np.flatnonzero((problem == "") & ~grid.reference), design.calendar)
+    kept = {k: v[keep] for k, v in (columns | {"reference": grid.reference}).items()}
     text = np.array(names, dtype=object)
-    labels.insert(0, "term", "att(" + text[cohort_position[keep]] + "," + text[grid.t[keep]] + ")")
+    terms = "att(" + text[cohort_position[keep]] + "," + text[grid.t[keep]] + ")"
     mass = result.share[grid.group[keep]]
     influence = result.influence if len(keep) == len(problem) else _subset(result.influence, keep)
     level = options["cluster"] or next(iter(influence.keys))
@@ -401,7 +393,7 @@ def _labelled(
     present = np.unique(grid.group[keep])
     treated = np.isin(design.cohort, grid.cohorts[present])
     return Estimate(
-        labels=labels,
+        labels=pd.DataFrame({"term": terms} | kept),
         point=result.point[keep],
         influence=influence,
         rule=rule,
@@ -417,22 +409,22 @@ def _labelled(
             "balanced": design.balanced,
             "flow": design.flow.to_frame(),
             "overlap": overlap,
-            "refused": refused.reset_index(drop=True),
+            "refused": refused,
         },
         options=options,
         cells=Cells(
-            frame=labels.drop(columns="term").assign(mass=mass),
+            frame=pd.DataFrame(kept | {"mass": mass}),
             mass_group=grid.group[keep],
             mass_influence=shares,
         ),
-        reference=tuple(labels.loc[labels["reference"], "term"]),
+        reference=tuple(terms[kept["reference"]]),
         notes=(*design.notes, *notes, *more),
         provenance=design.provenance,
         design=design,
     )
 
 
-def _overlap(grid: Grid, result: _Result, cells: np.ndarray, calendar: list[Any]) -> pd.DataFrame:
+def _overlap(grid: Grid, result: _Result, cells: np.ndarray, calendar: pd.Index) -> pd.DataFrame:
     """By cohort: the largest propensity among controls, the smallest effective number of controls."""
     largest, fewest = np.zeros(len(grid.cohorts)), np.full(len(grid.cohorts), np.inf)
     np.maximum.at(largest, grid.group[cells], result.max_propensity[cells])
@@ -440,18 +432,11 @@ def _overlap(grid: Grid, result: _Result, cells: np.ndarray, calendar: list[Any]
     present = np.isfinite(fewest)
     return pd.DataFrame(
         {
-            "cohort": _take(calendar, grid.cohorts[present]),
+            "cohort": calendar[grid.cohorts[present]],
             "max_propensity": largest[present],
             "effective_controls": fewest[present],
         }
     )
-
-
-def _take(calendar: list[Any], positions: np.ndarray) -> Any:
-    """Labels at calendar positions, typed (integers, or a PeriodIndex)."""
-    if calendar and isinstance(calendar[0], pd.Period):
-        return pd.PeriodIndex(calendar)[positions]
-    return np.asarray(calendar)[positions]
 
 
 def _subset(influence: BlockedInfluence, keep: np.ndarray) -> BlockedInfluence:

@@ -100,10 +100,13 @@ def aggregate(
 def _members(column: pd.Series, keep: np.ndarray) -> dict[object, np.ndarray]:
     """Positions of the kept cells by sorted value of ``column``."""
     kept = np.flatnonzero(keep)
-    codes, values = pd.factorize(column.iloc[kept], sort=True)
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        values, codes = np.unique(column.to_numpy()[kept], return_inverse=True)
+        labels = values.tolist()
+    else:
+        codes, labels = pd.factorize(column.iloc[kept], sort=True)
     order = np.argsort(codes, kind="stable")
-    pieces = np.split(kept[order], np.cumsum(np.bincount(codes, minlength=len(values)))[:-1])
-    labels = values.tolist() if values.dtype.kind in "iuf" else list(values)
+    pieces = np.split(kept[order], np.cumsum(np.bincount(codes, minlength=len(labels)))[:-1])
     return dict(zip(labels, pieces))
 
 
@@ -119,9 +122,11 @@ def _averages(
     totals = np.array([mass[cells].sum() for cells in members])
     if not (totals > 0).all():
         raise DesignError(f"the cells behind {labels['term'].iloc[int(np.argmin(totals))]!r} have no mass")
-    cell, row = np.concatenate(members), np.repeat(np.arange(len(members)), [len(cells) for cells in members])
-    weights = sparse.csr_matrix((mass[cell] / totals[row], (row, cell)), shape=(len(members), len(mass)))
-    point = np.bincount(row, weights.data * estimate.point[weights.indices], len(members))
+    size = [len(cells) for cells in members]
+    cell, row = np.concatenate(members), np.repeat(np.arange(len(members)), size)
+    start = np.concatenate([[0], np.cumsum(size)])
+    weights = sparse.csr_matrix((mass[cell] / totals[row], cell, start), shape=(len(members), len(mass)))
+    point = np.bincount(row, weights.data * estimate.point[cell], len(members))
     extra = None
     cells = estimate.cells
     if cells is not None and cells.mass_influence is not None and cells.mass_group is not None:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from scipy.linalg.blas import daxpy
 
 from g287stats.inference.covariance import Influence
+from g287stats.numerics.memory import room
 
 Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
@@ -58,17 +60,23 @@ class BlockedInfluence(Influence):
     _n_params: int
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Iterate over (columns, values), from memory when small and made before."""
+        """Iterate over (columns, values); a small influence is kept and comes in one block once made."""
         if self._kept:
             yield from self._kept
             return
-        small = self._n_params * len(self.order) <= _KEEP
-        made = []
+        if self._n_params * len(self.order) > _KEEP:
+            yield from self._make()
+            return
+        store = room(self._n_params, len(self.order))
+        made: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+        done = 0
         for columns, values in self._make():
-            if small:
-                made.append((columns, values.copy()))
-            yield columns, values
-        self._kept.extend(made)
+            mine = store[done : done + len(columns)]
+            mine[...] = values
+            yield columns, mine
+            made.append(columns)
+            done += len(columns)
+        self._kept[:] = [(np.concatenate(made), store[:done])]
 
     @property
     def n_params(self) -> int:
@@ -104,21 +112,23 @@ class BlockedInfluence(Influence):
 
     def combine(self, weights: np.ndarray | sparse.spmatrix, extra: np.ndarray | None = None) -> Influence:
         """Influence of ``weights @ params`` (weights m × k), plus ``extra`` (rows × m) when given."""
-        total = np.zeros((weights.shape[0], len(self.order)))
+        total = room(weights.shape[0], len(self.order))
+        total[...] = 0.0
+        rows = list(total)
         by_parameter = sparse.csc_matrix(weights)
+        sparse_enough = by_parameter.nnz <= 2 * self._n_params  # averages over disjoint sets of parameters
         row, weight = by_parameter.indices.tolist(), by_parameter.data.tolist()
         start = by_parameter.indptr.tolist()
-        scaled = np.empty(len(self.order))
         for columns, values in self.blocks():
-            if by_parameter.nnz <= 2 * self._n_params:  # averages over disjoint sets of parameters
-                for j, column in enumerate(columns.tolist()):
+            if sparse_enough:
+                for column, value in zip(columns.tolist(), values):
                     for k in range(start[column], start[column + 1]):
-                        total[row[k]] += np.multiply(values[j], weight[k], out=scaled)
+                        daxpy(value, rows[row[k]], a=weight[k])
             else:
                 part = by_parameter[:, columns]
                 touched = np.unique(part.indices)
                 total[touched] += part[touched].toarray() @ values
-        psi = np.empty(total.shape[::-1])
+        psi = room(*total.shape[::-1])
         psi[self.order] = total.T
         if extra is not None:
             psi += extra

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
+from g287stats.numerics.memory import room
 
 if TYPE_CHECKING:
     from g287stats.inference.estimate import Estimate
@@ -25,20 +26,27 @@ Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
 
 _ELEMENTS = 1 << 18
 """Elements of the largest array a chunk of draws needs, unless one draw is larger (2 MB: stays in cache)."""
+_SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1.0
+"""Eight signs for each value of a byte."""
 _LONG = 2e11
 """Multiplications from which a progress bar is shown."""
 
 
-def multipliers(rng: np.random.Generator, draws: int, size: int, kind: Multiplier) -> np.ndarray:
+def multipliers(
+    rng: np.random.Generator, draws: int, size: int, kind: Multiplier, out: np.ndarray | None = None
+) -> np.ndarray:
     """Draw ``draws`` × ``size`` independent multipliers with mean zero and variance one.
 
-    ``rademacher``: ±1. ``mammen``: the two-point law of Mammen (1993), third moment one. ``webb``: the six-point
-    law of Webb (2023), for few clusters. ``gaussian``: standard normal.
+    ``rademacher``: ±1, written to the memory of ``out`` (eight more than their number) when given. ``mammen``: the
+    two-point law of Mammen (1993), third moment one. ``webb``: the six-point law of Webb (2023), for few clusters.
+    ``gaussian``: standard normal.
     """
     shape = (draws, size)
     if kind == "rademacher":
-        bits = np.frombuffer(rng.bytes(-(-draws * size // 8)), dtype=np.uint8)
-        return np.unpackbits(bits, count=draws * size).reshape(shape) * 2.0 - 1.0
+        octets = np.frombuffer(rng.bytes(-(-draws * size // 8)), dtype=np.uint8)
+        signs = np.empty(8 * len(octets)) if out is None else out[: 8 * len(octets)]
+        np.take(_SIGNS, octets, axis=0, out=signs.reshape(-1, 8), mode="clip")
+        return signs[: draws * size].reshape(shape)
     if kind == "mammen":
         root = np.sqrt(5.0)
         low = rng.random(shape) < (root + 1) / (2 * root)
@@ -75,8 +83,9 @@ def draws_of(
         from tqdm import tqdm
 
         todo = tqdm(todo, desc="bootstrap", unit="chunk", disable=None)  # silent when not a terminal
+    signs = room(chunk * size + 8)
     for done in todo:
-        yield multipliers(rng, min(chunk, draws - done), size, weights) @ scores
+        yield multipliers(rng, min(chunk, draws - done), size, weights, signs) @ scores
 
 
 def sup_t(

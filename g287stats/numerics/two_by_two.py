@@ -366,7 +366,7 @@ class _Starts:
         coef = self.coef[groups]
         before = self.n[groups]
         coef[:, 0] += np.log(self._controls(groups, before)) - np.log(self._controls(groups, n))
-        same = np.flatnonzero(before > n) if version == self.version else []
+        same = np.flatnonzero((before > n) & (version == self.version))
         self.version = version
         if len(same) and (before[same] == before[same[0]]).all():
             coef[same] = self._without(groups[same], slice(n, int(before[same[0]])), version, products)
