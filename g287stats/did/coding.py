@@ -28,6 +28,12 @@ class Origin:
         """Label of an integer on the calendar."""
         return int(position) if self.freq is None else pd.Period(ordinal=int(position), freq=self.freq)
 
+    def index(self, first: int, n_periods: int, name: str) -> pd.Index:
+        """Labels of ``n_periods`` consecutive integers from ``first`` on."""
+        if self.freq is None:
+            return pd.Index(np.arange(first, first + n_periods), name=name)
+        return pd.Index([self.label(first + p) for p in range(n_periods)], name=name)
+
 
 @dataclass(frozen=True)
 class Arrangement:

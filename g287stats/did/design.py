@@ -384,7 +384,7 @@ def prepare(
         y=values[outcome],
         rows=rows,
         unit_labels=labels,
-        calendar=pd.Index([origin.label(first + p) for p in range(rows.n_periods)], name=time),
+        calendar=origin.index(first, rows.n_periods, time),
         cohort=cohort_units,
         treatment=values[treatment] if treatment else None,
         covariates=np.column_stack([values[c] for c in covariates]) if covariates else np.empty((rows.n, 0)),

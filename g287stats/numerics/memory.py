@@ -33,5 +33,6 @@ def inner(*columns: np.ndarray) -> float:
 
 def subtract(y: np.ndarray, column: np.ndarray, factor: float) -> None:
     """``y −= factor · column`` in place, (n,) each."""
-    for k in range(0, len(y), ELEMENTS):
-        y[k : k + ELEMENTS] -= factor * column[k : k + ELEMENTS]
+    step = ELEMENTS // 8  # the product is a new array, which should come from memory in use
+    for k in range(0, len(y), step):
+        y[k : k + step] -= factor * column[k : k + step]

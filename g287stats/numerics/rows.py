@@ -122,6 +122,9 @@ class Levels(Mapping[str, np.ndarray]):
             self._by_row[name] = self.rows.spread(self._given[name])
         return self._by_row[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._given
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._given)
 
