@@ -1,25 +1,30 @@
 """Callaway–Sant'Anna, doubly robust with one covariate and 999 draws: ours beside the peers, in the same run.
 
-    python benchmarks/cs.py FOLDER [--size year month] [--peers PYTHON] [--runs 5]
+    python benchmarks/cs.py FOLDER [--size year month] [--peers PYTHON] [--runs 5] [--threads 1]
 
 FOLDER holds ``panel_year.parquet`` and ``panel_month.parquet`` (3,100 counties × 25 years with 20 cohorts, × 180
 months with 80). Each measurement is one estimation in a fresh process, ours and the peers' in turn: all group-time
 effects with standard errors, the event-study aggregate, 999 multiplier draws. Seconds leave out import and reading;
 ours include everything between the DataFrame and the bands. Processor seconds of the same call stand beside the
 wall clock: on a busy machine only they compare. MB is the peak resident memory of the process, and what
-it was before the estimation. PYTHON is an interpreter that has the peers installed.
+it was before the estimation. PYTHON is an interpreter that has the peers installed; all run on as many threads.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 import warnings
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 DRAWS = 999
 Result = tuple[float, float, float, float]  # wall seconds, processor seconds, overall effect, its standard error
@@ -78,6 +83,8 @@ PEERS = {"g287stats": g287stats_, "diffdiff": diffdiff, "moderndid": moderndid}
 
 def measure(peer: str, size: str, folder: str) -> None:
     """One estimation in this process; prints one JSON line."""
+    import pandas as pd
+
     warnings.simplefilter("ignore")
     frame = pd.read_parquet(f"{folder}/panel_{size}.parquet")
     before = memory()
@@ -93,8 +100,11 @@ def main() -> None:
     parser.add_argument("--peers", default=None, help="python interpreter with the peers")
     parser.add_argument("--with-peers", nargs="+", default=["diffdiff"])
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one", nargs=2, metavar=("PEER", "SIZE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    for name in ("OMP", "OPENBLAS", "RAYON", "NUMBA"):  # before numpy is imported, here or in a process started here
+        os.environ[f"{name}_NUM_THREADS"] = str(options.threads)
     if options.one:
         measure(*options.one, options.folder)
         return
@@ -103,7 +113,7 @@ def main() -> None:
         for _ in range(options.runs):
             for peer in ["g287stats", *(options.with_peers if options.peers else [])]:
                 python = sys.executable if peer == "g287stats" else options.peers
-                command = [python, __file__, options.folder, "--one", peer, size]
+                command = [python, __file__, options.folder, "--threads", str(options.threads), "--one", peer, size]
                 line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
                 found.setdefault(peer, []).append(json.loads(line))
         ours, ours_cpu = (statistics.median(r[k] for r in found["g287stats"]) for k in ("seconds", "cpu"))
