@@ -8,13 +8,16 @@ c and 0 the controls,
 
     δ_{g,e} = (μ_{g,g+e} − μ_{g,g+ref}) − (μ_{0,g+e} − μ_{0,g+ref}),
 
-exactly, also with weights and gaps. Nothing of the size rows × parameters is ever formed.
+exactly, also with weights and gaps. With a linear trend in every unit, leads and lags of a cohort add up to a trend,
+so that effects are relative to the line through two reference periods: μ_{g,g+e} less its interpolation between them,
+for the cohort and for the controls. Nothing of the size rows × parameters is ever formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -22,14 +25,14 @@ import pandas as pd
 
 from g287stats.did.design import Design
 from g287stats.did.imputation import _fitted, _levels
-from g287stats.did.regression import Block, by_time, clustered, parameter_count, regress, tell, unit_keys
+from g287stats.did.regression import Block, Regression, by_time, clustered, parameter_count, regress, tell, unit_keys
 from g287stats.did.twfe import FITS, _options, _prepare
 from g287stats.did.wide import absorbing_cohort, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.inference.factored import FactoredInfluence, Term
-from g287stats.numerics.least_squares import Factor
+from g287stats.numerics.least_squares import Factor, LeastSquares
 from g287stats.numerics.within import Projection, absorb
 
 METHOD = Method(
@@ -51,10 +54,11 @@ def sun_abraham(
     cohort: str | None = None,
     treatment: str | None = None,
     control: Literal["never", "last"] = "never",
-    reference: int = -1,
+    reference: int | Sequence[int] = -1,
     covariates: Sequence[str] = (),
     covariates_by_time: Sequence[str] = (),
     fixed_effects: Sequence[str | tuple[str, ...]] = (),
+    unit_trends: bool = False,
     weights: str | None = None,
     cluster: str | Sequence[str] | None = None,
     small_sample: SmallSample = "nonnested",
@@ -67,9 +71,13 @@ def sun_abraham(
         ``never``: units never treated (or first treated after the panel). ``last``: the last cohort to be treated;
         periods from its treatment on are set aside, as in the paper.
     reference
-        Event time each cohort is normalised at.
+        Event time each cohort is normalised at, or several.
+    unit_trends
+        Add a linear trend for every unit; needs two references, ``reference=(-1, -4)``, because a cohort's leads and
+        lags otherwise add up to its units' trends.
     covariates, covariates_by_time, fixed_effects
-        Common to all cohorts. Further fixed effects take the general regression, with one column per effect.
+        Common to all cohorts. Further fixed effects, and more references than are needed, take the general regression,
+        with one column per effect.
     data, outcome, unit, time, cohort, treatment, weights, cluster, small_sample
         As in :func:`~g287stats.did.twfe.twfe`; treatment must stay on and clusters must contain units.
 
@@ -79,7 +87,8 @@ def sun_abraham(
         One parameter per cohort and period, in outcome units; ``overall`` is the average over treated rows and
         ``.aggregate("event" | "cohort" | "calendar")`` weights by (weighted) rows, as fixest's ``sunab``. Cohorts
         without a reference period (always treated) are left out and counted; effects without a valid comparison
-        are listed in ``notes``.
+        are listed in ``notes``. Wild bootstrap, CR2 and CR3 take any effect, and the averages by event time, cohort and
+        calendar time, through the interacted regression, which they form when it is not too large.
 
     References
     ----------
@@ -87,22 +96,29 @@ def sun_abraham(
     """
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
-    design, is_control, notes = _comparison(design, control, reference)
+    references = (reference,) if isinstance(reference, int) else tuple(dict.fromkeys(reference))
+    if len(references) < 1 + unit_trends:
+        raise IdentificationError(
+            "with unit_trends a cohort's leads and lags add up to its units' trends: give two references, "
+            "reference=(-1, -4)"
+        )
+    design, is_control, notes = _comparison(design, control, references)
     levels = _levels(design, cluster)
-    groups = _groups(design, is_control)
-    plan, dropped = _plan(design, groups, reference)
+    groups = _groups(design, is_control, unit_trends)
+    plan, dropped = _plan(design, groups, references, 1 + unit_trends)
     notes += dropped
     tell(design, notes)
-    if fixed_effects:
-        point, influence, n_more = _general(design, plan, covariates, covariates_by_time)
+    interacted = Interacted(design, plan, tuple(covariates), tuple(covariates_by_time), unit_trends)
+    if fixed_effects or len(references) > 1 + unit_trends:
+        point, influence, n_more = _general(interacted)
     else:
-        point, influence, n_more = _by_cohort(design, groups, plan, covariates, covariates_by_time)
+        point, influence, n_more = _by_cohort(design, groups, plan, covariates, covariates_by_time, unit_trends)
     n_regressors = len(plan.frame) + n_more
     rule = clustered(
         design,
         levels,
         small_sample,
-        lambda at, convention: parameter_count(design, n_regressors, at, convention),
+        lambda at, convention: parameter_count(design, n_regressors, at, convention, unit_trends=unit_trends),
     )
     estimate = Estimate(
         labels=plan.frame[["term", "cohort", "time", "event_time"]],
@@ -114,11 +130,12 @@ def sun_abraham(
         outcome=outcome,
         sample=design.sample(),
         options={"control": control, "reference": reference}
-        | _options(covariates, covariates_by_time, fixed_effects, False, weights),
+        | _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         cells=Cells(plan.frame[["cohort", "time", "event_time", "mass"]]),
-        reference=(reference,),
+        reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
         provenance=design.provenance,
+        design=replace(interacted, point=point),
     )
     mass = np.where(plan.event >= 0, plan.frame["mass"].to_numpy(), 0.0)
     if not mass.any():
@@ -127,7 +144,7 @@ def sun_abraham(
 
 
 # ---- who is compared with whom --------------------------------------------------------------------------------------
-def _comparison(design: Design, control: str, reference: int) -> tuple[Design, np.ndarray, list[str]]:
+def _comparison(design: Design, control: str, references: tuple[int, ...]) -> tuple[Design, np.ndarray, list[str]]:
     """Set aside cohorts without a reference period (and, for the last cohort, its treated periods)."""
     if control not in ("never", "last"):
         raise DesignError(f"control={control!r}: choose 'never' or 'last'")
@@ -155,19 +172,21 @@ def _comparison(design: Design, control: str, reference: int) -> tuple[Design, n
                 'g.att_gt(control="notyet"), which use not-yet-treated units'
             )
     observed = np.bincount(design.time, minlength=design.n_periods) > 0
-    at = design.cohort + reference
-    usable = np.zeros(design.n_units, dtype=bool)
-    able = ~is_control & (at >= 0) & (at < design.n_periods)
-    usable[able] = observed[at[able]]
+    usable = ~is_control
+    for e in references:
+        at = np.where(usable, design.cohort + e, 0)
+        inside = (at >= 0) & (at < design.n_periods)
+        usable &= inside & observed[np.where(inside, at, 0)]
     out = ~usable & ~is_control
+    times = " and ".join(map(str, references))
     if out.any():
         n_cohorts = len(np.unique(design.cohort[out]))
         notes.append(
-            f"{int(out.sum())} units in {n_cohorts} cohorts have no period at event time {reference} "
+            f"{int(out.sum())} units in {n_cohorts} cohorts have no period at event time {times} "
             f"and are left out: {labelled(design, out)}"
         )
         is_control = is_control[~out]
-        design = design.restrict(~out[design.unit], f"cohort has no period at event time {reference}")
+        design = design.restrict(~out[design.unit], f"cohort has no period at event time {times}")
     if is_control.all():
         raise IdentificationError("no treated cohort has a reference period: nothing to estimate")
     return design, is_control, notes
@@ -183,7 +202,7 @@ class _Group:
     projection: Projection
 
 
-def _groups(design: Design, is_control: np.ndarray) -> list[_Group]:
+def _groups(design: Design, is_control: np.ndarray, unit_trends: bool) -> list[_Group]:
     """The controls first, then the cohorts in order."""
     label = np.where(is_control, -1, design.cohort)
     found, by_unit = np.unique(label, return_inverse=True)
@@ -208,6 +227,7 @@ def _groups(design: Design, is_control: np.ndarray) -> list[_Group]:
                 n_units=len(units),
                 n_periods=design.n_periods,
                 weights=None if design.weights is None else design.weights[rows],
+                trends=design.time[rows].astype(float) if unit_trends else None,
             ),
         )
         for g, (units, rows) in enumerate(zip(members, pieces))
@@ -216,33 +236,72 @@ def _groups(design: Design, is_control: np.ndarray) -> list[_Group]:
 
 @dataclass(frozen=True)
 class _Plan:
-    """The parameters: cohort, period and reference period of each, and their table."""
+    """The parameters: cohort, period and event time of each, the combination of period effects it is, their table.
+
+    ``at`` and ``share`` (k, references): an effect is ``μ[time] − Σ share · μ[at]``, cohort less controls.
+    """
 
     group: np.ndarray
     time: np.ndarray
     at: np.ndarray
+    share: np.ndarray
     event: np.ndarray
     frame: pd.DataFrame
 
+    def relative(self, mu: np.ndarray, group: np.ndarray | int) -> np.ndarray:
+        """The combination of period effects ``mu`` (groups, periods, …) for every parameter."""
+        which = np.broadcast_to(group, len(self.time))
+        out = mu[which, self.time]
+        for at, share in zip(self.at.T, self.share.T):
+            out = out - mu[which, at] * share.reshape(-1, *[1] * (mu.ndim - 2))
+        return np.asarray(out)
 
-def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, list[str]]:
+    def contrast(self, here: np.ndarray, n_periods: int) -> np.ndarray:
+        """The combinations of the parameters ``here`` as columns (periods, parameters)."""
+        out = np.zeros((n_periods, len(here)))
+        columns = np.arange(len(here))
+        out[self.time[here], columns] = 1.0
+        for at, share in zip(self.at[here].T, self.share[here].T):
+            out[at, columns] -= share
+        return out
+
+
+def _interpolation(n_periods: int, at: np.ndarray) -> np.ndarray:
+    """Weights of the reference periods in each period: one, or two on the line through them: (T, len(at))."""
+    if len(at) == 1:
+        return np.ones((n_periods, 1))
+    along = (np.arange(n_periods) - at[0]) / (at[1] - at[0])
+    return np.column_stack([1 - along, along])
+
+
+def _linked(projection: Projection, at: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Which periods' effects the sample determines relative to the references: boolean (T,)."""
+    null = projection._null[0]
+    seen = projection.level_weight[0] > 0
+    return np.asarray(seen & seen[at].all() & (np.abs(null - share @ null[at]) < 1e-6).all(axis=1))
+
+
+def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], needed: int) -> tuple[_Plan, list[str]]:
     """Every cohort × period effect with a valid comparison; the others in a note."""
     controls = groups[0].projection
-    group, time, at, mass, lost = [], [], [], [], []
+    group, time, anchors, shares, mass, lost = [], [], [], [], [], []
     links: dict[int, np.ndarray] = {}
     for g, member in enumerate(groups[1:], start=1):
-        ref = member.cohort + reference
-        if ref not in links:
-            links[ref] = controls.linked(ref)
+        every = member.cohort + np.array(references)
+        ref = every[:needed]
+        share = _interpolation(design.n_periods, ref)
+        if member.cohort not in links:
+            links[member.cohort] = _linked(controls, ref, share)
         weight = member.projection.level_weight[0]
-        known = member.projection.linked(ref) & links[ref]
+        known = _linked(member.projection, ref, share) & links[member.cohort]
         wanted = weight > 0
-        wanted[ref] = False
+        wanted[every] = False
         lost += [(member.cohort, t) for t in np.flatnonzero(wanted & ~known)]
         shown = np.flatnonzero(wanted & known)
         group.append(np.full(len(shown), g))
         time.append(shown)
-        at.append(np.full(len(shown), ref))
+        anchors.append(np.broadcast_to(ref, (len(shown), needed)))
+        shares.append(share[shown])
         mass.append(weight[shown])
     notes = []
     if lost:
@@ -266,12 +325,17 @@ def _plan(design: Design, groups: list[_Group], reference: int) -> tuple[_Plan, 
             "mass": np.concatenate(mass),
         }
     )
-    return _Plan(which, t, np.concatenate(at), t - cohort, frame), notes
+    return _Plan(which, t, np.concatenate(anchors), np.concatenate(shares), t - cohort, frame), notes
 
 
 # ---- two ways to the same numbers -----------------------------------------------------------------------------------
 def _by_cohort(
-    design: Design, groups: list[_Group], plan: _Plan, covariates: Sequence[str], by_period: Sequence[str]
+    design: Design,
+    groups: list[_Group],
+    plan: _Plan,
+    covariates: Sequence[str],
+    by_period: Sequence[str],
+    unit_trends: bool,
 ) -> tuple[np.ndarray, FactoredInfluence, int]:
     """Effects and influence from one two-way regression per cohort; returns also the number of covariates."""
     y, terms, slopes, n_more = design.y, [], None, 0
@@ -286,8 +350,9 @@ def _by_cohort(
             n_units=design.n_units,
             n_periods=len(groups) * design.n_periods,
             weights=design.weights,
+            trends=design.time.astype(float) if unit_trends else None,
         )
-        blocks = by_time(design, by_period)
+        blocks = by_time(design, by_period, unit_trends=unit_trends)
         fit = regress(design, blocks, covariates=covariates, projection=saturated).fit
         where = [design.covariate_names.index(c) for c in covariates]
         dense = design.covariates[:, where]
@@ -307,34 +372,113 @@ def _by_cohort(
         here = everything if g == 0 else np.flatnonzero(plan.group == g)
         if not len(here):
             continue
-        contrast = np.zeros((n_periods, len(here)))
-        contrast[plan.time[here], np.arange(len(here))] = 1.0
-        contrast[plan.at[here], np.arange(len(here))] -= 1.0
-        right = p.solve_levels((contrast,))[0]
+        right = p.solve_levels((plan.contrast(here, n_periods),))[0]
         terms.append(Term(member.units, here, error, -right if g == 0 else right))
-    point = base[plan.group, plan.time] - base[plan.group, plan.at] - base[0, plan.time] + base[0, plan.at]
+    point = plan.relative(base, plan.group) - plan.relative(base, 0)
     if slopes is not None:
-        own, ref = plan.group * n_periods + plan.time, plan.group * n_periods + plan.at
-        reaction = slopes[own] - slopes[ref] - slopes[plan.time] + slopes[plan.at]
+        by_group = slopes.reshape(len(groups), n_periods, -1)
+        reaction = plan.relative(by_group, plan.group) - plan.relative(by_group, 0)
         terms.append(Term(everyone, everything, fit.unit_influence(), -reaction.T))
     influence = FactoredInfluence(terms, design.n_units, len(plan.frame), unit_keys(design), design.unit_labels)
     return point, influence, n_more
 
 
-def _general(
-    design: Design, plan: _Plan, covariates: Sequence[str], by_period: Sequence[str]
-) -> tuple[np.ndarray, FactoredInfluence, int]:
+def _general(interacted: Interacted) -> tuple[np.ndarray, FactoredInfluence, int]:
     """The interacted regression as it is written, one dummy per effect."""
-    effect = np.full((design.n_periods, design.n_periods), -1)
-    effect[plan.time - plan.event, plan.time] = np.arange(len(plan.frame))
-    cohort = design.cohort[design.unit]
-    inside = cohort < design.n_periods
-    codes = np.where(inside, effect[np.where(inside, cohort, 0), design.time], -1)
-    names = tuple(plan.frame["term"])
-    blocks = [Block(names, Factor(codes, len(names))), *by_time(design, by_period)]
-    fit = regress(design, blocks, covariates=covariates)
+    design, names, fit = interacted.design, interacted.plan.frame["term"], interacted.regression
     at = fit.position(names)
     psi = fit.fit.unit_scores() @ fit.fit.bread[:, at]
     whole = Term(np.arange(design.n_units), np.arange(len(names)), psi)
     influence = FactoredInfluence([whole], design.n_units, len(names), unit_keys(design), design.unit_labels)
     return fit.fit.beta[at], influence, len(fit.names) - len(names)
+
+
+@dataclass(frozen=True)
+class Interacted:
+    """The regression with a dummy per cohort × period effect, formed when inference asks for it.
+
+    Attributes
+    ----------
+    design
+        The prepared panel.
+    point
+        The effects as estimated, which the regression has to reproduce.
+    """
+
+    design: Design
+    plan: _Plan
+    covariates: tuple[str, ...]
+    by_period: tuple[str, ...]
+    unit_trends: bool
+    point: np.ndarray | None = None
+
+    @cached_property
+    def regression(self) -> Regression:
+        """Fit it; one column per effect and row must fit into memory."""
+        design, plan = self.design, self.plan
+        effect = np.full((design.n_periods, design.n_periods), -1)
+        effect[plan.time - plan.event, plan.time] = np.arange(len(plan.frame))
+        cohort = design.cohort[design.unit]
+        inside = cohort < design.n_periods
+        codes = np.where(inside, effect[np.where(inside, cohort, 0), design.time], -1)
+        names = tuple(plan.frame["term"])
+        blocks = [
+            Block(names, Factor(codes, len(names))), *by_time(design, self.by_period, unit_trends=self.unit_trends)
+        ]  # fmt: skip
+        return regress(design, blocks, covariates=self.covariates, unit_trends=self.unit_trends)
+
+    @cached_property
+    def fit(self) -> LeastSquares:
+        """Its least squares, for inference that needs the regressors by row."""
+        n, k = self.design.n, len(self.plan.frame)
+        if n * k > _LARGEST:
+            raise DesignError(
+                f"the interacted regression has {k} cohort × period effects on {n} rows, more than is formed. The "
+                "influence functions serve .bands(), .test(), clustering at any level, g.bootstrap_se and "
+                "g.multiple_testing; g.stacked and g.event_study take the wild bootstrap and CR2"
+            )
+        fit = self.regression.fit
+        if self.point is not None and np.abs(fit.beta[:k] - self.point).max() > 1e-7 * (1 + np.abs(self.point).max()):
+            raise DesignError(
+                "some periods have no valid comparison (see the notes of the estimate), so the interacted regression "
+                "does not give these effects: leave those periods out of the panel first"
+            )
+        return fit
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients, effects first."""
+        return self.regression.names
+
+    @property
+    def projection(self) -> Projection:
+        """The absorbed effects."""
+        return self.regression.projection
+
+    @property
+    def y(self) -> np.ndarray:
+        """The outcome."""
+        return self.design.y
+
+    def combination(self, estimate: Estimate, term: str) -> dict[str, float] | None:
+        """The effects that a parameter of an aggregate averages, with their weights; None when they are not known."""
+        frame = self.plan.frame
+        treated = frame["event_time"] >= 0
+        row = estimate.labels.iloc[estimate.terms.index(term)]
+        if estimate.kind == "event":
+            on = frame["event_time"] == row["event_time"]
+        elif estimate.kind in ("cohort", "calendar"):
+            column = "cohort" if estimate.kind == "cohort" else "time"
+            on = treated & (frame[column] == row[column])
+        else:
+            on = treated
+        mass = frame["mass"].where(on, 0.0).to_numpy()
+        weights = mass / mass.sum() if mass.any() else mass
+        value = estimate.point[estimate.terms.index(term)]
+        if self.point is None or abs(weights @ self.point - value) > 1e-9 * (1 + abs(value)):
+            return None
+        return {t: float(w) for t, w in zip(frame["term"], weights) if w}
+
+
+_LARGEST = 50_000_000
+"""Most rows × effects of the interacted regression that are formed."""

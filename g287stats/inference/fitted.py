@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -106,24 +106,43 @@ def static_effect(est: Estimate, what: str, instead: str) -> None:
         raise DesignError(f"{what} takes the static effect of g.twfe, not {est.method.title} ({est.kind}); {instead}")
 
 
+def loadings(est: Estimate, reg: Any, terms: Sequence[str | Mapping[str, float]]) -> np.ndarray:
+    """Each term as a combination of the regression's coefficients: (coefficients × terms).
+
+    A term is a coefficient, a combination ``{name: weight}``, or a parameter of an aggregate whose weights the
+    estimate's design knows.
+    """
+    place = {name: j for j, name in enumerate(reg.names)}
+    out = np.zeros((len(place), len(terms)))
+    absent: list[str] = []
+    for k, term in enumerate(terms):
+        parts: Mapping[str, float] | None = {term: 1.0} if isinstance(term, str) else term
+        if isinstance(term, str) and term not in place and term in est.terms and hasattr(reg, "combination"):
+            parts = reg.combination(est, term)
+        for name, weight in (parts or {str(term): 1.0}).items():
+            if name in place:
+                out[place[name], k] = weight
+            else:
+                absent.append(name)
+    if absent:
+        raise DesignError(
+            f"no such coefficients: {absent[:8]}; those of the regression are {list(place)[:12]}. "
+            "An average of them is a combination {name: weight}"
+        )
+    return out
+
+
 def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> Fitted:
     """Return the combination ``term`` of the regression behind ``est``."""
     reg = regression_of(est, what)
     names = list(reg.names)
     if term is None:
-        own = [t for t in est.terms if t in names]
-        if len(est.terms) != 1 or not own:
+        if len(est.terms) != 1:
             raise DesignError(
                 f"name one coefficient with term=, or a combination {{name: weight}}; coefficients are {names[:12]}"
             )
-        term = own[0]
-    parts = {term: 1.0} if isinstance(term, str) else dict(term)
-    absent = [t for t in parts if t not in names]
-    if absent:
-        raise DesignError(f"no such coefficients: {absent}. Coefficients are {names[:12]}")
-    c = np.zeros(len(names))
-    for t, w in parts.items():
-        c[names.index(t)] = w
+        term = est.terms[0]
+    c = loadings(est, reg, [term])[:, 0]
     fit: LeastSquares = reg.fit
     loading = fit.bread @ c
     spread = float(c @ loading)
@@ -132,7 +151,7 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
     else:
         direction = fit.columns() @ (loading / spread)
     level = getattr(est.rule, "levels", (reg.design.unit_name,))[0]
-    name = term if isinstance(term, str) else " + ".join(f"{w:g}·{t}" for t, w in parts.items())
+    name = term if isinstance(term, str) else " + ".join(f"{w:g}·{t}" for t, w in term.items())
     return Fitted(
         term=name,
         estimate=float(c @ fit.beta),

@@ -23,7 +23,7 @@ from scipy import linalg, sparse
 from g287stats.errors import DesignError
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate
-from g287stats.inference.fitted import nested, regression_of
+from g287stats.inference.fitted import loadings, nested, regression_of
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
 
@@ -106,20 +106,14 @@ def bias_reduced(
         raise DesignError(f"kind={kind!r}: choose 'CR2' or 'CR3'")
     reg = regression_of(est, "bias-reduced inference")
     wanted = list(est.terms if terms is None else terms)
-    names = list(reg.names)
-    absent = [t for t in wanted if t not in names]
-    if absent:
-        raise DesignError(
-            f"bias-reduced inference takes coefficients of the regression; {absent[:8]} are not: {names[:12]}"
-        )
+    combined = loadings(est, reg, wanted)
     level = cluster or getattr(est.rule, "levels", (reg.design.unit_name,))[0]
     if level not in reg.design.clusters:
         raise DesignError(f"no cluster level {level!r}: the estimate carries {sorted(reg.design.clusters)}")
     codes = reg.design.clusters[level]
     if not nested(reg.projection.unit, codes):
         raise DesignError(f"units must lie within the clusters {level!r} for CR2 and CR3")
-    at = np.array([names.index(t) for t in wanted])
-    scores, freedom = adjusted_scores(reg.fit, codes, at, kind)
+    scores, freedom = adjusted_scores(reg.fit, codes, combined, kind)
     g = len(scores)
     if set(wanted) <= set(est.terms):
         labels = est.labels.set_index("term").loc[wanted].reset_index()[est.labels.columns]
@@ -129,7 +123,7 @@ def bias_reduced(
     return replace(
         est,
         labels=labels,
-        point=reg.fit.beta[at],
+        point=reg.fit.beta @ combined,
         influence=Influence(scores, {level: np.arange(g)}),
         rule=rule,
         cells=None,
@@ -138,10 +132,13 @@ def bias_reduced(
     )
 
 
-def adjusted_scores(fit: LeastSquares, codes: np.ndarray, at: np.ndarray, kind: Kind) -> tuple[np.ndarray, np.ndarray]:
-    """Adjusted cluster scores (G × k) of coefficients ``at`` and their Bell–McCaffrey degrees of freedom (k,).
+def adjusted_scores(
+    fit: LeastSquares, codes: np.ndarray, combined: np.ndarray, kind: Kind
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adjusted cluster scores (G × k) of combinations of coefficients and their Bell–McCaffrey degrees of freedom (k,).
 
-    The regressors are off the effects, so a coefficient's row of K is the bread's, and its score in a cluster is p'û_g,
+    ``combined`` (coefficients × k) holds the combinations. The regressors are off the effects, so a coefficient's row
+    of K is the bread's, and its score in a cluster is p'û_g,
     p = f(I − H_gg) r with r the cluster's rows of the direction of the coefficient and f the inverse root or inverse
     (zero where a cluster fits its own outcome). Under errors of equal variance the variance estimate is a quadratic
     form with matrix diag(p_g'p_g) − a'Ka, a_g = Z_g'p_g; the degrees of freedom are trace² / trace of the square.
@@ -150,7 +147,7 @@ def adjusted_scores(fit: LeastSquares, codes: np.ndarray, at: np.ndarray, kind: 
     order = np.argsort(codes, kind="stable")
     n_clusters = int(codes.max()) + 1
     ends = np.searchsorted(codes[order], np.arange(n_clusters + 1))
-    m = sum(p.sizes) + len(fit.beta)
+    m, n_terms = sum(p.sizes) + len(fit.beta), combined.shape[1]
     if n_clusters * m > _LARGEST:
         raise DesignError(
             f"CR2 and CR3 keep {n_clusters} clusters × {m} columns (periods, further effects, regressors); the limit "
@@ -158,14 +155,14 @@ def adjusted_scores(fit: LeastSquares, codes: np.ndarray, at: np.ndarray, kind: 
         )
     columns = fit.columns()
     residual = fit.residual if p.weights is None else fit.residual * np.sqrt(p.weights)
-    scores = np.zeros((n_clusters, len(at)))
+    scores = np.zeros((n_clusters, n_terms))
     lengths, leaned = np.zeros_like(scores), np.zeros_like(scores)
-    squares, left = np.zeros((len(at), 2)), [np.zeros((n_clusters, m)) for _ in at]
-    many = len(at) * p.n * (_PASS + len(fit.beta)) * _PASS > n_clusters * 10.0 * m**3 + 2.0 * p.n * m**2
+    squares, left = np.zeros((n_terms, 2)), [np.zeros((n_clusters, m)) for _ in range(n_terms)]
+    many = n_terms * p.n * (_PASS + len(fit.beta)) * _PASS > n_clusters * 10.0 * m**3 + 2.0 * p.n * m**2
     root = _root(p, fit.bread) if many else None
     for first, last in _batches(ends, 1 if many else _BATCH):
         z = _Rows(p, columns, fit.bread, order[ends[first] : ends[last]], ends[first : last + 1] - ends[first])
-        for j, adjusted in enumerate(_adjusted(z, at, _POWER[kind], root)):
+        for j, adjusted in enumerate(_adjusted(z, combined, _POWER[kind], root)):
             scores[first:last, j] = z.sums(adjusted * residual[z.rows])
             lengths[first:last, j] = z.sums(adjusted**2)
             left[j][first:last] = z.transpose(adjusted)
@@ -281,22 +278,22 @@ def _times_inverse(projection: Projection, bread: np.ndarray, pulls: np.ndarray)
     return np.hstack([*(v.T for v in solved), pulls[:, offsets[-1] :] @ bread])
 
 
-def _adjusted(z: _Rows, at: np.ndarray, power: float, root: np.ndarray | None) -> Iterator[np.ndarray]:
+def _adjusted(z: _Rows, combined: np.ndarray, power: float, root: np.ndarray | None) -> Iterator[np.ndarray]:
     """f(I − H_gg) r of a run of clusters, one coefficient after another: (n,) each.
 
     For few coefficients by products with H; for many, of one cluster, with ``root`` C (K = CC') and the
     eigenvectors of C'Z'ZC, which serve them all.
     """
     if root is None:
-        for j in at:
-            start = z.bread[j] @ z.columns
+        for direction in (z.bread @ combined).T:
+            start = direction @ z.columns
             yield _function(z, start, power)
         return
     dense = z.dense()
     value, vector = np.linalg.eigh(root.T @ (dense.T @ dense) @ root)
     f = np.where(1 - value > 1e-9, np.maximum(1 - value, 1e-300) ** power, 0.0)
     first = sum(z.projection.sizes)
-    yield from (dense @ (root @ ((vector * f) @ (vector.T @ root[first + at].T)))).T
+    yield from (dense @ (root @ ((vector * f) @ (vector.T @ root[first:].T @ combined)))).T
 
 
 def _root(projection: Projection, bread: np.ndarray) -> np.ndarray:

@@ -1,12 +1,17 @@
 """The interacted event study worked by hand, and its choice of controls."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from panels_by_hand import table
 from reference_did import load_panel
 
+from g287stats.did import sun_abraham as module
 from g287stats.did.sun_abraham import sun_abraham
-from g287stats.errors import DesignError
+from g287stats.did.twfe import twfe
+from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.small_sample import bias_reduced
+from g287stats.inference.wild import wild_bootstrap
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 
@@ -100,3 +105,101 @@ def test_further_fixed_effects_take_the_general_regression():
 def test_choices_are_checked():
     with pytest.raises(DesignError, match="choose 'never' or 'last'"):
         sun_abraham(six_counties(), "y", **KEYS, control="notyet")
+
+
+TRENDS = {"unit_trends": True, "reference": (-1, -3)}
+
+
+def trending(name="panel_small"):
+    frame = load_panel(name)
+    frame = frame[frame["g"] != 2000] if name == "panel_unbalanced" else frame
+    return frame.assign(z=np.sin(np.arange(len(frame))))
+
+
+@pytest.mark.parametrize("extra", [{}, {"weights": "weight"}, {"covariates": ["z"]}])
+def test_unit_trends_are_least_squares_on_explicit_trends(extra):
+    frame = trending()
+    frame = frame[frame["y"].notna()].sort_values(["county", "year"])
+    estimate = sun_abraham(frame, "y", **KEYS, **TRENDS, **extra)
+    frame = frame[(frame["g"] == 0) | frame["g"].isin(estimate.labels["cohort"])]  # the others lack a reference period
+    counties = pd.get_dummies(frame["county"]).to_numpy(float)
+    years = pd.get_dummies(frame["year"]).to_numpy(float)[:, 1:]
+    cells = [
+        ((frame["g"] == g) & (frame["year"] == t)).to_numpy(float)
+        for g, t in zip(estimate.labels["cohort"], estimate.labels["time"])
+    ]
+    others = [counties, counties * (frame["year"].to_numpy()[:, None] - 2009.5), years]
+    others += [frame[["z"]].to_numpy()] if "covariates" in extra else []
+    root = np.sqrt(frame["weight"].to_numpy()) if "weights" in extra else np.ones(len(frame))
+    x = np.column_stack([*cells, *others])
+    explicit = np.linalg.lstsq(x * root[:, None], frame["y"].to_numpy() * root, rcond=None)[0]
+    np.testing.assert_allclose(estimate.point, explicit[: len(cells)], atol=1e-9)
+    assert not {-1, -3} & set(estimate.labels["event_time"])
+    assert estimate.reference == (-1, -3)
+
+
+def test_unit_trends_remove_trends_and_need_two_references():
+    frame = trending()
+    plain = sun_abraham(frame, "y", **KEYS, **TRENDS)
+    slope = np.random.default_rng(0).normal(size=frame["county"].nunique())
+    tilted = frame.assign(y=frame["y"] + slope[pd.factorize(frame["county"], sort=True)[0]] * frame["year"])
+    np.testing.assert_allclose(sun_abraham(tilted, "y", **KEYS, **TRENDS).point, plain.point, atol=1e-8)
+    with pytest.raises(IdentificationError, match=r"two references, reference=\(-1, -4\)"):
+        sun_abraham(frame, "y", **KEYS, unit_trends=True)
+
+
+def test_more_references_than_needed_are_a_restriction():
+    frame = trending()
+    estimate = sun_abraham(frame, "y", **KEYS, reference=(-1, -2))
+    assert not {-1, -2} & set(estimate.labels["event_time"])
+    assert len(estimate.point) == len(sun_abraham(frame, "y", **KEYS).point) - frame["g"].nunique() + 1
+
+
+def stacked_dummies(frame, estimate):
+    """The same effects in g.twfe: one cell as the treatment, the other cells as covariates."""
+    cells = {
+        t: ((frame["g"] == g) & (frame["year"] == when)).astype(float)
+        for t, g, when in zip(estimate.terms, estimate.labels["cohort"], estimate.labels["time"])
+    }
+    return frame.assign(**cells), list(cells)
+
+
+def test_wild_bootstrap_and_corrections_work_through_the_interacted_regression():
+    frame = trending()
+    estimate = sun_abraham(frame, "y", **KEYS, cluster="state")
+    data, cells = stacked_dummies(frame, estimate)
+    keys = {"unit": "county", "time": "year", "cluster": "state"}
+    term, rest = cells[5], [*cells[:5], *cells[6:]]
+    alone = twfe(data, "y", treatment=term, covariates=rest, **keys)
+    ours, theirs = wild_bootstrap(estimate, term, draws=199), wild_bootstrap(alone, draws=199)
+    assert ours.t == pytest.approx(theirs.t, rel=1e-8)
+    assert ours.p == theirs.p
+    ours, theirs = bias_reduced(estimate, terms=[term]), bias_reduced(alone)
+    assert ours.se.iloc[0] == pytest.approx(theirs.se.iloc[0], rel=1e-8)
+    assert ours.df == pytest.approx(theirs.df, rel=1e-8)
+
+
+@pytest.mark.parametrize("kind", ["event", "cohort", "calendar", "simple"])
+def test_averages_take_the_wild_bootstrap_and_corrections_too(kind):
+    frame = trending("panel_unbalanced")
+    estimate = sun_abraham(frame, "y", **KEYS, cluster="state", weights="weight")
+    average = estimate.aggregate(kind)
+    corrected = bias_reduced(average, terms=average.terms[-1:])
+    assert corrected.point[0] == pytest.approx(average.point[-1], abs=1e-10)
+    psi = average.influence.sums(average.influence.codes("state"))[:, -1]
+    boot = wild_bootstrap(average, average.terms[-1], draws=99)
+    assert boot.estimate == pytest.approx(average.point[-1], abs=1e-10)
+    assert boot.t == pytest.approx(average.point[-1] / np.sqrt((psi**2).sum()), rel=1e-8)
+    assert corrected.df < estimate.df
+
+
+def test_what_the_interacted_regression_cannot_serve_says_what_does(monkeypatch):
+    estimate = sun_abraham(trending(), "y", **KEYS)
+    with pytest.raises(DesignError, match="An average of them is a combination"):
+        wild_bootstrap(estimate.aggregate("event").overall)
+    monkeypatch.setattr(module, "_LARGEST", 100)
+    estimate = sun_abraham(trending(), "y", **KEYS)
+    with pytest.raises(DesignError, match=r"more than is formed.*g\.bootstrap_se.*g\.stacked"):
+        wild_bootstrap(estimate, estimate.terms[0])
+    with pytest.raises(DesignError, match="more than is formed"):
+        bias_reduced(estimate)

@@ -10,6 +10,7 @@ from g287stats.did.sun_abraham import sun_abraham
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.DesignWarning")
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 VARIANTS = {"county": {}, "state": {"cluster": "state"}, "county.weighted": {"weights": "weight"}}
+TRENDS = {"unit_trends": True, "reference": (-1, -2), "covariates": ["z"], "covariates_by_time": ["x1"]}
 KINDS = {"sunab.att": "simple", "sunab.cohort": "cohort", "sunab.period": "event"}
 
 
@@ -30,13 +31,17 @@ def test_agrees_with_stored_rows(dataset, variant, estimator):
 
 @pytest.mark.parametrize("dataset", ["panel_small", "panel_unbalanced"])
 @pytest.mark.parametrize(
-    "extra", [{}, {"covariates_by_time": ["x1", "x2"]}, {"weights": "weight", "covariates": ["z"]}]
+    "extra", [{}, {"covariates_by_time": ["x1", "x2"]}, {"weights": "weight", "covariates": ["z"]}, TRENDS]
 )
 def test_cohort_by_cohort_equals_the_interacted_regression(dataset, extra, monkeypatch):
     frame = load_panel(dataset)
     frame["z"] = np.sin(np.arange(len(frame)))
+
+    def as_written(design, groups, plan, covariates, by_period, trends):
+        return module._general(module.Interacted(design, plan, tuple(covariates), tuple(by_period), trends))
+
     fast = sun_abraham(frame, "y", **KEYS, **extra)
-    monkeypatch.setattr(module, "_by_cohort", lambda design, groups, plan, *c: module._general(design, plan, *c))
+    monkeypatch.setattr(module, "_by_cohort", as_written)
     slow = sun_abraham(frame, "y", **KEYS, **extra)
     np.testing.assert_allclose(fast.point, slow.point, atol=1e-11)
     np.testing.assert_allclose(fast.influence.psi, slow.influence.psi, atol=1e-11)
