@@ -58,6 +58,9 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "inference.spatial": ("conley",),
     "inference.target": ("from_moments",),
     "inference.wild": ("wild_bootstrap",),
+    # tables and plots
+    "report.plots": ("plot_group_time",),
+    "report.tables": ("regression_table",),
     # surveys and victimization
     "survey": (
         "average_effect",

@@ -11,6 +11,7 @@ import pandas as pd
 from g287stats.did.design import Design, prepare
 from g287stats.did.wide import absorbing_cohort, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.shown import Shown
 from g287stats.numerics.within import absorb
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ WEIGHTS_REFERENCE = (
 
 
 @dataclass(frozen=True)
-class Bacon:
+class Bacon(Shown):
     """Goodman-Bacon decomposition of the static two-way fixed-effects coefficient.
 
     Attributes
@@ -61,6 +62,15 @@ class Bacon:
         """Share of weight on comparisons with already treated controls."""
         bad = self.frame["type"].isin(["Later vs Earlier Treated", "Later vs Always Treated"])
         return float(self.frame.loc[bad, "weight"].sum())
+
+    def _words(self) -> str:
+        return (
+            f"two-way fixed effects of {self.outcome}: {self.estimate:.4g} from {len(self.frame)} comparisons; "
+            f"{100 * self.forbidden_weight:.3g} % of the weight has controls already treated"
+        )
+
+    def _table(self) -> pd.DataFrame:
+        return self.by_type.reset_index()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Scatter of 2×2 estimates against their weights, by type; returns the matplotlib axes."""
@@ -156,7 +166,7 @@ def bacon(
 
 
 @dataclass(frozen=True)
-class TwfeWeights:
+class TwfeWeights(Shown):
     """Weights of the treated cells' effects in the static two-way fixed-effects coefficient.
 
     Attributes
@@ -184,6 +194,16 @@ class TwfeWeights:
     negative_share: float
     negative_sum: float
     sigma_to_zero: float
+
+    def _words(self) -> str:
+        return (
+            f"two-way fixed effects: {self.estimate:.4g}; {100 * self.negative_share:.3g} % of treated cells have a "
+            f"negative weight (sum {self.negative_sum:.4g}); effects with a standard deviation of "
+            f"{self.sigma_to_zero:.4g} across cells could hide an average of zero"
+        )
+
+    def _table(self) -> pd.DataFrame:
+        return self.by_cohort
 
 
 def twfe_weights(

@@ -20,6 +20,7 @@ from scipy import optimize
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.wide import labelled, matrix, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.inference.shown import Shown
 from g287stats.numerics.glm import logit
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ REFERENCES = {
 
 
 @dataclass(frozen=True)
-class Balance:
+class Balance(Shown):
     """Weights by unit, and the balance they achieve.
 
     Attributes
@@ -81,6 +82,16 @@ class Balance:
             raise DesignError(f"column {name!r} is already in the frame; choose another name=")
         out = frame.assign(**{name: frame[key].map(self.weights)})
         return out[out[name] > 0].copy()
+
+    def _words(self) -> str:
+        left = f"; {len(self.left_out)} units left out" if len(self.left_out) else ""
+        return (
+            f"{self.method} weights for the {self.estimand}: effectively {self.effective_n['treated']:.1f} treated and "
+            f"{self.effective_n['control']:.1f} control units{left}"
+        )
+
+    def _table(self) -> pd.DataFrame:
+        return self.table.reset_index()
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Standardised differences before (hollow) and after (filled) weighting; returns the matplotlib axes."""
@@ -332,7 +343,11 @@ def nearest_weights(
     if replace:
         for i in range(len(t)):
             candidates = np.flatnonzero(allowed[i])
-            best = candidates[np.argsort(gap[i, candidates], kind="stable")[:neighbours]]
+            near = gap[i, candidates]
+            if len(near) > neighbours:  # sort only those that can be chosen, ties at the edge among them
+                within = near <= np.partition(near, neighbours - 1)[neighbours - 1]
+                candidates, near = candidates[within], near[within]
+            best = candidates[np.argsort(near, kind="stable")[:neighbours]]
             links += [(int(t[i]), int(c[j]), float(gap[i, j]), r + 1) for r, j in enumerate(best)]
     else:
         if len(c) < neighbours * len(t):

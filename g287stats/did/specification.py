@@ -13,7 +13,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,16 @@ from g287stats.errors import DesignError, G287Error
 from g287stats.inference.bootstrap import draws_of, sup_t
 from g287stats.inference.estimate import Estimate, _reference_distribution
 from g287stats.inference.multiplicity import joint, romano_wolf
+from g287stats.inference.shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Estimator = Callable[..., Estimate]
 
 
 @dataclass(frozen=True)
-class SpecificationCurve:
+class SpecificationCurve(Shown):
     """Estimates of all specifications and their joint inference.
 
     Attributes
@@ -84,8 +88,17 @@ class SpecificationCurve:
             f"no effect in any: p = {together['average z']:.3g}."
         )
 
-    def __str__(self) -> str:
-        return f"{self.sentence}\n{self.frame.to_string(index=False, float_format='%.4f')}"
+    def plot(self, *, width: float = 9.0) -> Figure:
+        """Estimates in order above the choices that make them; returns the matplotlib figure."""
+        from g287stats.report.plots import plot_specification_curve
+
+        return plot_specification_curve(self, width=width)
+
+    def _words(self) -> str:
+        return self.sentence
+
+    def _table(self) -> pd.DataFrame:
+        return self.frame
 
 
 def specification_curve(

@@ -9,11 +9,12 @@ import pandas as pd
 
 from g287stats.errors import DesignError
 from g287stats.inference.estimate import Estimate, _reference_distribution
+from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
 
 @dataclass(frozen=True)
-class Equivalence:
+class Equivalence(Shown):
     """Two one-sided tests that an effect lies inside ``(margin[0], margin[1])``.
 
     Attributes
@@ -81,7 +82,7 @@ class Equivalence:
         row |= {"conf95_low": self.interval95[0], "conf95_high": self.interval95[1]}
         return pd.DataFrame([row])
 
-    def __str__(self) -> str:
+    def _words(self) -> str:
         return self.sentence
 
 

@@ -20,10 +20,11 @@ from g287stats.inference.assignment import Paths, treatment_paths
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, static_effect
 from g287stats.inference.inversion import invert, warn_unbounded
+from g287stats.inference.shown import Shown
 
 
 @dataclass(frozen=True)
-class FewTreated:
+class FewTreated(Shown):
     """Inference with few treated units.
 
     Attributes
@@ -67,7 +68,7 @@ class FewTreated:
         row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], **self.variance}
         return pd.DataFrame([row])
 
-    def __str__(self) -> str:
+    def _words(self) -> str:
         how = "all" if self.enumerated else f"{len(self.draws):,} draws of"
         return (
             f"{self.term}: {self.estimate:.4g}, {self.method} p = {self.p:.4g}, {100 * self.level:g} % interval "

@@ -63,6 +63,8 @@ class Fitted:
     def codes(self, level: str | None = None) -> tuple[str, np.ndarray]:
         """Name and row codes of a cluster level (default: the estimate's first)."""
         level = level or self.level
+        if level in ("unit", "county") and level not in self.design.clusters:
+            level = self.design.unit_name
         known = self.design.clusters
         if level not in known:
             raise DesignError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,10 @@ from scipy import optimize, special, stats
 
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.estimate import Estimate
+from g287stats.inference.shown import Shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Kind = Literal["smoothness", "relative_magnitude"]
 
@@ -50,7 +54,7 @@ class EventVector:
 
 
 @dataclass(frozen=True)
-class HonestDiD:
+class HonestDiD(Shown):
     """Robust confidence intervals for a target under bounded violations of parallel trends.
 
     Attributes
@@ -108,8 +112,17 @@ class HonestDiD:
         method = "FLCI" if self.kind == "smoothness" else "C-LF"
         return pd.concat([pd.DataFrame([first]), self.frame.assign(method=method)], ignore_index=True)
 
-    def __str__(self) -> str:
-        return f"{self.sentence}\n{self.tidy().to_string(index=False, float_format='%.4f')}"
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Robust intervals against the bound, the original at left; returns the matplotlib axes."""
+        from g287stats.report.plots import plot_honest
+
+        return plot_honest(self, ax=ax)
+
+    def _words(self) -> str:
+        return self.sentence
+
+    def _table(self) -> pd.DataFrame:
+        return self.tidy()
 
 
 def honest_did(

@@ -13,6 +13,7 @@ from g287stats.errors import DesignError
 from g287stats.inference.bootstrap import Multiplier, draws_of
 from g287stats.inference.covariance import Clustered, Influence
 from g287stats.inference.estimate import Estimate, Method, WaldTest
+from g287stats.inference.shown import Shown
 from g287stats.inference.target import position, unit_labels
 
 METHOD = Method(
@@ -166,7 +167,7 @@ def _by_unit(name: str, e: Estimate, level: str) -> tuple[np.ndarray, pd.Index, 
 
 
 @dataclass(frozen=True)
-class MultipleTests:
+class MultipleTests(Shown):
     """Corrected p-values of several estimates.
 
     Attributes
@@ -192,8 +193,8 @@ class MultipleTests:
         """One row per parameter."""
         return self.frame
 
-    def __str__(self) -> str:
-        return self.frame.to_string(index=False, float_format="%.4f")
+    def _table(self) -> pd.DataFrame:
+        return self.frame
 
 
 def multiple_testing(

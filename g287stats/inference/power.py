@@ -13,6 +13,7 @@ from scipy import optimize, stats
 from g287stats.errors import DesignError, G287Error
 from g287stats.inference.assignment import random_arrangements
 from g287stats.inference.estimate import Estimate, _reference_distribution
+from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
 
@@ -30,7 +31,7 @@ def rejection_probability(effect: float, se: float, df: float = np.inf, alpha: f
 
 
 @dataclass(frozen=True)
-class DetectableEffect:
+class DetectableEffect(Shown):
     """Smallest detectable effect of a two-sided test, in units of the outcome.
 
     ``exact`` solves the power function (noncentral t, both tails); ``two_quantiles`` is the textbook
@@ -64,7 +65,7 @@ class DetectableEffect:
         """One row with every number."""
         return pd.DataFrame([vars(self)])
 
-    def __str__(self) -> str:
+    def _words(self) -> str:
         return self.sentence
 
 
@@ -99,7 +100,7 @@ def minimum_detectable_effect(
 
 
 @dataclass(frozen=True)
-class PowerSimulation:
+class PowerSimulation(Shown):
     """Rejection rates of an estimator on the user's own panel with planted effects.
 
     Attributes
@@ -128,12 +129,14 @@ class PowerSimulation:
         """One row per planted effect."""
         return self.frame
 
-    def __str__(self) -> str:
+    def _table(self) -> pd.DataFrame:
+        return self.frame
+
+    def _words(self) -> str:
         found = "not reached" if np.isnan(self.detectable) else f"{self.detectable:.4g}"
         lines = [
             f"simulated power, {self.n_treated} of {self.n_units} units treated, {self.draws} draws; "
             f"detected with probability {self.target:g}: {found}",
-            self.frame.to_string(index=False, float_format="%.4f"),
         ]
         if len(self.failures):
             lines.append(f"{len(self.failures)} runs failed, first: {self.failures['message'].iloc[0]}")

@@ -13,10 +13,11 @@ from scipy import optimize, special
 from g287stats.errors import DesignError
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.honest import EventVector, event_vector
+from g287stats.inference.shown import Shown
 
 
 @dataclass(frozen=True)
-class PretrendPower:
+class PretrendPower(Shown):
     """Power of a pre-trend test and the bias it leaves.
 
     Attributes
@@ -67,8 +68,11 @@ class PretrendPower:
         """One row per event time."""
         return self.frame
 
-    def __str__(self) -> str:
-        return f"{self.sentence}\n{self.frame.to_string(index=False, float_format='%.4f')}"
+    def _words(self) -> str:
+        return self.sentence
+
+    def _table(self) -> pd.DataFrame:
+        return self.frame
 
 
 def pretrend_power(

@@ -21,6 +21,7 @@ from g287stats.inference.assignment import (
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, static_effect
 from g287stats.inference.inversion import invert, warn_unbounded
+from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
 Statistic = Literal["coefficient", "t"]
@@ -29,7 +30,7 @@ _TIES = 1e-9
 
 
 @dataclass(frozen=True)
-class RandomizationTest:
+class RandomizationTest(Shown):
     """Result of a randomisation test of the sharp null that no unit is affected (or by ``null``, constant).
 
     Attributes
@@ -91,12 +92,11 @@ class RandomizationTest:
         row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], "n_draws": len(self.draws)}
         return pd.DataFrame([row])
 
-    def __str__(self) -> str:
+    def _words(self) -> str:
         how = f"all {len(self.draws):,} placements" if self.enumerated else f"{len(self.draws):,} reassignments"
-        return (
-            f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p:.4g} ({self.statistic}, {how}), "
-            f"{100 * self.level:g} % interval [{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}]"
-        )
+        low, high = self.conf_int
+        interval = "" if np.isnan(low) else f", {100 * self.level:g} % interval [{low:.4g}, {high:.4g}]"
+        return f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p:.4g} ({self.statistic}, {how}){interval}"
 
 
 def randomization_test(

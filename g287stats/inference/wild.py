@@ -26,6 +26,7 @@ from g287stats.inference.bootstrap import multipliers
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, nested
 from g287stats.inference.inversion import invert
+from g287stats.inference.shown import Shown
 from g287stats.numerics.within import Moments
 
 Weights = Literal["rademacher", "webb"]
@@ -36,7 +37,7 @@ _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
-class WildBootstrap:
+class WildBootstrap(Shown):
     """Result of a wild cluster bootstrap.
 
     Attributes
@@ -90,7 +91,7 @@ class WildBootstrap:
         row = {k: v for k, v in vars(self).items() if k not in ("conf_int", "t_draws")}
         return pd.DataFrame([row | {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1]}])
 
-    def __str__(self) -> str:
+    def _words(self) -> str:
         how = f"all {self.draws:,}" if self.enumerated else f"{self.draws:,}"
         p = f"= {self.p:.4g}" if self.p > 0 else f"< {1 / self.draws:.2g}"
         restricted = "null imposed" if self.impose_null else "unrestricted"

@@ -34,10 +34,11 @@ def regression_table(
 ) -> str:
     """Put estimates side by side: point over (standard error), then sample sizes and the kind of inference.
 
-    ``stars`` adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect.
+    Event times of different estimates are put in the order of time, everything else in the order it comes. ``stars``
+    adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect.
     """
     titles = list(names) if names else [f"{e.method.key}: {e.outcome}" for e in estimates]
-    terms = list(dict.fromkeys(t for e in estimates for t in e.terms))
+    terms = _rows_in_order(estimates)
     body: list[list[str]] = []
     for term in terms:
         points, errors = [term], [""]
@@ -58,6 +59,19 @@ def regression_table(
     return _render(["", *titles], body, [False] + [True] * len(estimates), format, caption)
 
 
+def _rows_in_order(estimates: Sequence[Estimate]) -> list[str]:
+    """Terms of all estimates, each once; event times sorted when one series of them is shared."""
+    terms = list(dict.fromkeys(t for e in estimates for t in e.terms))
+    time: dict[str, float] = {}
+    for e in estimates:
+        if "event_time" in e.labels and e.labels["event_time"].is_unique:
+            time |= dict(zip(e.terms, e.labels["event_time"].astype(float)))
+    places = [i for i, t in enumerate(terms) if t in time]
+    for i, t in zip(places, sorted((terms[i] for i in places), key=time.__getitem__)):
+        terms[i] = t
+    return terms
+
+
 def estimate_html(estimate: Estimate) -> str:
     """Rich display of one estimate for notebooks."""
     table = estimate.tidy().drop(columns=["n_units"])
@@ -74,6 +88,13 @@ def estimate_html(estimate: Estimate) -> str:
         f"{html.escape(sizes)}<br>{html.escape(estimate.rule.label)}</p>{overall}"
         f"{frame_table(table, 'html')}<ul>{notes}</ul></div>"
     )
+
+
+def result_html(words: str, table: pd.DataFrame | None) -> str:
+    """Rich display of a result for notebooks: its words, and its table under them."""
+    told = "<br>".join(html.escape(line) for line in words.splitlines())
+    shown = "" if table is None else frame_table(table, "html")
+    return f"<div>{f'<p>{told}</p>' if told else ''}{shown}</div>"
 
 
 _FOOT: tuple[tuple[str, Callable[[Any], str]], ...] = (
@@ -129,6 +150,8 @@ _TEX = str.maketrans(
     {
         "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "$": "\\$", "{": "\\{", "}": "\\}",
         "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+        "<": "$<$", ">": "$>$", "≤": "$\\le$", "≥": "$\\ge$", "×": "$\\times$", "·": "$\\cdot$",
+        "−": "$-$", "∞": "$\\infty$",
     }
 )  # fmt: skip
 

@@ -199,3 +199,9 @@ def test_all_sign_patterns():
 
     signs = next(_signs(3, 999, "rademacher", 1, True))
     assert {tuple(s) for s in signs} == set(itertools.product((1.0, -1.0), repeat=3))
+
+
+def test_unit_and_county_name_the_unit_as_in_the_estimators():
+    est = twfe(load_panel("panel_small").rename(columns={"county": "fips"}), "y", unit="fips", time="year", cohort="g")
+    assert wild_bootstrap(est, cluster="county", draws=99).cluster == "fips"
+    assert wild_bootstrap(est, cluster="unit", draws=99).p == wild_bootstrap(est, draws=99).p

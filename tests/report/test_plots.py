@@ -73,7 +73,7 @@ def test_honest_plot_has_an_interval_a_bound_and_the_original(effects):
 
     event = g.event_study(_small(), "y", unit="county", time="year", cohort="g", window=(-4, 3), ends="drop")
     result = g.honest_did(event, kind="smoothness")
-    ax = plots.plot_honest(result)
+    ax = result.plot()
     assert len(ax.collections[0].get_segments()) == len(result.frame)
 
 
@@ -83,7 +83,7 @@ def test_specification_curve_marks_the_choices():
     curve = g.specification_curve(
         _small(), ["y"], {"twfe": g.twfe, "imputation": g.imputation}, unit="county", time="year", cohort="g"
     )
-    figure = plots.plot_specification_curve(curve)
+    figure = curve.plot()
     assert len(figure.axes[0].collections[0].get_segments()) == len(curve.frame) == 2
 
 

@@ -1,10 +1,13 @@
 """Tables in three formats, worked by eye."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from g287stats.inference import Clustered, Estimate, Influence, Method
+from g287stats.inference.shown import Shown
 from g287stats.report.tables import frame_table, regression_table
 
 
@@ -49,3 +52,69 @@ def test_side_by_side_has_points_errors_and_samples():
 def test_unknown_format_is_refused():
     with pytest.raises(ValueError, match="markdown, latex or html"):
         frame_table(pd.DataFrame({"a": [1]}), "word")
+
+
+def test_event_times_of_different_windows_stand_in_the_order_of_time():
+    def study(first, last, name=str):
+        times = list(range(first, last + 1))
+        return replace(
+            estimate((1.0, 2.0), ("a", "b")).combine(np.ones((len(times), 2)), [name(t) for t in times]),
+            labels=pd.DataFrame({"term": [name(t) for t in times], "event_time": times}),
+        )
+
+    def binned(t):
+        return "<=-3" if t == -3 else str(t)
+
+    text = regression_table([estimate(), study(-2, 1), study(-3, 2, binned)])
+    rows = [line.split("|")[1].strip() for line in text.splitlines()[2:]]
+    assert [r for r in rows if r][:8] == ["a", "b", "<=-3", "-2", "-1", "0", "1", "2"]
+
+
+def test_latex_knows_the_signs_of_labels():
+    text = frame_table(pd.DataFrame({"a": ["<=-4", "att×x", "≥ ∞ −1"]}), "latex")
+    assert "$<$=-4" in text
+    assert "att$\\times$x" in text
+    assert "$\\ge$ $\\infty$ $-$1" in text
+
+
+class Result(Shown):
+    def _words(self):
+        return "two <lines>\nof words"
+
+    def _table(self):
+        return pd.DataFrame({"bound": [0.5]})
+
+
+def test_results_show_words_and_table_in_a_terminal_and_in_a_notebook():
+    assert str(Result()) == "two <lines>\nof words\n bound\n0.5000"
+    shown = Result()._repr_html_()
+    assert "two &lt;lines&gt;<br>of words" in shown
+    assert '<td class="n">0.500</td>' in shown
+    assert str(Shown()) == "" and Shown()._repr_html_() == "<div></div>"
+
+
+def test_every_result_has_a_notebook_display():
+    """Whatever a public function of the mathematics wing returns has words."""
+    from g287stats.did import diagnostics, matching, specification
+    from g287stats.inference import (
+        equivalence,
+        few_treated,
+        honest,
+        multiplicity,
+        power,
+        pretrends,
+        randomization,
+        wild,
+    )
+
+    for module, names in {
+        diagnostics: ("Bacon", "TwfeWeights"), matching: ("Balance",), specification: ("SpecificationCurve",),
+        equivalence: ("Equivalence",), few_treated: ("FewTreated",), honest: ("HonestDiD",),
+        multiplicity: ("MultipleTests",), power: ("DetectableEffect", "PowerSimulation"),
+        pretrends: ("PretrendPower",), randomization: ("RandomizationTest",), wild: ("WildBootstrap",),
+    }.items():  # fmt: skip
+        for name in names:
+            kind = getattr(module, name)
+            assert kind._repr_html_ is Shown._repr_html_
+            assert kind.__str__ is Shown.__str__
+            assert kind._words is not Shown._words or kind._table is not Shown._table

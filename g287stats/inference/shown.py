@@ -1,0 +1,25 @@
+"""How a result is shown: its words, and its table under them, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+class Shown:
+    """A result with words and perhaps a table; ``str()`` and the notebook show both."""
+
+    def _words(self) -> str:
+        return ""
+
+    def _table(self) -> pd.DataFrame | None:
+        return None
+
+    def __str__(self) -> str:
+        table = self._table()
+        parts = [self._words(), "" if table is None else table.to_string(index=False, float_format="%.4f")]
+        return "\n".join(p for p in parts if p)
+
+    def _repr_html_(self) -> str:
+        from g287stats.report.tables import result_html
+
+        return result_html(self._words(), self._table())
