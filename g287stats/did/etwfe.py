@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, regress, tell
-from g287stats.did.wide import absorbing_cohort
+from g287stats.did.wide import absorbing_cohort, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Cells, Estimate, Method
@@ -156,7 +156,12 @@ def _comparable(design: Design, control: str) -> tuple[Design, list[str]]:
     notes = []
     always = design.cohort <= 0
     if always.any():
-        notes.append(f"{int(always.sum())} units treated from the first period on are left out")
+        treated = (design.time >= design.cohort[design.unit]) * (1.0 if design.weights is None else design.weights)
+        share = 100 * treated[always[design.unit]].sum() / treated.sum()
+        notes.append(
+            f"{int(always.sum())} units treated from the first period on are left out, {share:.3g} % of the treated "
+            f"rows: {labelled(design, always)}"
+        )
         design = design.restrict(~always[design.unit], "treated from the first period on")
     t = design.n_periods
     cohort = np.where(design.cohort >= t, NEVER, design.cohort)

@@ -183,13 +183,21 @@ def _comparison(design: Design, control: str, references: tuple[int, ...]) -> tu
         n_cohorts = len(np.unique(design.cohort[out]))
         notes.append(
             f"{int(out.sum())} units in {n_cohorts} cohorts have no period at event time {times} "
-            f"and are left out: {labelled(design, out)}"
+            f"and are left out, {_share(design, out)}: {labelled(design, out)}"
         )
         is_control = is_control[~out]
         design = design.restrict(~out[design.unit], f"cohort has no period at event time {times}")
     if is_control.all():
         raise IdentificationError("no treated cohort has a reference period: nothing to estimate")
     return design, is_control, notes
+
+
+def _share(design: Design, units: np.ndarray) -> str:
+    """Words for the share of (weighted) treated rows that units, a boolean mask, hold."""
+    treated = design.time >= design.cohort[design.unit]
+    w = treated * (1.0 if design.weights is None else design.weights)
+    total = float(w.sum())
+    return f"{100 * float(w[units[design.unit]].sum()) / total if total else 0.0:.3g} % of the treated rows"
 
 
 @dataclass(frozen=True)
@@ -284,7 +292,7 @@ def _linked(projection: Projection, at: np.ndarray, share: np.ndarray) -> np.nda
 def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], needed: int) -> tuple[_Plan, list[str]]:
     """Every cohort × period effect with a valid comparison; the others in a note."""
     controls = groups[0].projection
-    group, time, anchors, shares, mass, lost = [], [], [], [], [], []
+    group, time, anchors, shares, mass, lost, lost_mass = [], [], [], [], [], [], 0.0
     links: dict[int, np.ndarray] = {}
     for g, member in enumerate(groups[1:], start=1):
         every = member.cohort + np.array(references)
@@ -296,7 +304,9 @@ def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], nee
         known = _linked(member.projection, ref, share) & links[member.cohort]
         wanted = weight > 0
         wanted[every] = False
-        lost += [(member.cohort, t) for t in np.flatnonzero(wanted & ~known)]
+        gone = np.flatnonzero(wanted & ~known)
+        lost += [(member.cohort, t) for t in gone]
+        lost_mass += float(weight[gone[gone >= member.cohort]].sum())
         shown = np.flatnonzero(wanted & known)
         group.append(np.full(len(shown), g))
         time.append(shown)
@@ -305,10 +315,12 @@ def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], nee
         mass.append(weight[shown])
     notes = []
     if lost:
+        kept = sum(float(m[t >= groups[g[0]].cohort].sum()) for g, t, m in zip(group, time, mass) if len(g))
+        part = 100 * lost_mass / (lost_mass + kept) if lost_mass else 0.0
         shown_names = ", ".join(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost[:8])
         notes.append(
-            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average: "
-            f"{shown_names}"
+            f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average, "
+            f"{part:.3g} % of the treated rows: {shown_names}"
         )
     which, t = np.concatenate(group), np.concatenate(time)
     if not len(which):

@@ -7,6 +7,7 @@ from panels_by_hand import table
 from reference_did import load_panel
 
 from g287stats.did import sun_abraham as module
+from g287stats.did.etwfe import etwfe
 from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, IdentificationError
@@ -85,7 +86,8 @@ def test_always_treated_are_left_out_and_named():
 def test_effects_without_comparison_are_listed():
     frame = six_counties()
     frame = frame[~(frame["county"].isin(["m", "n"]) & (frame["year"] == 2004))]
-    with pytest.warns(Warning, match="2 cohort × period effects have no valid comparison"):
+    # a and b are treated in 2003 and 2004, e and f in 2004: what is lost in 2004 is 4 of 6 treated rows
+    with pytest.warns(Warning, match=r"2 cohort × period effects have no valid comparison.*66.7 % of the treated rows"):
         estimate = sun_abraham(frame, "y", **KEYS)
     assert "att(2003,2004)" not in estimate.terms and "att(2003,2003)" in estimate.terms
 
@@ -203,3 +205,15 @@ def test_what_the_interacted_regression_cannot_serve_says_what_does(monkeypatch)
         wild_bootstrap(estimate, estimate.terms[0])
     with pytest.raises(DesignError, match="more than is formed"):
         bias_reduced(estimate)
+
+
+def test_cohorts_left_out_are_named_with_their_weight():
+    # m is treated in all four periods: 4 of 10 treated rows, 8 of 14 when its rows weigh double
+    frame = six_counties()
+    frame.loc[frame["county"] == "m", "g"] = 2001
+    with pytest.warns(Warning, match="event time -1 and are left out, 40 % of the treated rows: m"):
+        sun_abraham(frame, "y", **KEYS)
+    with pytest.warns(Warning, match=r"left out, 57.1 % of the treated rows: m"):
+        sun_abraham(frame.assign(w=1.0 + (frame["county"] == "m")), "y", **KEYS, weights="w")
+    with pytest.warns(Warning, match="from the first period on are left out, 40 % of the treated rows: m"):
+        etwfe(frame, "y", **KEYS)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
+from linearmodels.panel import PanelOLS
 from reference_did import load_panel
 from scipy import stats
 
@@ -154,3 +156,19 @@ def test_many_clusters_by_many_columns_are_refused_before_the_memory_is_taken(mo
     monkeypatch.setattr(small_sample, "_LARGEST", 100)
     with pytest.raises(DesignError, match=r"keep \d+ clusters × \d+ columns"):
         bias_reduced(twfe(panel(), "y", **KEYS))
+
+
+def test_conventions_are_those_of_the_software_named_on_the_page():
+    """statsmodels with dummies and linearmodels count every effect; Stata's formulas are written out."""
+    d = panel().sort_values(["county", "year"])
+    d["d"] = (d["year"] >= d["cohort"]).astype(float)
+    se = {c: twfe(d, "y", small_sample=c, **KEYS).se.iloc[0] for c in ("nonnested", "full", "none", "unadjusted")}
+    x = np.column_stack([d["d"], pd.get_dummies(d["county"]), pd.get_dummies(d["year"]).iloc[:, 1:]]).astype(float)
+    ols = sm.OLS(d["y"].to_numpy(), x).fit(cov_type="cluster", cov_kwds={"groups": d["county"].to_numpy()})
+    assert se["full"] == pytest.approx(ols.bse[0], rel=1e-10)
+    model = PanelOLS.from_formula("y ~ d + EntityEffects + TimeEffects", d.set_index(["county", "year"]))
+    fit = model.fit(cov_type="clustered", cluster_entity=True, group_debias=True)
+    assert se["full"] == pytest.approx(fit.std_errors["d"], rel=1e-10)
+    n, g, t = len(d), d["county"].nunique(), d["year"].nunique()
+    for name, k in (("full", g + t), ("nonnested", 1 + t), ("none", 1)):  # areg; xtreg, fe and reghdfe; no effect
+        assert (se[name] / se["unadjusted"]) ** 2 == pytest.approx(g / (g - 1) * (n - 1) / (n - k), rel=1e-12)
