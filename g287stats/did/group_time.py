@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from g287stats.did.cell_effects import CellEffects, by_cross_sections, by_long_differences
 from g287stats.did.comparisons import (
     Grid,
     all_cells,
-    by_unit_and_period,
-    cells_by_units,
     choose,
     describe_problem,
     pair_units,
-    refuse_collinear,
     refuse_dependence,
     refuse_exits,
     restrict_sample,
 )
 from g287stats.did.design import Design, prepare
-from g287stats.did.regression import tell, unit_keys
+from g287stats.did.regression import tell
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
 from g287stats.inference.blocks import BlockedInfluence
 from g287stats.inference.covariance import Clustered, Neyman
 from g287stats.inference.estimate import Cells, Estimate, Method
-from g287stats.numerics import cross_sections, two_by_two
 
 METHOD = Method(
     key="att_gt",
@@ -157,9 +153,9 @@ def att_gt(
         notes += unpaired
     tell(design, notes)
     if panel in ("balanced_only", "pairwise"):
-        result = _estimate_panel(design, grid, method)
+        result = by_long_differences(design, grid, method)
     else:
-        result = _estimate_rows(design, grid, method, by_unit=panel == "keep_unbalanced")
+        result = by_cross_sections(design, grid, method, by_unit=panel == "keep_unbalanced")
     return _labelled(
         design,
         notes,
@@ -174,173 +170,12 @@ def att_gt(
     )  # fmt: skip
 
 
-# ---- estimation ----------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Result:
-    """Points (NaN where not identified), influence, and the overlap and problem of every cell of the grid."""
-
-    point: np.ndarray
-    influence: BlockedInfluence
-    max_propensity: np.ndarray
-    effective_controls: np.ndarray
-    problem: np.ndarray
-    share: np.ndarray  # (G,) cohort masses
-    share_influence: np.ndarray  # rows × G
-
-
-def _estimate_panel(design: Design, grid: Grid, method: two_by_two.Method) -> _Result:
-    """Long differences: cells of the same units together, which in a balanced panel are all of them."""
-    n, p = design.n_units, design.covariates.shape[1]
-    order = np.argsort(-design.cohort, kind="stable")
-    w = _fixed_weights(design)
-    y = np.take(by_unit_and_period(design, grid.periods, design.y).T, order, axis=1)
-    x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
-    refuse_collinear(design, np.nan_to_num(x), w[order])
-    use: two_by_two.Method = "reg" if p == 0 else method
-    point, overlap = np.zeros(len(grid.t)), np.zeros((2, len(grid.t)))
-    problem = np.full(len(grid.t), "", dtype=object)
-    parts = []
-    for units, live in cells_by_units(grid, ~np.isnan(y)):
-        data, cells = _part(grid, live, units, y, x, w[order], design.cohort[order])
-        fit = two_by_two.fit(data, cells, use)
-        point[live] = fit.att
-        overlap[:, live] = fit.max_propensity, fit.effective_controls
-        problem[live[fit.collinear]] = "collinear"
-        problem[live[fit.separated]] = "separated"
-        good = np.flatnonzero(~(fit.collinear | fit.separated))
-        fit = two_by_two.Fit(*(getattr(fit, f)[good] for f in two_by_two.Fit.__dataclass_fields__))
-        parts.append((units, live[good], data, cells.take(good), fit))
-
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for units, live, data, cells, fit in parts:
-            for rows, psi in two_by_two.influence(data, cells, fit, use):
-                if len(units) == n:
-                    yield live[rows], psi
-                    continue
-                whole = np.zeros((len(rows), n))
-                whole[:, units] = psi
-                yield live[rows], whole
-
-    member = (design.cohort[:, None] == grid.cohorts) * w[:, None]
-    share = member.mean(axis=0)
-    influence = BlockedInfluence(blocks, len(grid.t), order, _unit_keys(design), design.unit_labels)
-    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
-
-
-def _part(
-    grid: Grid,
-    live: np.ndarray,
-    units: np.ndarray,
-    y: np.ndarray,
-    x: np.ndarray,
-    w: np.ndarray,
-    cohort: np.ndarray,
-) -> tuple[two_by_two.Panel, two_by_two.Comparisons]:
-    """The cells ``live`` on the columns ``units``, with the periods and the cohorts that they need."""
-    t, b = np.searchsorted(grid.periods, grid.t[live]), np.searchsorted(grid.periods, grid.b[live])
-    periods, place = np.unique(np.concatenate([t, b]), return_inverse=True)
-    groups, group = np.unique(grid.group[live], return_inverse=True)
-    if len(units) < len(cohort) or len(periods) < len(y):
-        y = y[np.ix_(periods, units)]
-        x = x[:, :, units] if len(x) == 1 else x[periods][:, :, units]
-        w, cohort = w[units], cohort[units]
-    descending, firsts = -cohort, -grid.cohorts[groups]
-    start, stop = (np.searchsorted(descending, firsts, side=side) for side in ("left", "right"))
-    n_control = np.searchsorted(descending, -grid.latest[live], side="left")
-    t, b = place[: len(live)], place[len(live) :]
-    version = b if len(x) > 1 else np.zeros_like(b)
-    return two_by_two.Panel(np.ascontiguousarray(y), x, w, start, stop), two_by_two.Comparisons(
-        group=group, t=t, b=b, n_control=n_control, version=version
-    )
-
-
-def _regressors(design: Design, periods: np.ndarray) -> np.ndarray:
-    """Constant and covariates, versions × columns × units: one version when they are fixed in units, else by period."""
-    columns = design.covariates.T
-    fixed = [c for c in map(design.rows.at_units, columns) if c is not None]
-    if len(fixed) == len(columns):
-        return np.stack([np.ones(design.n_units), *fixed])[None]
-    constant = by_unit_and_period(design, periods, np.ones(design.n))  # missing where there is no row
-    return np.stack([constant.T, *(by_unit_and_period(design, periods, c).T for c in columns)], axis=1)
-
-
-def _fixed_weights(design: Design) -> np.ndarray:
-    """Weights by unit with mean one; weights that change within units are an error."""
-    if design.weights is None:
-        return np.ones(design.n_units)
-    w = np.empty(design.n_units)
-    w[design.unit] = design.weights
-    changing = np.unique(design.unit[design.weights != w[design.unit]])
-    if len(changing):
-        problems = Problems(f"design for {design.outcome!r}")
-        remedy = "Fix them at one period: df['w'] = df.groupby(unit)['w'].transform('first')"
-        problems.add("weights change within units", design.unit_labels[changing], remedy)
-        problems.raise_if_any()
-    return w / w.mean()
-
-
-def _estimate_rows(design: Design, grid: Grid, method: cross_sections.Method, *, by_unit: bool) -> _Result:
-    """Repeated cross sections, one cell at a time; influence by row, or summed by unit."""
-    y, time, unit = design.y, design.time, design.unit
-    cohort = design.cohort[unit]
-    w = np.ones(design.n) if design.weights is None else design.weights / design.weights.mean()
-    x = np.vstack([np.ones(design.n), design.covariates.T])
-    refuse_collinear(design, x[None], w)
-    target, n = (unit, design.n_units) if by_unit else (np.arange(design.n), design.n)
-    at = {int(period): np.flatnonzero(time == period) for period in grid.periods}
-
-    def cell(j: int | np.integer[Any]) -> tuple[np.ndarray, cross_sections.CrossSection]:
-        g = grid.cohorts[grid.group[j]]
-        use = np.concatenate([at[grid.b[j]], at[grid.t[j]]])
-        use = use[(cohort[use] == g) | (cohort[use] > grid.latest[j])]
-        post = time[use] == grid.t[j]
-        return use, cross_sections.compare(y[use], post, cohort[use] == g, x[:, use], w[use], method)
-
-    count = len(grid.t)
-    point, overlap = np.zeros(count), np.zeros((2, count))
-    problem = np.full(count, "", dtype=object)
-    live = []
-    for j in np.flatnonzero(~grid.reference & ~grid.empty):
-        _, found = cell(j)
-        point[j], overlap[0, j], overlap[1, j] = found.att, found.max_propensity, found.effective_controls
-        problem[j] = found.problem
-        if not found.problem:
-            live.append(int(j))
-
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for j in live:
-            use, found = cell(j)
-            yield np.array([j]), np.bincount(target[use], found.psi, n)[None, :]
-
-    weight = np.bincount(unit, w) / np.bincount(unit) if by_unit else w
-    member = ((design.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
-    share = member.mean(axis=0)
-    if by_unit:
-        keys, names = _unit_keys(design), design.unit_labels
-    else:
-        keys, names = {"observation": np.arange(n), **design.clusters}, None
-    influence = BlockedInfluence(blocks, count, np.arange(n), keys, names)
-    return _Result(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
-
-
-def _unit_keys(design: Design) -> dict[str, np.ndarray]:
-    """Codes of every cluster level by unit; a level that changes within units is an error."""
-    for level in design.clusters:
-        if design.unit_level(level) is None:
-            distinct = pd.Series(design.clusters[level]).groupby(design.unit).nunique()
-            moving = design.unit_labels[distinct.index[distinct > 1]]
-            problems = Problems(f"design for {design.outcome!r}")
-            problems.add(f"cluster {level!r} changes within units", moving, "Cluster by a level that units stay in")
-            problems.raise_if_any()
-    return unit_keys(design)
-
-
 # ---- labels ----------------------------------------------------------------------------------------------------------
 def _labelled(
     design: Design,
     notes: list[str],
     grid: Grid,
-    result: _Result,
+    result: CellEffects,
     on_unidentified: str,
     options: dict[str, Any],
 ) -> Estimate:
@@ -424,7 +259,7 @@ def _labelled(
     )
 
 
-def _overlap(grid: Grid, result: _Result, cells: np.ndarray, calendar: pd.Index) -> pd.DataFrame:
+def _overlap(grid: Grid, result: CellEffects, cells: np.ndarray, calendar: pd.Index) -> pd.DataFrame:
     """By cohort: the largest propensity among controls, the smallest effective number of controls."""
     largest, fewest = np.zeros(len(grid.cohorts)), np.full(len(grid.cohorts), np.inf)
     np.maximum.at(largest, grid.group[cells], result.max_propensity[cells])

@@ -7,6 +7,7 @@ their Hessians, and a fit starts from the coefficients of the neighbouring contr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,34 +96,75 @@ def shared_logits(
     if room is None:
         room = np.empty(min(rows_at_once(n_shared, p), n_cases) * n_shared)
     rows = min(len(room) // n_shared, n_cases)
-    heads = np.searchsorted(case, np.arange(n_cases))
-    treated_x, treated_w = x[:, unit], w[unit]
-    total = np.add.reduceat(treated_x * treated_w, heads, axis=1).T
-    w_out = np.where(unit >= n_shared, treated_w, 0.0)
-    outside = outer_rows(treated_x) * w_out if w_out.any() else None
 
-    coef = np.full((n_cases, p), np.nan) if start is None else start.copy()
-    cold = np.isnan(coef).any(axis=1)
-    if cold.any():
-        share = total[:, 0] / (w[:n_shared].sum() + np.add.reduceat(w_out, heads))
-        coef[cold] = 0.0
-        coef[cold, 0] = np.log(share / np.maximum(1 - share, 1e-12))[cold]
+    def shared(coef: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        sums, squares = np.empty((2, len(coef), p * p))
+        for lo in range(0, len(coef), rows):
+            some = slice(lo, lo + rows)
+            prob = room[: len(coef[some]) * n_shared].reshape(-1, n_shared)
+            sigmoid(np.matmul(coef[some], xs, out=prob))
+            np.matmul(prob, ww.T, out=sums[some])
+            prob *= prob
+            np.matmul(prob, ww.T, out=squares[some])
+        return sums, squares
+
+    def alone(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        members = np.unique(np.concatenate([np.arange(n_shared), unit[case == k]]))
+        return x[:, members], np.isin(members, unit[case == k]).astype(float), w[members]
+
+    outside = np.where(unit >= n_shared, w[unit], 0.0)
+    treated = Treated(case, x[:, unit], w[unit], outside)
+    coef = treated.cold(w[:n_shared].sum(), n_cases)
+    if start is not None:
+        coef = np.where(np.isnan(start).any(axis=1)[:, None], coef, start)
+    return newton(coef, treated, shared, alone)
+
+
+@dataclass(frozen=True)
+class Treated:
+    """The successes of K logits: flat, ``case`` ascending from 0 and leaving none out.
+
+    ``x`` (p, J), weights ``w`` (J,), and ``outside`` (J,) the same weights, zero for those among the shared rows.
+    """
+
+    case: np.ndarray
+    x: np.ndarray
+    w: np.ndarray
+    outside: np.ndarray
+
+    def cold(self, shared: float | np.ndarray, n_cases: int) -> np.ndarray:
+        """Start (K, p) at the weighted share of treated and zero slopes; ``shared`` is the weight of shared rows."""
+        heads = np.searchsorted(self.case, np.arange(n_cases))
+        share = np.add.reduceat(self.w, heads) / (shared + np.add.reduceat(self.outside, heads))
+        coef = np.zeros((n_cases, len(self.x)))
+        coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
+        return coef
+
+
+def newton(
+    coef: np.ndarray,
+    treated: Treated,
+    shared: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    alone: Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]],
+) -> Logits:
+    """Fit K logits at once from ``coef`` (K, p).
+
+    ``shared(coef, cases)`` returns Σ w p x x' and Σ w p² x x' over the shared rows of some cases, (k, p²) each;
+    ``alone(k)`` the x, success and w of all rows of one case, as :func:`logit` takes them.
+    """
+    n_cases, p = coef.shape
+    case = treated.case
+    heads = np.searchsorted(case, np.arange(n_cases))
+    total = np.add.reduceat(treated.x * treated.w, heads, axis=1).T
+    outside = outer_rows(treated.x) * treated.outside if treated.outside.any() else None
     hessian = np.zeros((n_cases, p, p))
     last = np.zeros((n_cases, p))
     open_ = np.arange(n_cases)
     separated = np.zeros(n_cases, dtype=bool)
     for _ in range(MAX_ITERATIONS):
-        now = coef[open_]
-        sums, squares = np.empty((2, len(now), p * p))
-        for lo in range(0, len(now), rows):
-            some = slice(lo, lo + rows)
-            prob = room[: len(now[some]) * n_shared].reshape(-1, n_shared)
-            _sigmoid(np.matmul(now[some], xs, out=prob))
-            np.matmul(prob, ww.T, out=sums[some])
-            prob *= prob
-            np.matmul(prob, ww.T, out=squares[some])
+        sums, squares = shared(coef[open_], open_)
         if outside is not None:
-            prob = _sigmoid(np.einsum("jp,pj->j", coef[case], treated_x))
+            prob = sigmoid(np.einsum("jp,pj->j", coef[case], treated.x))
             part = outside * prob
             sums += np.add.reduceat(part, heads, axis=1).T[open_]
             part *= prob
@@ -140,14 +182,12 @@ def shared_logits(
         if not len(open_):
             break
     separated[open_] = True
-    for k in np.flatnonzero(separated):  # Newton without damping can overshoot: only a damped fit may refuse
-        members = np.unique(np.concatenate([np.arange(n_shared), unit[case == k]]))
-        success = np.isin(members, unit[case == k]).astype(float)
-        coef[k], hessian[k], separated[k] = logit(x[:, members], success, w[members])
+    for k in np.flatnonzero(separated).tolist():  # Newton without damping can overshoot: only a damped fit may refuse
+        coef[k], hessian[k], separated[k] = logit(*alone(k))
         last[k] = 0.0
-    eta = np.einsum("jp,pj->j", coef[case], treated_x)
-    separated[case[np.einsum("jp,pj->j", last[case], treated_x) > MOVING * np.maximum(eta, 1.0)]] = True
-    lost = total[:, 0] - np.add.reduceat(_sigmoid(eta) * treated_w, heads)
+    eta = np.einsum("jp,pj->j", coef[case], treated.x)
+    separated[case[np.einsum("jp,pj->j", last[case], treated.x) > MOVING * np.maximum(eta, 1.0)]] = True
+    lost = total[:, 0] - np.add.reduceat(sigmoid(eta) * treated.w, heads)
     separated |= (lost < CERTAIN * total[:, 0]) | deficient(hessian, FLAT)
     return Logits(coef, separated)
 
@@ -173,7 +213,7 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
     current = value(coef)
     h = np.zeros((p, p))
     for _ in range(2 * MAX_ITERATIONS):
-        prob = _sigmoid(coef @ x)
+        prob = sigmoid(coef @ x)
         h = (x * (w * prob * (1 - prob))) @ x.T
         score = x @ (w * (success - prob))
         step, singular = solve_each(h[None], score[None])
@@ -188,7 +228,7 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
         coef = coef + size * step[0]
         current = value(coef)
         if decrement < DECREMENT**2:  # alone, one more step costs nothing and leaves the Hessian exact
-            lost = w[success > 0] @ (1 - _sigmoid(coef @ treated))
+            lost = w[success > 0] @ (1 - sigmoid(coef @ treated))
             return coef, scale * h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * (w @ success))
     return coef, scale * h, True
 
@@ -210,7 +250,7 @@ def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:
     return out
 
 
-def _sigmoid(eta: np.ndarray) -> np.ndarray:
+def sigmoid(eta: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(−eta)), in place."""
     np.negative(eta, out=eta)
     with np.errstate(over="ignore"):

@@ -617,10 +617,19 @@ def test_bad_input_says_what_to_type():
 def test_blocks_of_any_size_give_the_same_numbers(monkeypatch):
     """Cells are handled in blocks that fit in cache; where the cuts fall must not matter."""
     frame = panel(n=60, periods=9, seed=27, cohorts=(2003, 2004, 2006, 2007))
-    for options in ({"control": "never"}, {"control": "notyet", "base": "universal"}):
-        whole = quiet(frame, covariates=["x"], **options)
+    missing = frame.drop(frame.index[[3, 50, 120]])
+    notyet = {"control": "notyet", "base": "universal"}
+    for rows, options in (
+        (frame, {"control": "never"}),
+        (frame, notyet),
+        (missing, notyet | {"panel": "pairwise"}),
+        (missing, notyet | {"panel": "keep_unbalanced"}),
+        (missing, {"panel": "cross_section"}),
+    ):
+        monkeypatch.undo()
+        whole = quiet(rows, covariates=["x"], **options)
         for elements in (1, 60 * 2, 60 * 5):
             monkeypatch.setattr("g287stats.numerics.glm.BLOCK", elements)
-            cut = quiet(frame, covariates=["x"], **options)
+            cut = quiet(rows, covariates=["x"], **options)
             same(whole, cut, atol=1e-12)
             same(whole.aggregate("event"), cut.aggregate("event"), atol=1e-12)
