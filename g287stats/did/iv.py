@@ -14,6 +14,7 @@ from scipy import linalg, stats
 
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, Regression, absorb_design, regress, row_keys
+from g287stats.did.twfe import _options
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
 from g287stats.inference.covariance import Influence, SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -144,7 +145,7 @@ def iv_did(
         warnings.warn(f"{outcome}: {note}", InferenceWarning, stacklevel=2)
     estimate = second.estimate(
         endogenous, kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
-        options={"instruments": names, "covariates": tuple(covariates), "weights": weights},
+        options={"instruments": names, **_options(covariates, (), fixed_effects, False, weights)},
     )  # fmt: skip
     facts: dict[str, Any] = {
         "first_stage": first, "reduced_form": reduced, "strength": strength, "anderson_rubin": rubin,

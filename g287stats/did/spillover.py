@@ -12,7 +12,7 @@ from scipy import sparse
 
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, regress, tell
-from g287stats.did.twfe import event_block
+from g287stats.did.twfe import _options, event_block
 from g287stats.did.wide import absorbing_cohort
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
@@ -142,7 +142,7 @@ def spillover_did(
     estimate = fit.estimate(
         names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}), cluster=cluster,
         small_sample=small_sample, notes=notes,
-        options={"exposures": names, "covariates": tuple(covariates), "weights": weights},
+        options={"exposures": names, **_options(covariates, (), fixed_effects, False, weights)},
     )  # fmt: skip
     return replace(estimate, sample={**estimate.sample, **facts})
 
@@ -229,7 +229,7 @@ def spillover_event_study(
         table["term"].tolist(), kind="event", method=DYNAMIC, labels=table, cluster=cluster, small_sample=small_sample,
         options={
             "exposures": names, "reference": reference, **({"window": window, "ends": ends} if window else {}),
-            "covariates": tuple(covariates), "unit_trends": unit_trends, "weights": weights,
+            **_options(covariates, (), fixed_effects, unit_trends, weights),
         },
         notes=notes, reference=references,
     )  # fmt: skip

@@ -43,8 +43,8 @@ def plot_estimate(
     """Draw parameters against event time (or their order) with pointwise intervals and simultaneous bands.
 
     The thick bar is the pointwise interval, the thin one the simultaneous band; a hollow point is normalised to
-    zero by construction. Event times of several treatments or exposures are drawn side by side, one colour each
-    (``color`` and ``label`` are then not used); the band covers all of them at once.
+    zero by construction. Event times of several treatments, exposures or cohorts are drawn side by side, one colour
+    each (``color`` and ``label`` are then not used); the band covers all of them at once.
     """
     ax = ax or plt.subplots(figsize=(7, 4))[1]
     table = estimate.tidy(level=level, bands=bands, draws=draws, seed=seed)
@@ -65,7 +65,7 @@ def _series(table: pd.DataFrame) -> str | None:
     """The label column that tells apart effects at the same event time, if there is one."""
     if "event_time" not in table or table["event_time"].is_unique:
         return None
-    named = ("treatment", "group", "effect")
+    named = ("treatment", "group", "effect", "cohort")
     return next((c for c in named if c in table and not table.duplicated([c, "event_time"]).any()), None)
 
 

@@ -52,7 +52,7 @@ def test_first_stage_and_reduced_form_are_regressions():
     assert e.point[0] == pytest.approx(reduced.point[0] / first.point[0], abs=1e-12)
     strength = e.sample["strength"].iloc[0]
     assert strength["F"] == pytest.approx((first.point[0] / first.se.iloc[0]) ** 2)
-    assert strength["effective_F"] == strength["conditional_F"] == pytest.approx(strength["F"])
+    assert strength["conditional_F"] == strength["F"] == pytest.approx(strength["effective_F"])
     for ours, theirs in ((e.sample["first_stage"]["d"], first), (e.sample["reduced_form"], reduced)):
         assert ours.point[0] == pytest.approx(theirs.point[0], abs=1e-13)
         assert ours.se.iloc[0] == pytest.approx(theirs.se.iloc[0], abs=1e-13)

@@ -56,6 +56,15 @@ def effects():
     return g.att_gt(load_panel("panel_small"), "y", unit="county", time="year", cohort="g")
 
 
+def test_group_time_on_one_pair_of_axes_has_a_colour_a_cohort(effects):
+    ax = effects.plot(bands=False)
+    drawn = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    cohorts = effects.labels["cohort"].unique()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [str(c) for c in cohorts]
+    assert len({line.get_color() for line in drawn}) == len(cohorts)
+    assert sum(len(line.get_xdata()) for line in drawn) == len(effects.point)
+
+
 def test_group_time_has_a_panel_a_cohort(effects):
     figure = plots.plot_group_time(effects)
     assert [ax.get_title() for ax in figure.axes[:3]] == ["2008", "2010", "2012"]
