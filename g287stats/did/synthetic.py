@@ -21,10 +21,12 @@ from g287stats.did.wide import absorbing_cohort, labelled, matrix
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate, Method
+from g287stats.inference.inversion import warn_unbounded
 from g287stats.numerics.simplex import simplex_least_squares
 
 Kind = Literal["sdid", "sc", "did"]
 Inference = Literal["auto", "placebo", "jackknife", "none"]
+Distribution = Literal["t", "normal"]
 
 _ABADIE = (
     "Abadie, A., Diamond, A. and Hainmueller, J. (2010). Synthetic control methods for comparative case studies. "
@@ -45,7 +47,7 @@ class Placebo:
     """Covariance from recomputed estimates: placebo assignments or leave-one-out.
 
     The rows of the influence are deviations of the recomputed estimates from their mean, scaled so that their
-    squares add up to the variance. Clustering does not apply; the reference distribution is normal.
+    squares add up to the variance. Clustering does not apply.
 
     Attributes
     ----------
@@ -55,11 +57,14 @@ class Placebo:
         Number of recomputed estimates.
     enumerated
         Whether they are all possible ones.
+    df
+        Degrees of freedom of the t distribution of intervals; infinite: normal.
     """
 
     kind: Literal["placebo", "jackknife", "none"]
     replicates: int
     enumerated: bool = True
+    df: float = np.inf
 
     @property
     def label(self) -> str:
@@ -67,12 +72,8 @@ class Placebo:
         if self.kind == "none":
             return "no inference"
         how = "" if self.kind == "jackknife" else ", all" if self.enumerated else ", drawn"
-        return f"{self.kind} ({self.replicates} replicates{how})"
-
-    @property
-    def df(self) -> float:
-        """Infinite: normal."""
-        return np.inf
+        law = f"t({self.df:.1f})" if np.isfinite(self.df) else "normal"
+        return f"{self.kind} ({self.replicates} replicates{how}; {law})"
 
     def matrix(self, influence: Influence) -> np.ndarray:
         """Covariance matrix (k × k)."""
@@ -110,6 +111,8 @@ class SyntheticFit:
         The same for the ratio of root mean square gaps after and before (Abadie, Diamond and Hainmueller 2010).
     pre_rmspe
         Root mean square gap before treatment by cohort, outcome units.
+    estimate
+        The ATT, outcome units.
     """
 
     unit_weights: pd.DataFrame
@@ -119,6 +122,22 @@ class SyntheticFit:
     p_value: float | None
     p_value_rmspe: float | None
     pre_rmspe: Mapping[Any, float]
+    estimate: float
+
+    def placebo_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Return the values of the ATT that the placebo test does not reject, an interval around the estimate.
+
+        Inverts ``p_value``: a value is rejected when the estimate lies at least as far from it as all but a share
+        1 − level of the placebo estimates lie from zero. Presumes no shape of the noise, only that it is alike in
+        treated and controls. Unbounded with fewer than 1/(1 − level) − 1 placebos: 19 for 95 %.
+        """
+        if self.p_value is None:
+            raise DesignError('the placebo interval needs inference="placebo"')
+        size = np.sort(np.abs(self.placebos["estimate"].to_numpy()))
+        allowed = int(np.floor((1 - level) * (1 + len(size)) + 1e-9))
+        half = float(size[-allowed]) if allowed else np.inf
+        warn_unbounded((-half, half), "ATT", f"a placebo test with {len(size)} placements", level)
+        return self.estimate - half, self.estimate + half
 
 
 @dataclass(frozen=True)
@@ -157,30 +176,64 @@ def block(y: np.ndarray, treated: np.ndarray, controls: np.ndarray, cohort: int,
 
 def effects(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> np.ndarray:
     """Return [ATT, effect by event time]: averages over treated units (and periods, for the ATT) of the gaps."""
-    total, mass = 0.0, 0.0
-    by_event, weight = np.zeros(len(events)), np.zeros(len(events))
-    for one in blocks:
-        gap, n1 = one.gap(y), len(one.treated)
-        total += n1 * gap[one.cohort :].sum()
-        mass += n1 * (y.shape[1] - one.cohort)
-        position = events + one.cohort
-        inside = (position >= 0) & (position < y.shape[1])
-        by_event[inside] += n1 * gap[position[inside]]
-        weight[inside] += n1
-    return np.r_[total / mass, by_event / weight]
+    total = sum(len(b.treated) * _sums(b.gap(y)[None, :], b.cohort, events)[0] for b in blocks)
+    return total / sum(len(b.treated) * _counts(y.shape[1], b.cohort, events) for b in blocks)
 
 
-def _leave_one_out(one: _Block, unit: int) -> _Block:
-    treated = one.treated[one.treated != unit]
-    stay = one.controls != unit
-    omega = one.omega[stay] / one.omega[stay].sum()
-    return _Block(one.cohort, treated, one.controls[stay], omega, one.lam)
+def _sums(gaps: np.ndarray, cohort: int, events: np.ndarray) -> np.ndarray:
+    """Gaps (rows × periods) added up over treated periods, then at every event time: rows × (1 + events)."""
+    position = events + cohort
+    inside = (position >= 0) & (position < gaps.shape[1])
+    out = np.zeros((len(gaps), 1 + len(events)))
+    out[:, 0] = gaps[:, cohort:].sum(1)
+    out[:, 1:][:, inside] = gaps[:, position[inside]]
+    return out
+
+
+def _counts(n_periods: int, cohort: int, events: np.ndarray) -> np.ndarray:
+    """Numbers of periods behind :func:`_sums`, (1 + events,)."""
+    position = events + cohort
+    return np.r_[n_periods - cohort, (position >= 0) & (position < n_periods)].astype(float)
 
 
 def _jackknife(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave-one-unit-out estimates with the weights held (Arkhangelsky et al. 2021, algorithm 3), and the units."""
     units = np.unique(np.concatenate([np.r_[b.treated, b.controls] for b in blocks]))
-    return np.array([effects(y, [_leave_one_out(b, u) for b in blocks], events) for u in units]), units
+    total = np.zeros((len(units), 1 + len(events)))
+    mass = np.zeros_like(total)
+    for one in blocks:
+        n1, counts = len(one.treated), _counts(y.shape[1], one.cohort, events)
+        mean, synthetic = y[one.treated].mean(0), one.omega @ y[one.controls]
+
+        def sums(raw: np.ndarray, one: _Block = one) -> np.ndarray:
+            gaps = raw - (raw[:, : one.cohort] @ one.lam)[:, None]
+            return _sums(gaps, one.cohort, events)
+
+        part = np.repeat(n1 * sums((mean - synthetic)[None, :]), len(units), axis=0)
+        weight = np.repeat(n1 * counts[None, :], len(units), axis=0)
+        own, others = np.searchsorted(units, one.treated), np.searchsorted(units, one.controls)
+        part[own] = (n1 - 1) * sums((n1 * mean - y[one.treated]) / (n1 - 1) - synthetic)
+        weight[own] = (n1 - 1) * counts
+        w = one.omega[:, None]
+        part[others] = n1 * sums(mean - (synthetic - w * y[one.controls]) / (1 - w))
+        total += part
+        mass += weight
+    return total / mass, units
+
+
+def _jackknife_df(psi: np.ndarray, units: np.ndarray, blocks: Sequence[_Block], n_periods: int) -> np.ndarray:
+    """Satterthwaite's degrees of freedom by parameter, (Σ_g V_g)²/Σ_g V_g²/d_g, of the jackknife variance.
+
+    V_g is the variance that a group contributes: the treated of each cohort, with d one less than their number, and
+    the controls, with d one less than the effective number (Σ c)²/Σ c² of squared weights c.
+    """
+    shares = np.array([len(b.treated) * (n_periods - b.cohort) for b in blocks], dtype=float)
+    c = (shares / shares.sum() @ np.stack([b.omega for b in blocks])) ** 2
+    groups = [(b.treated, len(b.treated) - 1.0) for b in blocks]
+    groups.append((blocks[0].controls, max(1.0, c.sum() ** 2 / (c**2).sum() - 1)))
+    part = np.stack([(psi[np.searchsorted(units, g)] ** 2).sum(0) for g, _ in groups])
+    with np.errstate(invalid="ignore"):
+        return part.sum(0) ** 2 / (part**2 / np.array([[d] for _, d in groups])).sum(0)
 
 
 def _rmspe_ratio(y: np.ndarray, blocks: Sequence[_Block]) -> float:
@@ -192,10 +245,12 @@ def _rmspe_ratio(y: np.ndarray, blocks: Sequence[_Block]) -> float:
 
 
 def _placements(n_controls: int, n_treated: int, draws: int, seed: int) -> tuple[list[np.ndarray], bool]:
-    """Return the placements of the treated among the controls: all, when they are few or one unit is treated."""
-    if n_treated == 1 or comb(n_controls, n_treated) <= draws:
+    """Return the placements of the treated among the controls: all of them, or ``draws`` when they are more."""
+    if comb(n_controls, n_treated) <= draws:
         return [np.array(c) for c in combinations(range(n_controls), n_treated)], True
     rng = np.random.default_rng(seed)
+    if n_treated == 1:
+        return list(rng.permutation(n_controls)[:draws, None]), False
     return [rng.permutation(n_controls)[:n_treated] for _ in range(draws)], False
 
 
@@ -210,6 +265,7 @@ def synthetic_did(
     weights: Literal["synthetic", "uniform"] = "synthetic",
     effects: Literal["att", "event"] = "att",
     inference: Inference = "auto",
+    distribution: Distribution = "t",
     draws: int = 499,
     seed: int = 287,
 ) -> Estimate:
@@ -236,8 +292,12 @@ def synthetic_did(
         ``placebo``: each control (or set of controls) in place of the treated; ``jackknife``: leave one unit out,
         weights held, needs two treated units in every cohort; ``auto``: jackknife where it is possible and placebo
         otherwise; ``none``.
+    distribution
+        Of intervals and p-values: ``normal`` as in the paper, or ``t`` with the degrees of freedom of the variance
+        estimate: controls (or placements, when fewer) less one with ``placebo``, Satterthwaite's approximation with
+        ``jackknife``.
     draws, seed
-        Placebo placements drawn when they are too many to enumerate (one treated unit: always enumerated).
+        Placebo placements drawn when there are more than ``draws`` of them; otherwise each is used once.
 
     Returns
     -------
@@ -255,7 +315,7 @@ def synthetic_did(
     title = "Synthetic difference-in-differences" if kind == "sdid" else "Difference-in-differences, uniform weights"
     method = Method("synthetic_did", title, (_ARKHANGELSKY, _CLARKE))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    return _estimate(data, outcome, keys, kind, method, effects, inference, draws, seed)
+    return _estimate(data, outcome, keys, kind, method, effects, inference, distribution, draws, seed)
 
 
 def synthetic_control(
@@ -268,6 +328,7 @@ def synthetic_control(
     treatment: str | None = None,
     effects: Literal["att", "event"] = "att",
     inference: Inference = "placebo",
+    distribution: Distribution = "t",
     draws: int = 499,
     seed: int = 287,
 ) -> Estimate:
@@ -282,7 +343,7 @@ def synthetic_control(
     """
     method = Method("synthetic_control", "Synthetic control", (_ABADIE, _ARKHANGELSKY))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    return _estimate(data, outcome, keys, "sc", method, effects, inference, draws, seed)
+    return _estimate(data, outcome, keys, "sc", method, effects, inference, distribution, draws, seed)
 
 
 def _estimate(
@@ -293,9 +354,12 @@ def _estimate(
     method: Method,
     shape: Literal["att", "event"],
     inference: Inference,
+    distribution: Distribution,
     draws: int,
     seed: int,
 ) -> Estimate:
+    if distribution not in ("t", "normal"):
+        raise DesignError(f"distribution={distribution!r}: choose 't' or 'normal'")
     design = prepare(data, outcome, **keys)  # type: ignore[arg-type]
     y, cohorts, notes = _admit(design)
     controls = np.flatnonzero(cohorts >= design.n_periods)
@@ -320,6 +384,7 @@ def _estimate(
 
     names, p_value, p_ratio, ratios = np.empty(0, dtype=object), None, None, np.empty(0)
     replicates = np.empty((0, len(point)))
+    freedom = np.full(len(point), np.inf)
     enumerated = True
     if inference == "placebo":
         if len(controls) <= n_treated:
@@ -336,6 +401,7 @@ def _estimate(
         p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
         p_ratio = float((1 + (ratios >= _rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
         psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
+        freedom[:] = min(len(controls), len(places)) - 1
     elif inference == "jackknife":
         alone = [str(design.calendar[c]) for c in starts if len(treated[c]) < 2]
         if alone:
@@ -350,9 +416,15 @@ def _estimate(
         replicates, left = _jackknife(y, blocks, events)
         names = design.unit_labels[left].to_numpy(dtype=object)
         psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
+        freedom = _jackknife_df(psi, left, blocks, design.n_periods)
     else:
         psi = np.zeros((1, len(point)))
-    rule = Placebo(inference, len(replicates), enumerated)  # type: ignore[arg-type]
+    if distribution == "normal":
+        freedom[:] = np.inf
+
+    def rule(df: np.ndarray) -> Placebo:
+        return Placebo(inference, len(replicates), enumerated, float(np.nanmin(df)))  # type: ignore[arg-type]
+
     which = "treated_as" if inference == "placebo" else "left_out"
     placebos = pd.DataFrame({which: names, "estimate": replicates[:, 0]})
     if inference == "placebo":
@@ -364,6 +436,7 @@ def _estimate(
         p_value=p_value,
         p_value_rmspe=p_ratio,
         pre_rmspe={design.calendar[b.cohort]: float(np.sqrt(np.mean(b.gap(y)[: b.cohort] ** 2))) for b in blocks},
+        estimate=float(point[0]),
     )
     sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
     if p_value is not None:
@@ -372,12 +445,17 @@ def _estimate(
         labels=pd.DataFrame({"term": ["ATT"]}),
         point=point[:1],
         influence=Influence(psi[:, :1], {"replicate": np.arange(len(psi))}),
-        rule=rule,
+        rule=rule(freedom[:1]),
         kind="static",
         method=method,
         outcome=outcome,
         sample=sample,
-        options={"weights": kind, "inference": inference, **({"draws": draws, "seed": seed} if not enumerated else {})},
+        options={
+            "weights": kind,
+            "inference": inference,
+            "distribution": distribution,
+            **({"draws": draws, "seed": seed} if not enumerated else {}),
+        },
         notes=tuple(notes),
         provenance=design.provenance,
         design=fit,
@@ -388,7 +466,7 @@ def _estimate(
         labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),
         point=point[1:],
         influence=Influence(psi[:, 1:], {"replicate": np.arange(len(psi))}),
-        rule=rule,
+        rule=rule(freedom[1:]),
         kind="event",
         method=method,
         outcome=outcome,
@@ -406,7 +484,9 @@ def _placebo(
 ) -> list[_Block]:
     """Blocks with the controls at ``place`` in the roles of the treated, cohort sizes kept."""
     chosen = controls[place]
-    rest = np.setdiff1d(controls, chosen)
+    stays = np.ones(len(controls), dtype=bool)
+    stays[place] = False
+    rest = controls[stays]
     out, start = [], 0
     for c, members in treated.items():
         out.append(block(y, chosen[start : start + len(members)], rest, c, kind))

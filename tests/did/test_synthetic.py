@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
-from scipy import optimize
+from scipy import optimize, stats
 
-from g287stats.did.synthetic import synthetic_control, synthetic_did
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from g287stats.numerics.simplex import simplex_least_squares
+from g287stats.did.synthetic import block, effects, synthetic_control, synthetic_did
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, InferenceWarning
+from g287stats.numerics.simplex import _wolfe, simplex_least_squares
+from g287stats.simulation.panels import noise
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 FITS = {
@@ -181,3 +182,143 @@ def test_refusals():
         synthetic_did(data[data["county"] == 17], "y", **KEYS)
     with pytest.raises(IdentificationError, match=r'cohorts 2010 have only one: use inference="placebo"'):
         synthetic_did(data, "y", inference="jackknife", **KEYS)
+
+
+# ---- inference ------------------------------------------------------------------------------------------------------
+def two_cohorts(seed=4, n=14, t=10):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=(n, 1)) + rng.normal(size=(n, t)).cumsum(1)
+    g = np.full(n, np.nan)
+    g[:5] = [5, 5, 7, 7, 7]
+    frame = {"county": np.repeat(np.arange(n), t), "year": np.tile(np.arange(t), n), "y": y.ravel()}
+    return pd.DataFrame(frame).assign(g=np.repeat(g, t))
+
+
+BY_COHORT = {"unit": "county", "time": "year", "cohort": "g"}
+
+
+def test_jackknife_is_leaving_out_one_unit_at_a_time_with_the_weights_held():
+    """Recomputed from the weights the estimate reports, one unit at a time."""
+    data = two_cohorts()
+    e = synthetic_did(data, "y", effects="event", **BY_COHORT)
+    y = data.pivot(index="county", columns="year", values="y")
+    omega = e.design.unit_weights.pivot(index="county", columns="cohort", values="weight")
+    lam = {c: t.set_index("year")["weight"] for c, t in e.design.time_weights.groupby("cohort")}
+    members = {5: [0, 1], 7: [2, 3, 4]}
+
+    def estimates(left_out):
+        total, mass, at_one = 0.0, 0, {}
+        for c, who in members.items():
+            who = [u for u in who if u != left_out]
+            w = omega[c].drop(index=left_out, errors="ignore")
+            gap = y.loc[who].mean() - (w / w.sum()) @ y.loc[w.index]
+            gap = gap - lam[c] @ gap[lam[c].index]
+            total, mass = total + len(who) * gap[gap.index >= c].sum(), mass + len(who) * (10 - c)
+            at_one[c] = (len(who), gap[c + 1])
+        return total / mass, sum(n * v for n, v in at_one.values()) / sum(n for n, _ in at_one.values())
+
+    by_hand = np.array([estimates(u) for u in range(14)])
+    assert e.design.placebos["estimate"].to_numpy() == pytest.approx(by_hand[:, 0], abs=1e-12)
+    spread = np.sqrt(13 / 14 * ((by_hand - by_hand.mean(0)) ** 2).sum(0))
+    assert e.overall.se.iloc[0] == pytest.approx(spread[0], abs=1e-12)
+    assert e.se["event +1"] == pytest.approx(spread[1], abs=1e-12)
+
+
+def test_degrees_of_freedom_by_hand():
+    """Satterthwaite over the two cohorts and the controls; the normal of the paper on request."""
+    data = two_cohorts()
+    e = synthetic_did(data, "y", **BY_COHORT)
+    squares = pd.Series((e.influence.psi[:, 0]) ** 2, index=range(14))
+    part = np.array([squares[[0, 1]].sum(), squares[[2, 3, 4]].sum(), squares[5:].sum()])
+    omega = e.design.unit_weights.pivot(index="county", columns="cohort", values="weight")
+    c = ((2 * 5 * omega[5] + 3 * 3 * omega[7]) / 19) ** 2
+    freedom = part.sum() ** 2 / (part**2 / np.array([1, 2, c.sum() ** 2 / (c**2).sum() - 1])).sum()
+    assert e.df == pytest.approx(freedom, rel=1e-10)
+    low, high = e.conf_int().iloc[0]
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, freedom) * e.se.iloc[0])
+    normal = synthetic_did(data, "y", distribution="normal", **BY_COHORT)
+    assert normal.df == np.inf
+    assert normal.se.iloc[0] == e.se.iloc[0]
+    placebo = synthetic_did(data, "y", inference="placebo", draws=30, **BY_COHORT)
+    assert placebo.df == 8  # nine controls
+    assert synthetic_did(data, "y", inference="placebo", draws=6, **BY_COHORT).df == 5  # six placements
+    with pytest.raises(DesignError, match="choose 't' or 'normal'"):
+        synthetic_did(data, "y", distribution="gaussian", **BY_COHORT)
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_placebo_interval_holds_the_values_that_the_placebo_test_does_not_reject(single, kind):
+    """With 23 controls the test at 5 % rejects when no placebo is as large: the interval is ± the largest."""
+    e = single[kind]
+    low, high = e.design.placebo_interval()
+    largest = e.design.placebos["estimate"].abs().max()
+    assert (low, high) == pytest.approx((e.point[0] - largest, e.point[0] + largest), abs=1e-12)
+    data = load_panel("single_unit")
+    for value, inside in ((low + 1e-6, True), (low - 1e-6, False), (high - 1e-6, True), (high + 1e-6, False)):
+        without = data.assign(y=data["y"] - value * data["d"])
+        assert (FITS[kind](without, "y", **KEYS).design.p_value > 0.05) == inside
+    second, third = e.design.placebos["estimate"].abs().nlargest(3).iloc[1:]
+    assert e.design.placebo_interval(0.9)[1] - e.point[0] == pytest.approx(second)  # ⌊0.1 · 24⌋ = 2
+    assert e.design.placebo_interval(0.87)[1] - e.point[0] == pytest.approx(third)  # ⌊0.13 · 24⌋ = 3
+
+
+def test_too_few_placebos_bound_nothing():
+    data = load_panel("single_unit")
+    few = synthetic_did(data[data["county"] <= 18], "y", **KEYS)  # 17 controls
+    with pytest.warns(InferenceWarning, match="placebo test with 17 placements cannot reject any value at 0.05"):
+        assert few.design.placebo_interval() == (-np.inf, np.inf)
+    jackknife = synthetic_did(load_panel("panel_null"), "y", **KEYS)
+    with pytest.raises(DesignError, match='needs inference="placebo"'):
+        jackknife.design.placebo_interval()
+
+
+def test_placements_of_one_unit_are_drawn_without_repetition_when_there_are_many():
+    e = synthetic_did(load_panel("single_unit"), "y", draws=10, **KEYS)
+    assert e.design.placebos["treated_as"].nunique() == 10
+    assert not e.rule.enumerated
+    assert (11 * e.design.p_value) % 1 == pytest.approx(0, abs=1e-9)
+    again = synthetic_did(load_panel("single_unit"), "y", draws=10, **KEYS)
+    pd.testing.assert_frame_equal(e.design.placebos, again.design.placebos)
+    other = synthetic_did(load_panel("single_unit"), "y", draws=10, seed=1, **KEYS)
+    assert set(other.design.placebos["treated_as"]) != set(e.design.placebos["treated_as"])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_many_controls_solve_the_same_problem_in_its_dual(seed):
+    rng = np.random.default_rng(seed)
+    t, k = rng.integers(3, 120), rng.integers(40, 400)
+    a, b = rng.normal(size=(t, k)).cumsum(0), rng.normal(size=t).cumsum()
+    ridge = [0.5, 3.0, 40.0][seed % 3]
+    a, b = a - a.mean(0), b - b.mean()
+    w = simplex_least_squares(a, b, ridge=ridge, intercept=True)
+    points = (a - b[:, None]) / np.sqrt(t)
+    assert w == pytest.approx(_wolfe(points, ridge), abs=1e-10)
+    gradient = a.T @ (a @ w - b) / t + ridge * w
+    assert w.min() >= 0
+    assert w.sum() == pytest.approx(1, abs=1e-12)
+    assert np.ptp(gradient[w > 1e-10]) < 1e-9 * np.abs(a).max() ** 2
+    assert gradient[w <= 1e-10].min(initial=np.inf) >= gradient[w > 1e-10].mean() - 1e-9 * np.abs(a).max() ** 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sdid", "sc"])
+def test_placebo_test_keeps_its_size_with_and_without_the_treated_among_the_donors(kind):
+    """One of twenty exchangeable units: putting the treated among the donors is exact, leaving it out is no worse."""
+    rng = np.random.default_rng(5)
+    n, t, start, draws = 20, 12, 8, 3000
+    everyone, exact, ours = np.arange(n), [], []
+
+    def effect(y, unit, donors):
+        return abs(effects(y, [block(y, np.array([unit]), donors, start, kind)], np.arange(0))[0])
+
+    for _ in range(draws):
+        y = rng.normal(size=(n, 1)) * (1 + np.linspace(0, 1, t)) + noise(rng, n, t)
+        among = np.array([effect(y, i, np.delete(everyone, i)) for i in everyone])
+        without = np.array([effect(y, i, np.delete(everyone, [0, i])) for i in everyone[1:]])
+        exact.append((among >= among[0]).mean() <= 0.05)
+        ours.append((1 + (without >= among[0]).sum()) / n <= 0.05)
+    sizes = 100 * np.array([np.mean(exact), np.mean(ours)])
+    print(
+        f"\n{kind}, {draws} panels: size with the treated among the donors {sizes[0]:.1f} %, without {sizes[1]:.1f} %"
+    )
+    assert (abs(sizes - 5) < 100 * 3 * np.sqrt(0.05 * 0.95 / draws)).all(), sizes
