@@ -29,7 +29,7 @@ from g287stats.did.regression import (
 )
 from g287stats.did.twfe import _options, _prepare, with_average
 from g287stats.did.wide import absorbing_cohort
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, Problems
 from g287stats.inference.covariance import Clustered, Influence
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.inference.factored import FactoredInfluence, Term
@@ -70,6 +70,7 @@ def imputation(
     unit_trends: bool = False,
     weights: str | None = None,
     cluster: str | Sequence[str] | None = None,
+    small_sample: Literal["unadjusted", "leave_out"] = "unadjusted",
 ) -> Estimate:
     """Imputation estimator of cohort × period effects.
 
@@ -86,6 +87,10 @@ def imputation(
         Positive weights by row, in the first stage and in the averages.
     cluster
         One level that is constant within units; default the unit.
+    small_sample
+        ``unadjusted``: the paper's main variance, normal critical values; too short with few units in a cohort.
+        ``leave_out``: the mean at which a treated row's effect is centred leaves the row's own unit out (the paper's
+        appendix A.9), t with clusters less one degrees of freedom.
     data, outcome, unit, time, cohort, treatment
         As in :func:`~g287stats.did.twfe.twfe`; treatment must stay on.
 
@@ -100,13 +105,14 @@ def imputation(
     Notes
     -----
     Standard errors follow the paper's equation (10) with the effects of treated rows centred at their weighted
-    cohort × period mean; no small-sample factor, normal critical values. Leads carry the cluster factor of the
-    regression that makes them.
+    cohort × period mean. Leads carry the cluster factor of the regression that makes them.
 
     References
     ----------
     Borusyak, Jaravel and Spiess (2024).
     """
+    if small_sample not in ("unadjusted", "leave_out"):
+        raise DesignError(f"small_sample={small_sample!r}: choose 'unadjusted' or 'leave_out'")
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = _first_stage(design, covariates, covariates_by_time, unit_trends)
@@ -118,8 +124,11 @@ def imputation(
     mass = np.bincount(cell, w)
     v = w / mass[cell]
     point = np.bincount(cell, v * effect)
-    centre = np.bincount(cell, v**2 * effect) / np.bincount(cell, v**2)
-    terms = _cell_terms(stage, cell, v, v * (effect - centre[cell]))
+    squares = np.bincount(cell, v**2)
+    deviation = effect - (np.bincount(cell, v**2 * effect) / squares)[cell]
+    if small_sample == "leave_out":
+        deviation = _leave_out(deviation, v**2 / squares[cell], frame, cell)
+    terms = _cell_terms(stage, cell, v, v * deviation)
     frame = frame.assign(mass=mass)
     keys_by_level = unit_keys(design)
     influence: Influence = FactoredInfluence(terms, design.n_units, len(frame), keys_by_level, design.unit_labels)
@@ -137,12 +146,13 @@ def imputation(
         labels=frame[["term", "cohort", "time", "event_time"]],
         point=point,
         influence=influence,
-        rule=clustered(design, levels, "unadjusted", lambda *_: 0, normal=True),
+        rule=clustered(design, levels, "unadjusted", lambda *_: 0, normal=small_sample == "unadjusted"),
         kind="group_time",
         method=BJS,
         outcome=outcome,
         sample=design.sample(),
         options=_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
+        | {"small_sample": small_sample}
         | ({"leads": leads} if leads else {}),
         cells=Cells(frame[["cohort", "time", "event_time", "mass"]]),
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
@@ -459,6 +469,17 @@ def _cells(stage: FirstStage) -> tuple[np.ndarray, pd.DataFrame]:
         }
     )
     return cell, frame
+
+
+def _leave_out(deviation: np.ndarray, share: np.ndarray, frame: pd.DataFrame, cell: np.ndarray) -> np.ndarray:
+    """Deviations from the mean of the other rows, from those from the mean of all and the row's share in it."""
+    alone = np.unique(cell[share > 1 - 1e-12])
+    if len(alone):
+        problems = Problems('imputation with small_sample="leave_out"')
+        names = frame["term"].iloc[alone].tolist()
+        problems.add("cells of one unit have no other to centre at", names, 'Use small_sample="unadjusted"')
+        problems.raise_if_any(IdentificationError)
+    return deviation / (1 - share)
 
 
 def _cell_terms(stage: FirstStage, cell: np.ndarray, v: np.ndarray, own: np.ndarray) -> list[Term]:

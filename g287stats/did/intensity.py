@@ -14,7 +14,7 @@ from g287stats.did.regression import tell
 from g287stats.did.together import unit_codes
 from g287stats.did.wide import labelled, matrix, unit_weights
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.covariance import Clustered, Influence
+from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
 
 METHOD = Method(
@@ -43,6 +43,7 @@ def intensity_did(
     window: tuple[int, int] | None = None,
     weights: str | None = None,
     cluster: str | None = None,
+    small_sample: Literal["did", "neyman"] = "did",
 ) -> Estimate:
     """Average effect after treatment as a function of the dose.
 
@@ -75,6 +76,11 @@ def intensity_did(
         Unit weights (the mean of a unit's rows).
     cluster
         Level fixed within units; default the unit.
+    small_sample
+        ``did``: no factor, t with clusters less one degrees of freedom. ``neyman``: the influence of the n comparison
+        units of a period is scaled by √(n/(n − 1)) and that of the n treated on the average by the same, t with
+        Satterthwaite's degrees of freedom by parameter (treated less the terms of the shape, others less one). For
+        units independent of each other.
 
     Returns
     -------
@@ -93,6 +99,9 @@ def intensity_did(
         raise DesignError(
             f"shape={shape!r}, control={control!r}, degree={degree}: see the documentation for the choices"
         )
+    neyman = small_sample == "neyman"
+    if small_sample not in ("did", "neyman"):
+        raise DesignError(f"small_sample={small_sample!r}: choose 'did' or 'neyman'")
     low, high = window or (0, np.iinfo(np.int32).max)
     if low < 0 or high < low:
         raise DesignError(f"window={window}: event times averaged start at 0 or later")
@@ -100,7 +109,9 @@ def intensity_did(
     notes = list(design.notes)
     doses = _doses(data, design, dose)
     w = unit_weights(design, notes)
-    delta, pull, alone = _changes(design, doses, w, control, low, int(high))
+    if neyman and cluster not in (None, design.unit_name):
+        raise DesignError(f'small_sample="neyman" takes units as independent; cluster={cluster!r} says they are not')
+    delta, pull, alone = _changes(design, doses, w, control, low, int(high), neyman)
     for start, units in alone.items():
         notes.append(
             f"cohort {start}: {units} units without an untreated comparison in some or all periods, left out there"
@@ -150,22 +161,36 @@ def intensity_did(
         influence[rows, -1] += mass * (slope @ theta - report[-1] @ theta) / total
     mean = float(mass @ v / total)
     mean_psi = pull(rows, (mass / total)[:, None])[:, 0]
-    mean_psi[rows] += mass * (v - mean) / total
+    within = np.sqrt(len(v) / (len(v) - 1)) if neyman and len(v) > 1 else 1.0
+    mean_psi[rows] += within * mass * (v - mean) / total
 
     tell(design, notes[len(design.notes) :])
     level = cluster or design.unit_name
     codes = unit_codes(design, level)
-    rule = Clustered((level,), "did", design.n, {}, {k: int(c.max()) + 1 for k, c in codes.items()})
+    counts = {k: int(c.max()) + 1 for k, c in codes.items()}
+    if neyman and (len(rows) <= basis.shape[1] or design.n_units - len(rows) < 2):
+        raise IdentificationError(
+            f'small_sample="neyman" needs more than {basis.shape[1]} treated and more than one other unit; there '
+            f'are {len(rows)} and {design.n_units - len(rows)}. Use small_sample="did" and see few_treated'
+        )
+
+    def rule(n_terms: int) -> Clustered:
+        if not neyman:
+            return Clustered((level,), "did", design.n, {}, counts)
+        freedom = np.array([len(rows) - n_terms, design.n_units - len(rows) - 1.0])
+        return Neyman((level,), "did", design.n, {}, counts, False, (~used).astype(np.int64), freedom)
+
     overall = Estimate(
         labels=pd.DataFrame({"term": ["att"]}),
         point=np.array([mean]),
         influence=Influence(mean_psi[:, None], codes, design.unit_labels),
-        rule=rule,
+        rule=rule(1),
         kind="simple",
         method=METHOD,
         outcome=outcome,
         sample=design.sample() | {"n_treated": len(rows)},
-        options={"shape": shape, "control": control, "window": window, "weights": weights},
+        options={"shape": shape, "control": control, "window": window, "weights": weights}
+        | {"small_sample": small_sample},
         notes=tuple(notes),
         provenance=design.provenance,
         design=design,
@@ -175,6 +200,7 @@ def intensity_did(
         labels=labels,
         point=report @ theta,
         influence=Influence(influence, codes, design.unit_labels),
+        rule=rule(basis.shape[1]),
         kind="other",
         overall=overall,
     )
@@ -216,7 +242,7 @@ def _doses(data: Any, design: Design, dose: str) -> np.ndarray:
 
 
 def _changes(
-    design: Design, doses: np.ndarray, w: np.ndarray, control: str, low: int, high: int
+    design: Design, doses: np.ndarray, w: np.ndarray, control: str, low: int, high: int, neyman: bool
 ) -> tuple[np.ndarray, Any, dict[Any, int]]:
     """Return Δ by unit (NaN: not used), the influence of comparison means, and cohorts without a comparison.
 
@@ -247,6 +273,8 @@ def _changes(
             count[here] += 1
             deviation = np.zeros(n)
             deviation[free] = share[free] * (move[free] - base)
+            if neyman:
+                deviation *= np.sqrt(free.sum() / max(free.sum() - 1, 1))
             cells.append((here, deviation))
         if lost.any():
             alone[design.calendar[g]] = int(lost.sum())

@@ -12,8 +12,8 @@ import pandas as pd
 
 from g287stats.did.design import Design, prepare
 from g287stats.did.wide import labelled, matrix, quiet_prepare, unit_weights
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from g287stats.inference.covariance import Clustered, Influence
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
+from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
 
 Effect = Literal["start", "end", "first_switch"]
@@ -54,6 +54,7 @@ def switching_did(
     normalize: bool = False,
     weights: str | None = None,
     cluster: str | None = None,
+    small_sample: Literal["did", "neyman"] = "did",
 ) -> Estimate:
     """Effects of starting and of ending a 0/1 treatment that may switch on and off (DID_ℓ).
 
@@ -88,6 +89,11 @@ def switching_did(
         Unit weights (the mean of a unit's rows).
     cluster
         Level of clustering, constant within units; default the unit.
+    small_sample
+        ``did``: no factor, t with clusters less one degrees of freedom; too short with few switchers of one history.
+        ``neyman``: a unit's influence is scaled by √(n/(n − 1)), n the switchers or the comparison units of its
+        comparison, so that the variance is Neyman's unbiased one; t with Satterthwaite's degrees of freedom by
+        parameter. For units independent of each other.
 
     Returns
     -------
@@ -101,12 +107,15 @@ def switching_did(
     DesignError
         Treatment other than 0/1.
     IdentificationError
-        Treatment that never switches in the asked way; no valid comparison for any switch.
+        Treatment that never switches in the asked way; no valid comparison for any switch; with ``neyman``,
+        comparisons of a single switcher or a single comparison unit, by name.
     """
     kinds: tuple[Effect, ...] = (effects,) if isinstance(effects, str) else tuple(effects)
     unknown = [k for k in kinds if k not in ("start", "end", "first_switch")]
     if unknown or not kinds:
         raise DesignError(f"effects are 'start', 'end', 'first_switch'; got {unknown or 'none'}")
+    if small_sample not in ("did", "neyman"):
+        raise DesignError(f"small_sample={small_sample!r}: choose 'did' or 'neyman'")
     keys = {"unit": unit, "time": time}
     design = prepare(data, outcome, treatment=treatment, weights=weights, cluster=cluster, **keys)  # type: ignore[arg-type]
     seen = quiet_prepare(data, treatment, **keys)
@@ -115,9 +124,12 @@ def switching_did(
     paths = _histories(status, treatment, design, notes)
     w = unit_weights(design, notes)
 
+    neyman = small_sample == "neyman"
+    if neyman and cluster not in (None, "unit", design.unit_name):
+        raise DesignError(f'small_sample="neyman" takes units as independent; cluster={cluster!r} says they are not')
     rows, psi = [], []
     for kind in kinds:
-        labels, influence = _event_effects(kind, history, window, normalize, y, paths, w, design, notes, offset)
+        labels, influence = _event_effects(kind, history, window, normalize, y, paths, w, design, notes, offset, neyman)
         rows += labels
         psi += influence
     frame = pd.DataFrame(rows)
@@ -129,9 +141,10 @@ def switching_did(
         if by_unit is None:
             raise DesignError(f"cluster {level!r} changes within units; influence functions here are by unit")
         codes[level] = by_unit
-    rule = Clustered(
-        (level,), small_sample="did", n_obs=design.n, n_clusters={v: len(np.unique(c)) for v, c in codes.items()}
-    )
+    counts = {v: len(np.unique(c)) for v, c in codes.items()}
+    rule = Clustered((level,), small_sample="did", n_obs=design.n, n_clusters=counts)
+    if neyman:
+        rule = Neyman(rule.levels, "did", design.n, {}, counts, False, *_groups(paths, kinds))
     sample = design.sample() | {"n_treated": int((paths.start < _LATE).sum() + paths.on_at_first.sum())}
     result = Estimate(
         labels=frame,
@@ -144,7 +157,8 @@ def switching_did(
         ),
         outcome=outcome,
         sample=sample,
-        options={"effects": kinds, "history": history, "window": window, "normalize": normalize, "weights": weights},
+        options={"effects": kinds, "history": history, "window": window, "normalize": normalize, "weights": weights}
+        | {"small_sample": small_sample},
         reference=(-1,),
         notes=tuple(notes),
         provenance=design.provenance,
@@ -215,6 +229,13 @@ def _switches(kind: Effect, history: str, p: _Paths) -> list[tuple[str, float, n
     return [("start", 1.0, p.start, untreated, p.first_seen), ("end", -1.0, p.end, stayers, p.first_seen)]
 
 
+def _groups(p: _Paths, kinds: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
+    """Units with the same switches, and their number less one (at least one): Satterthwaite's groups."""
+    history = np.column_stack([p.on_at_first, p.start, p.start if tuple(kinds) == ("start",) else p.end])
+    groups = np.unique(history, axis=0, return_inverse=True)[1].reshape(-1)
+    return groups, np.maximum(np.bincount(groups) - 1.0, 1.0)
+
+
 def _event_effects(
     kind: Effect,
     history: str,
@@ -226,6 +247,7 @@ def _event_effects(
     design: Design,
     notes: list[str],
     offset: int,
+    neyman: bool,
 ) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
     """Label rows (with their point) and influence functions of one kind of switch, by event time."""
     n, t = y.shape
@@ -239,6 +261,15 @@ def _event_effects(
     low, high = window or (-(t - 1), t - 1)
     labels, influence = [], []
     without: dict[Any, list[int]] = {}
+    single: list[str] = []
+
+    def factor(members: np.ndarray, what: str) -> float:
+        """√(n/(n − 1)) with Neyman's variance, else one."""
+        n_members = int(members.sum())
+        if neyman and n_members < 2:
+            single.append(what)
+        return float(np.sqrt(n_members / (n_members - 1))) if neyman and n_members > 1 else 1.0
+
     for e in range(low, high + 1):
         if e == -1:
             continue
@@ -265,19 +296,24 @@ def _event_effects(
             continue
         psi = np.zeros(n)
         dose = np.full(n, np.nan)
+        centre = np.zeros(n)
         for treated, stays, move, f in parts:
+            where = f"{kind} in {design.period_label(int(f) - offset)}, event time {e}"
             share = w * stays / (w @ stays)
             base = share @ np.where(stays, move, 0.0)
             change[treated] = move[treated] - base
             weight[treated] = w[treated]
-            psi -= (w @ treated) * share * (np.where(stays, move, 0.0) - base)
+            centre[treated] = w[treated] @ change[treated] / w[treated].sum()
+            psi -= factor(stays, f"comparison of {where}") * (w @ treated) * share * (np.where(stays, move, 0.0) - base)
+            psi[treated] += factor(treated, where) * w[treated] * (change[treated] - centre[treated])
             if e >= 0:
                 path = p.status[:, f : f + e + 1]
                 moved = np.abs(path - p.status[:, [f - 1]]) if changed is None else changed[:, f : f + e + 1]
                 dose[treated] = moved[treated].sum(1)
         total = weight.sum()
         point = float(weight @ change / total)
-        psi = (psi + weight * (change - point)) / total
+        spread = np.sqrt(n / (n - 1)) if neyman else 1.0  # of the shares of the comparisons, as in att_gt
+        psi = (psi + spread * weight * (centre - point)) / total
         mean_dose = float(weight @ np.where(weight > 0, dose, 0) / total) if e >= 0 else np.nan
         if normalize and e >= 0:
             if np.isnan(mean_dose):
@@ -299,6 +335,10 @@ def _event_effects(
             }
         )
         influence.append(psi)
+    if single:
+        problems = Problems(f'switching_did of {design.outcome!r} with small_sample="neyman"')
+        problems.add("a single unit has no variance", single, 'Narrow the window, or use small_sample="did"')
+        problems.raise_if_any(IdentificationError)
     for f, missing in without.items():
         span = f"{min(missing)} to {max(missing)}" if len(missing) > 1 else str(missing[0])
         notes.append(

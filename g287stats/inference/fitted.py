@@ -85,8 +85,11 @@ def nested(inner: np.ndarray, outer: np.ndarray) -> bool:
     return bool((value[inner] == outer).all())
 
 
-def regression_of(est: Estimate, what: str) -> Any:
-    """The fitted regression that ``est`` carries; an error naming what to use instead when it has none."""
+def regression_of(est: Estimate, what: str, *, working: bool = False) -> Any:
+    """The fitted regression that ``est`` carries; an error naming what to use instead when it has none.
+
+    ``working``: the weighted regression of the last step of a count model will do.
+    """
     reg = est.design
     if est.method.key == "iv_did":
         raise DesignError(
@@ -94,7 +97,7 @@ def regression_of(est: Estimate, what: str) -> Any:
             'est.sample["reduced_form"], est.sample["first_stage"]'
         )
     fit = getattr(reg, "fit", None)
-    if not isinstance(fit, LeastSquares) or reg.y is not reg.design.y:
+    if not isinstance(fit, LeastSquares) or (reg.y is not reg.design.y and not working):
         raise DesignError(
             f"{what} needs a linear regression with absorbed effects (g.twfe, g.event_study, g.stacked …); "
             f"{est.method.title} is not one. Its influence functions serve .bands(), .test() and g.multiple_testing"

@@ -78,8 +78,9 @@ def bias_reduced(
     Parameters
     ----------
     est
-        A linear regression estimate. With weights, errors are taken to have variance inverse to the weight (the
-        adjustment is made in the transformed regression).
+        A regression estimate. With weights, errors are taken to have variance inverse to the weight (the adjustment is
+        made in the transformed regression). For Poisson the regression is the weighted one of the last step, whose
+        leverage is that of the counts (Kauermann and Carroll 2001 for CR2, Mancl and DeRouen 2001 for CR3).
     kind
         ``CR2`` (Bell and McCaffrey 2002), or ``CR3``, which equals the cluster jackknife
         (G−1)/G Σ (b_(g) − b)(b_(g) − b)'.
@@ -100,11 +101,14 @@ def bias_reduced(
     samples. Survey Methodology 28, 169–181. Pustejovsky, J. and Tipton, E. (2018). Small-sample methods for
     cluster-robust variance estimation and hypothesis testing in fixed effects models. Journal of Business &
     Economic Statistics 36, 672–683. MacKinnon, J., Nielsen, M. and Webb, M. (2023). Cluster-robust inference: A
-    guide to empirical practice. Journal of Econometrics 232, 272–299.
+    guide to empirical practice. Journal of Econometrics 232, 272–299. Kauermann, G. and Carroll, R. (2001). A note on
+    the efficiency of sandwich covariance matrix estimation. Journal of the American Statistical Association 96,
+    1387–1396. Mancl, L. and DeRouen, T. (2001). A covariance estimator for GEE with improved small-sample properties.
+    Biometrics 57, 126–134.
     """
     if kind not in ("CR2", "CR3"):
         raise DesignError(f"kind={kind!r}: choose 'CR2' or 'CR3'")
-    reg = regression_of(est, "bias-reduced inference")
+    reg = regression_of(est, "bias-reduced inference", working=True)
     wanted = list(est.terms if terms is None else terms)
     combined = loadings(est, reg, wanted)
     level = cluster or getattr(est.rule, "levels", (reg.design.unit_name,))[0]

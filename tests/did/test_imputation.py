@@ -104,3 +104,28 @@ def test_aggregating_factored_influence_equals_aggregating_the_whole():
         np.testing.assert_allclose(a.point, b.point, atol=1e-13)
     np.testing.assert_allclose(estimate.se, whole.se, atol=1e-13)
     np.testing.assert_allclose(estimate.cov(), whole.cov(), atol=1e-13)
+
+
+def test_leaving_a_unit_out_of_its_mean_by_hand():
+    """Two periods, treated a, b, c and never n, m: deviations of the treated grow by 3/(3 − 1), the others stay."""
+    paths = {"a": [1, 2], "b": [2, 5], "c": [0, 9], "n": [4, 5], "m": [3, 1]}
+    data = table(paths, dict.fromkeys("abc", 2002), first=2001)
+    plain = imputation(data, "y", **KEYS)
+    left = imputation(data, "y", small_sample="leave_out", **KEYS)
+    assert left.point == pytest.approx(plain.point)
+    psi, ours = plain.influence.psi[:, 0], left.influence.psi[:, 0]
+    change = np.array([1, 3, 9])
+    assert psi[:3] == pytest.approx((change - change.mean()) / 3)
+    assert ours[:3] == pytest.approx(1.5 * psi[:3])
+    assert ours[3:] == pytest.approx(psi[3:])
+    assert plain.df == np.inf
+    assert left.df == 4
+    average = imputation(load_panel("panel_small"), "y", small_sample="leave_out", **KEYS).aggregate("event")
+    assert average.df == 59
+
+
+def test_leaving_a_unit_out_needs_another():
+    with pytest.raises(IdentificationError, match=r"cells of one unit have no other to centre at"):
+        imputation(three_counties(), "y", small_sample="leave_out", **KEYS)
+    with pytest.raises(DesignError, match="choose 'unadjusted' or 'leave_out'"):
+        imputation(three_counties(), "y", small_sample="loo", **KEYS)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
+from scipy import stats
 from simulated_did import covers, staggered
 
 from g287stats.did.intensity import intensity_did
@@ -126,3 +127,30 @@ def test_intervals_cover(n, draws):
         e = intensity_did(dosed(30_000 + s, n=n), "y", shape="polynomial", at=[2, 4], **KEYS)
         inside += [covers(e, np.array([1.0, 2, 0.5]))]
     assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside, axis=0)
+
+
+def test_neyman_variance_is_welch_s_for_one_period_after():
+    """One period before and one after: the average effect is a difference of two means of changes."""
+    rng = np.random.default_rng(3)
+    change = rng.normal(size=15)
+    change[:6] *= 3
+    frame = {"county": np.repeat(np.arange(15), 2), "year": np.tile([0, 1], 15), "dose": 1.0 + np.arange(30) // 2}
+    data = pd.DataFrame(frame).assign(y=np.column_stack([np.zeros(15), change]).ravel())
+    data["g"] = np.where(data["county"] < 6, 1.0, np.nan)
+    e = intensity_did(data, "y", bins=[0, 20], small_sample="neyman", **KEYS)
+    welch = stats.ttest_ind(change[:6], change[6:], equal_var=False).confidence_interval()
+    line = intensity_did(data, "y", shape="polynomial", at=[3], small_sample="neyman", **KEYS)
+    for one in (e, e.overall, line.overall):
+        assert one.conf_int().iloc[0].tolist() == pytest.approx([welch.low, welch.high], abs=1e-10)
+    assert line.rule.df == 4  # the smallest any parameter can have: six treated less two terms
+
+
+def test_neyman_variance_refusals():
+    data = dosed(4).assign(state=lambda f: f["county"] // 10)
+    with pytest.raises(DesignError, match="takes units as independent; cluster='state'"):
+        intensity_did(data, "y", small_sample="neyman", cluster="state", **KEYS)
+    with pytest.raises(DesignError, match="choose 'did' or 'neyman'"):
+        intensity_did(data, "y", small_sample="hc2", **KEYS)
+    three = data[data["g"].isna() | data["county"].isin(data.loc[data["g"] == 4, "county"].unique()[:3])]
+    with pytest.raises(IdentificationError, match="needs more than 3 treated"):
+        intensity_did(three, "y", shape="polynomial", degree=2, small_sample="neyman", **KEYS)

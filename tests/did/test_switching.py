@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
 
+from g287stats.did.group_time import att_gt
 from g287stats.did.switching import switching_did
 from g287stats.errors import DesignError, IdentificationError
 
@@ -213,3 +214,26 @@ def test_intervals_cover(n, draws):
             hits[kind] += ((low <= value) & (value <= high)).tolist()
     for kind, inside in hits.items():
         assert 0.93 <= np.mean(inside) <= 0.97, (kind, n, np.mean(inside))
+
+
+def test_neyman_variance_is_that_of_callaway_santanna():
+    """Treatment that stays on: the same comparisons, so the same scaled influence and degrees of freedom."""
+    data = load_panel("panel_small").assign(g=lambda f: f["g"].where(f["g"] > 0))
+    ours = switching_did(data, "y", effects="start", window=(0, 3), small_sample="neyman", **KEYS)
+    keys = {"unit": "county", "time": "year", "cohort": "g"}
+    theirs = att_gt(data, "y", control="notyet", small_sample="neyman", **keys).aggregate("event", window=(0, 3))
+    assert ours.point == pytest.approx(theirs.point, abs=1e-10)
+    assert ours.se.to_numpy() == pytest.approx(theirs.se.to_numpy(), abs=1e-10)
+    assert ours.conf_int().to_numpy() == pytest.approx(theirs.conf_int().to_numpy(), abs=1e-10)
+    plain = switching_did(data, "y", effects="start", window=(0, 3), **KEYS)
+    assert (ours.se > plain.se).all()
+
+
+def test_neyman_variance_refusals():
+    with pytest.raises(IdentificationError, match=r"a single unit has no variance .*start in 2, event time 0"):
+        switching_did(HAND, "y", effects="start", small_sample="neyman", **KEYS)
+    data = simulate(6).assign(state=lambda f: f["county"] // 10)
+    with pytest.raises(DesignError, match="takes units as independent; cluster='state'"):
+        switching_did(data, "y", small_sample="neyman", cluster="state", **KEYS)
+    with pytest.raises(DesignError, match="choose 'did' or 'neyman'"):
+        switching_did(data, "y", small_sample="hc2", **KEYS)
