@@ -12,6 +12,7 @@ import pandas as pd
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, regress, tell
+from g287stats.did.twfe import _options
 from g287stats.did.wide import absorbing_cohort, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
@@ -105,9 +106,10 @@ def etwfe(
         labels=frame.drop(columns="mass").assign(term=list(names)),
         cluster=cluster,
         small_sample=small_sample,
-        options={"model": model, "control": control, "covariates": tuple(covariates), "weights": weights},
+        options={"model": model, "control": control, **_options(covariates, (), (), False, weights)},
         notes=notes,
         cells=Cells(frame),
+        reference=(-1,) if control == "never" else (),
     )
 
 

@@ -148,6 +148,7 @@ def iv_did(
         options={"instruments": names, **_options(covariates, (), fixed_effects, False, weights)},
     )  # fmt: skip
     facts: dict[str, Any] = {
+        "n_treated": int((np.bincount(design.unit, (d != 0).any(axis=1), design.n_units) > 0).sum()),
         "first_stage": first, "reduced_form": reduced, "strength": strength, "anderson_rubin": rubin,
     }  # fmt: skip
     if n_z > m:

@@ -95,7 +95,11 @@ class SpecificationCurve(Shown):
         return plot_specification_curve(self, width=width)
 
     def _words(self) -> str:
-        return self.sentence
+        if self.failed.empty:
+            return self.sentence
+        first = self.failed.iloc[0]
+        what = ", ".join(str(first[d]) for d in self.dimensions)
+        return f"{self.sentence}\n{len(self.failed)} failed, see .failed; first ({what}): {first['message']}"
 
     def _table(self) -> pd.DataFrame:
         return self.frame

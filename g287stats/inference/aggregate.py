@@ -79,6 +79,9 @@ def aggregate(
     labels = pd.DataFrame({"term": [str(v) for v in values], column: values})
     fixed = frame["reference"].to_numpy(dtype=bool) if "reference" in frame else np.zeros(len(frame), dtype=bool)
     normalised = tuple(v for v, rows in members.items() if fixed[rows].all())
+    if kind == "event":  # references that have no cells: effects are relative to them
+        low, high = window or (-np.inf, np.inf)
+        normalised += tuple(e for e in estimate.reference if e not in members and low <= e <= high)
     out = _averages(estimate, list(members.values()), mass, labels, kind, reference=normalised)
 
     if kind == "event":

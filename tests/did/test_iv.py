@@ -159,6 +159,7 @@ def test_by_hand():
         data[name] = np.where(data["year"] == 1, np.repeat(change, 2), 0) + np.repeat([3.0, 1, 4, 1], 2)
     e = iv_did(data, "y", treatment="d", instruments="z", small_sample="unadjusted", **KEYS)
     assert e.point[0] == pytest.approx(2, abs=1e-12)
+    assert e.sample["n_treated"] == 4
     # first stage 2; changes about the means of their groups are ±.5 and z about its mean ±.5: V = 4 · (.5/2)² = 1/4
     assert e.sample["first_stage"]["d"].point[0] == pytest.approx(2, abs=1e-12)
     assert e.sample["strength"]["F"].iloc[0] == pytest.approx(2**2 / 0.25, abs=1e-10)

@@ -11,6 +11,8 @@ from g287stats.did.etwfe import etwfe
 from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.honest import honest_did
+from g287stats.inference.pretrends import pretrend_power
 from g287stats.inference.small_sample import bias_reduced
 from g287stats.inference.wild import wild_bootstrap
 
@@ -217,3 +219,15 @@ def test_cohorts_left_out_are_named_with_their_weight():
         sun_abraham(frame.assign(w=1.0 + (frame["county"] == "m")), "y", **KEYS, weights="w")
     with pytest.warns(Warning, match="from the first period on are left out, 40 % of the treated rows: m"):
         etwfe(frame, "y", **KEYS)
+
+
+def test_event_times_know_their_reference():
+    """Leads are relative to event time -1, so that sensitivity analysis and pre-trend power take them."""
+    frame = trending()
+    for estimate in (sun_abraham(frame, "y", **KEYS), etwfe(frame, "y", **KEYS, control="never")):
+        study = estimate.aggregate("event", window=(-3, 3))
+        assert study.reference == (-1,)
+        assert np.isfinite(honest_did(study, kind="smoothness", M=[0.0]).frame["conf_low"]).all()
+        assert len(pretrend_power(study).frame)
+        assert estimate.aggregate("event", window=(0, 3)).reference == ()
+    assert etwfe(frame, "y", **KEYS).aggregate("event").reference == ()
