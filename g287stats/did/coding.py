@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import Problems
+from g287stats.errors import DesignError, Problems
 from g287stats.numerics.rows import Rows
 
 NEVER = np.iinfo(np.int64).max
@@ -133,12 +133,32 @@ def moves(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (values[1:] != values[:-1]) & (unit[1:] == unit[:-1])
 
 
+def constant_within(inner: np.ndarray, outer: np.ndarray, look: int = 2048) -> bool:
+    """Whether ``inner`` takes one value within each level of ``outer``; the first rows usually tell."""
+    value = np.zeros(int(outer.max()) + 1, dtype=inner.dtype)
+    for rows in (slice(look), slice(None)):
+        value[outer[rows]] = inner[rows]
+        if not (value[outer[rows]] == inner[rows]).all():
+            return False
+    return True
+
+
+def several(argument: str, given: Any) -> tuple:
+    """The column names of an argument that takes several; a bare text is an error that says how to write it."""
+    if isinstance(given, str):
+        raise DesignError(f"{argument}={given!r} takes a list of columns: {argument}=[{given!r}]")
+    return tuple(given)
+
+
 def numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
     """Return the column as numbers with NaN for missing, perhaps a view; non-numeric cells are a problem."""
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
         return column.to_numpy()
     if column.dtype.kind in "biuf":
         return column.to_numpy(dtype=float, na_value=np.nan)
+    if column.dtype.kind in "mMc":
+        problems.add(f"{name!r} is not numeric but {column.dtype}")
+        return np.full(len(column), np.nan)
     converted = pd.to_numeric(column, errors="coerce")
     bad = converted.isna() & column.notna()
     if bad.any():
@@ -180,28 +200,32 @@ def calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarr
 
 
 def cohorts(
-    column: pd.Series, name: str, origin: Origin, problems: Problems, notes: list[str], units: pd.Series
+    column: pd.Series,
+    name: str,
+    origin: Origin,
+    problems: Problems,
+    notes: list[str],
+    units: pd.Series,
+    span: tuple[int, int],
 ) -> np.ndarray:
-    """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite)."""
+    """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite).
+
+    ``span`` is the first and last integer of the calendar: 0 is a period when it lies between them.
+    """
     missing = column.isna().to_numpy()
     if origin.freq is not None:
-        out = np.full(len(column), NEVER, dtype=np.int64)
-        present = column[~missing]
-        numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
-        if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
-            problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
-            return out
-        if len(present):
-            try:
-                out[~missing] = pd.PeriodIndex(present, freq=origin.freq).asi8
-            except (ValueError, TypeError, pd.errors.ParserError) as error:
-                problems.add(f"cohort {name!r} cannot be read at frequency {origin.freq}: {error}")
-        return out
+        return _cohort_periods(column, name, origin.freq, missing, problems, notes)
     number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     bad = np.isnan(number) & ~missing
     if bad.any():
         problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
-    for label, coded in (("0", number == 0), ("infinity", np.isinf(number))):
+    zero = number == 0
+    if zero.any() and span[0] <= 0 <= span[1]:
+        remedy = (
+            f"If it means never treated, say so: df[{name!r}] = df[{name!r}].replace(0, np.nan); else move the years"
+        )
+        problems.add(f"cohort {name!r} is 0, which is a period, in units", units[zero].unique(), remedy)
+    for label, coded in (("0", zero), ("infinity", np.isinf(number))):
         if coded.any():
             count = units[coded].nunique()
             notes.append(f"cohort coded {label} in {count} units is read as never treated")
@@ -210,3 +234,45 @@ def cohorts(
     if fraction.any():
         problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
     return np.where(missing | bad, NEVER, np.nan_to_num(number, nan=0, posinf=0, neginf=0).astype(np.int64))
+
+
+def _cohort_periods(
+    column: pd.Series, name: str, freq: str, missing: np.ndarray, problems: Problems, notes: list[str]
+) -> np.ndarray:
+    """Cohorts on a calendar of periods; one at another frequency would have to be re-dated and is a problem."""
+    out = np.full(len(column), NEVER, dtype=np.int64)
+    present = column[~missing]
+    if not len(present):
+        return out
+    numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
+    if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
+        problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
+        return out
+    given = [p for p in _as_periods(present.unique()) if p.freqstr != freq]
+    coarse = [p for p in given if p.asfreq(freq, "start") != p.asfreq(freq, "end")]
+    if coarse:
+        remedy = f'Say which one is meant: df[{name!r}] = df[{name!r}].dt.asfreq({freq!r}, how="start")'
+        problems.add(f"cohort {name!r} spans several periods of time ({freq})", coarse, remedy)
+        return out
+    if given:
+        kinds = ", ".join(sorted({p.freqstr for p in given}))
+        notes.append(f"cohort {name!r} of frequency {kinds} is read as the period ({freq}) that contains it")
+    try:
+        out[~missing] = pd.PeriodIndex(present, freq=freq).asi8
+    except (ValueError, TypeError, pd.errors.ParserError) as error:
+        problems.add(f"cohort {name!r} cannot be read at frequency {freq}: {error}")
+    return out
+
+
+def _as_periods(values: Any) -> list[pd.Period]:
+    """Periods among the values, and texts read at the frequency they are written in; dates have none."""
+    out = []
+    for v in values:
+        if isinstance(v, pd.Period):
+            out.append(v)
+        elif isinstance(v, str):
+            try:
+                out.append(pd.Period(v))
+            except ValueError:
+                continue
+    return out

@@ -16,7 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import NEVER, Arrangement, arrange, calendar, cohorts, dense, factorize, moves, numeric
+from g287stats.did.coding import (
+    NEVER,
+    Arrangement,
+    arrange,
+    calendar,
+    cohorts,
+    constant_within,
+    dense,
+    factorize,
+    moves,
+    numeric,
+    several,
+)
 from g287stats.errors import DesignError, DesignWarning, Problems
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
@@ -245,7 +257,9 @@ def prepare(
         unit-periods, a cohort that changes within a unit, a time that is not a calendar, weights or exposure
         that are not positive.
     """
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else getattr(data, "frame", None)
+    if not isinstance(frame, pd.DataFrame):
+        raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
     unit = unit or getattr(data, "unit", None)
     time = time or getattr(data, "time", None)
     if cohort is None and treatment is None and not isinstance(data, pd.DataFrame):
@@ -254,12 +268,12 @@ def prepare(
         raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
     clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
-    columns = [outcome, *covariates, *(c for c in (treatment, weights, exposure) if c)]
-    columns = list(dict.fromkeys(columns))
-    effect_columns = [c for e in fixed_effects for c in ((e,) if isinstance(e, str) else e)]
-    groups = dict.fromkeys([*clusters, *effect_columns])
-    wanted = dict.fromkeys([unit, time, *columns, *groups, *([cohort] if cohort else [])])
     problems = Problems(f"design for {outcome!r}")
+    columns = [outcome, *several("covariates", covariates), *(c for c in (treatment, weights, exposure) if c)]
+    columns = list(dict.fromkeys(columns))
+    parts_of = [(e,) if isinstance(e, str) else tuple(e) for e in several("fixed_effects", fixed_effects)]
+    groups = dict.fromkeys([*clusters, *(c for parts in parts_of for c in parts)])
+    wanted = dict.fromkeys([unit, time, *columns, *groups, *([cohort] if cohort else [])])
 
     found: dict[Any, pd.Series] = {}
     for name, column in frame.items():
@@ -269,11 +283,15 @@ def prepare(
             found[name] = column
     absent = [c for c in wanted if c not in found]
     if absent:
-        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}")
+        hint = next((f" Write {c!r} as {tuple(c.split('^'))!r}." for c in absent if "^" in str(c)), "")
+        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}.{hint}")
     problems.raise_if_any()
     if frame.empty:
         raise DesignError(f"design for {outcome!r}: the frame has no rows")
+
     offered = {c: numeric(found[c], c, problems) for c in columns}
+    complete = _check_numbers(offered, (weights, exposure), found[unit], found[time], problems)
+    told = len(problems.lines)
     for key in (unit, time):
         if found[key].dtype.kind in "iu" and isinstance(found[key].dtype, np.dtype):
             continue
@@ -281,9 +299,14 @@ def prepare(
         if gone.any():
             lost = np.flatnonzero(gone).tolist()
             problems.add(f"key {key!r} is missing in rows", lost, f"df = df.dropna(subset=[{key!r}])")
-    problems.raise_if_any()
     positions, origin = calendar(found[time], time, problems)
-    problems.raise_if_any()
+    once = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
+    if len(problems.lines) > told:  # without keys nothing can be put in order
+        again = pd.DataFrame({"unit": found[unit], "time": found[time]}).dropna().duplicated().to_numpy()
+        if again.any():
+            rows_twice = np.flatnonzero(found[unit].notna() & found[time].notna())[again]
+            problems.add("duplicate unit-periods", _named(found[unit], found[time], rows_twice), once)
+        problems.raise_if_any()
     placed = arrange(found[unit], positions)
     rows, labels, first = placed.rows, placed.labels, placed.first
     values, kept = _floats(placed, offered, found)
@@ -294,30 +317,18 @@ def prepare(
     def where(some: np.ndarray) -> list[str]:
         return [f"{u} {origin.label(first + p)}" for u, p in zip(labels[rows.unit[some]], rows.time[some])]
 
-    with np.errstate(invalid="ignore", over="ignore"):
-        complete = {c: bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in values.items()}
-    for name, column in values.items():
-        if complete[name]:
-            continue
-        infinite = np.isinf(column)
-        if infinite.any():
-            remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
-            problems.add(f"infinite values in {name!r}", where(infinite), remedy)
     if not rows.complete:
         again = np.r_[False, (rows.unit[1:] == rows.unit[:-1]) & (rows.time[1:] == rows.time[:-1])]
         if again.any():
-            remedy = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-            problems.add("duplicate unit-periods", dict.fromkeys(where(again)), remedy)
-    for positive in filter(None, (weights, exposure)):
-        if (values[positive] <= 0).any():
-            problems.add(f"{positive!r} must be positive; it is not at", where(values[positive] <= 0))
+            problems.add("duplicate unit-periods", dict.fromkeys(where(again)), once)
     at_unit = np.full(len(labels), NEVER, dtype=np.int64)
     if cohort:
+        span = (first, first + rows.n_periods - 1)
         by_unit = placed.by_unit(found[cohort])
         if by_unit is not None:
-            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, pd.Series(labels))
+            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, pd.Series(labels), span)
         else:
-            by_row = placed.by_row(cohorts(found[cohort], cohort, origin, problems, notes, found[unit]))
+            by_row = placed.by_row(cohorts(found[cohort], cohort, origin, problems, notes, found[unit], span))
             moving = np.unique(rows.unit[1:][moves(rows.unit, by_row)])
             if len(moving):
                 remedy = "The cohort is the first treated period of the unit and the same in all its rows"
@@ -368,13 +379,19 @@ def prepare(
             names = ", ".join(str(u) for u in labels[moving[:8]])
             notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
     effects = {}
-    for effect in fixed_effects:
-        parts = (effect,) if isinstance(effect, str) else tuple(effect)
+    for parts in parts_of:
         codes = np.zeros(rows.n, dtype=np.int64)
         for part in parts:
             column = rows.unit if part == unit else dense(_by_row(rows, coded[part]))
             codes = dense(codes * (int(column.max()) + 1) + column)
-        effects["×".join(parts)] = codes
+        name = "×".join(parts)
+        effects[name] = codes
+        inside = unit if rows.at_units(codes) is not None else time if constant_within(codes, rows.time) else ""
+        if inside:
+            notes.append(
+                f"fixed effect {name!r} does not change within {inside!r}, which is absorbed already: it adds nothing. "
+                f'An interaction is a tuple, fixed_effects=[("state", {time!r})]'
+            )
     for note in notes:
         warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
     return Design(
@@ -398,6 +415,32 @@ def prepare(
         provenance=dict(getattr(data, "provenance", {}) or {}),
         source=tuple(kept),
     )
+
+
+def _check_numbers(
+    offered: Mapping[str, np.ndarray],
+    positive: Sequence[str | None],
+    unit: pd.Series,
+    time: pd.Series,
+    problems: Problems,
+) -> dict[str, bool]:
+    """Record infinite values, and values that are not positive where they must be; whether each column is complete."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        complete = {c: bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in offered.items()}
+    for name, column in offered.items():
+        infinite = np.zeros(0, dtype=bool) if complete[name] else np.isinf(column)
+        if infinite.any():
+            remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
+            problems.add(f"infinite values in {name!r}", _named(unit, time, infinite), remedy)
+    for name in filter(None, positive):
+        if (offered[name] <= 0).any():
+            problems.add(f"{name!r} must be positive; it is not at", _named(unit, time, offered[name] <= 0))
+    return complete
+
+
+def _named(unit: pd.Series, time: pd.Series, rows: np.ndarray) -> list[str]:
+    """Unit and period of some rows, in the order of their text."""
+    return sorted(f"{u} {t}" for u, t in zip(unit.array[rows], time.array[rows]))
 
 
 def _floats(

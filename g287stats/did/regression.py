@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import constant_within
 from g287stats.did.design import Design
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.covariance import (
@@ -351,7 +352,7 @@ def _effect_within(design: Design, inner: int, outer: int) -> bool:
     """Whether an effect is constant within the levels of another one."""
     if design.rows.complete and {inner, outer} == {0, 1}:
         return (design.n_units, design.n_periods)[inner] == 1
-    return _constant_within(_effect(design, inner), _effect(design, outer))
+    return constant_within(_effect(design, inner), _effect(design, outer))
 
 
 def _nested(design: Design, level: str, effect: int) -> bool:
@@ -361,17 +362,7 @@ def _nested(design: Design, level: str, effect: int) -> bool:
         return by_unit is not None
     if effect == 1 and design.rows.complete and by_unit is not None:
         return design.clusters.size(level) == 1
-    return _constant_within(design.clusters[level], _effect(design, effect))
-
-
-def _constant_within(inner: np.ndarray, outer: np.ndarray, look: int = 2048) -> bool:
-    """Whether ``inner`` takes one value within each level of ``outer``; the first rows usually tell."""
-    value = np.zeros(int(outer.max()) + 1, dtype=inner.dtype)
-    for rows in (slice(look), slice(None)):
-        value[outer[rows]] = inner[rows]
-        if not (value[outer[rows]] == inner[rows]).all():
-            return False
-    return True
+    return constant_within(design.clusters[level], _effect(design, effect))
 
 
 def tell(design: Design, notes: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import several
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, Vcov, by_time, regress, tell
 from g287stats.did.wide import absorbing_cohort
@@ -286,7 +287,7 @@ def _prepare(
     return prepare(
         data,
         outcome,
-        covariates=tuple(dict.fromkeys([*covariates, *by_time])),
+        covariates=tuple(dict.fromkeys([*several("covariates", covariates), *several("covariates_by_time", by_time)])),
         weights=weights,
         cluster=cluster,
         fixed_effects=fixed_effects,

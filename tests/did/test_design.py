@@ -186,3 +186,64 @@ def test_a_complete_panel_in_order_equals_the_same_rows_shuffled_or_with_text_ke
             np.testing.assert_array_equal(design.unit_level(level), ordered.unit_level(level))
         np.testing.assert_array_equal(design.effects["state×year"], ordered.effects["state×year"])
         assert len(design.notes) == len(ordered.notes)
+
+
+def test_every_kind_of_problem_is_in_one_message():
+    bad = pd.concat([frame(), frame().iloc[[5]]], ignore_index=True).assign(
+        w=1.0, z="a", when=pd.Timestamp("2005-01-01")
+    )
+    bad.loc[0, "y"], bad.loc[1, "w"] = np.inf, -1.0
+    bad.loc[2, "g"] = 2001.0
+    with pytest.raises(DesignError) as caught:
+        prepare(bad, "y", weights="w", covariates=["z", "when"], **KEYS)
+    text = str(caught.value)
+    assert "6 problems" in text
+    for words in ("'z' is not numeric (1): 'a'", "'when' is not numeric but datetime64", "infinite values in 'y' (1)",
+                  "'w' must be positive; it is not at (1): 01001 2006", "duplicate unit-periods (1): 01003 2006",
+                  "changes within units (1): 01001"):  # fmt: skip
+        assert words in text
+    with pytest.raises(DesignError) as caught:
+        prepare(bad.assign(year=bad["year"] + 0.5), "y", weights="w", covariates=["z"], **KEYS)
+    for words in (
+        "'z' is not numeric",
+        "infinite values",
+        "must be positive",
+        "not a calendar",
+        "duplicate unit-periods",
+    ):
+        assert words in str(caught.value)
+
+
+def test_cohort_zero_on_a_calendar_with_zero_is_refused():
+    moved = frame(year=np.tile([-1, 0, 1, 2], 3), g=np.repeat([0.0, 1.0, np.nan], 4))
+    with pytest.raises(DesignError, match=r"is 0, which is a period, in units \(1\): 01001"):
+        quiet(moved, "y", **KEYS)
+
+
+def test_a_cohort_that_would_have_to_be_dated_is_refused_and_a_finer_one_is_told():
+    months = frame(year=np.tile(pd.period_range("2002-11", periods=4, freq="M"), 3))
+    first = np.repeat(["01001", "01003", "01005"], 4) == "01001"
+    for coarse in (pd.Period("2003", "Y"), pd.Period("2003Q1", "Q"), "2003"):
+        with pytest.raises(DesignError, match=r"spans several periods of time \(M\)"):
+            prepare(months.assign(g=[coarse if c else None for c in first]), "y", **KEYS)
+    with pytest.warns(DesignWarning, match="frequency D is read as the period"):
+        design = prepare(months.assign(g=["2003-01-15" if c else None for c in first]), "y", **KEYS)
+    assert design.cohort[0] == 2
+
+
+def test_texts_where_lists_belong_and_data_that_are_no_frame():
+    with pytest.raises(DesignError, match=r"covariates='x' takes a list of columns: covariates=\['x'\]"):
+        prepare(frame(), "y", covariates="x", **KEYS)
+    with pytest.raises(DesignError, match=r"Write 'state\^year' as \('state', 'year'\)"):
+        prepare(frame(), "y", fixed_effects=["state^year"], **KEYS)
+    with pytest.raises(DesignError, match="data is a ndarray: give a pandas DataFrame"):
+        prepare(np.zeros((3, 3)), "y", **KEYS)
+
+
+@pytest.mark.parametrize(("effect", "inside"), [("state", "county"), ("decade", "year")])
+def test_an_effect_that_adds_nothing_is_told(effect, inside):
+    data = frame(state=np.repeat([1, 1, 2], 4), decade=np.tile([0, 0, 1, 1], 3))
+    with pytest.warns(DesignWarning, match=f"'{effect}' does not change within '{inside}'"):
+        prepare(data, "y", fixed_effects=[effect], **KEYS)
+    quiet_one = quiet(data, "y", fixed_effects=[("state", "year")], **KEYS)
+    assert not any("adds nothing" in n for n in quiet_one.notes)
