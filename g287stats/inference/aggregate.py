@@ -81,7 +81,8 @@ def aggregate(
     normalised = tuple(v for v, rows in members.items() if fixed[rows].all())
     if kind == "event":  # references that have no cells: effects are relative to them
         low, high = window or (-np.inf, np.inf)
-        normalised += tuple(e for e in estimate.reference if e not in members and low <= e <= high)
+        times = [e for e in estimate.reference if isinstance(e, (int, np.integer))]
+        normalised += tuple(e for e in times if e not in members and low <= e <= high)
     out = _averages(estimate, list(members.values()), mass, labels, kind, reference=normalised)
 
     if kind == "event":
