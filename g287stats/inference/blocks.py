@@ -107,7 +107,7 @@ class BlockedInfluence(Influence):
         add = None if _one_row_each(codes) else self._adder(codes)
         for columns, values in self.blocks():
             s = values if add is None else (add @ values.T).T
-            out[columns] = np.einsum("ij,ij->i", s, s)
+            out[columns] = np.matmul(s[:, None, :], s[:, :, None])[:, 0, 0]
         return out
 
     def combine(self, weights: np.ndarray | sparse.spmatrix, extra: np.ndarray | None = None) -> Influence:

@@ -114,9 +114,10 @@ def shared_logits(
 
     outside = np.where(unit >= n_shared, w[unit], 0.0)
     treated = Treated(case, x[:, unit], w[unit], outside)
-    coef = treated.cold(w[:n_shared].sum(), n_cases)
+    coef = treated.cold(w[:n_shared].sum(), n_cases) if start is None or np.isnan(start).any() else start.copy()
     if start is not None:
-        coef = np.where(np.isnan(start).any(axis=1)[:, None], coef, start)
+        known = ~np.isnan(start).any(axis=1)
+        coef[known] = start[known]
     return newton(coef, treated, shared, alone)
 
 

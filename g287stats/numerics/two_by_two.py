@@ -189,7 +189,7 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
                     odds += slope
                     r *= odds[every]
                     r += term
-                    r -= np.multiply(slope[every], fitted.mean_control[rows][:, None], out=term)
+                    r -= np.matmul(fitted.a[rows] * fitted.mean_control[rows][:, None], xs, out=term)
                 else:
                     r *= odds[every]
                     r += term
@@ -318,10 +318,9 @@ def _reweighted_sums(panel: Panel, cells: Comparisons, out: Fit) -> tuple[np.nda
             np.matmul(odds, xx, out=moments[lo:hi])
             largest[lo:hi] = odds.max(axis=1)
             np.add(odds, 1.0, out=other)
-            np.divide(odds, other, out=other)
-            np.matmul(other, xx, out=spread[lo:hi])
-            other *= other
-            spread[lo:hi] -= other @ xx  # p − p²
+            share = np.divide(odds, other, out=buffers[2][: odds.size].reshape(-1, n))
+            share /= other  # p (1 − p)
+            np.matmul(share, xx, out=spread[lo:hi])
             kish[lo:hi] = np.multiply(odds, odds, out=other) @ squares[:n]
             for at in range(ends[lo], ends[hi], at_once):
                 now = slice(at, min(at + at_once, ends[hi]))
