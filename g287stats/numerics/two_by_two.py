@@ -362,13 +362,14 @@ class _Starts:
 
     def at(self, groups: np.ndarray, version: int, n: int, products: np.ndarray) -> np.ndarray:
         """Coefficients to start from with the first ``n`` units as controls, NaN for groups never fitted."""
-        coef = self.coef[groups]
-        before = self.n[groups]
-        coef[:, 0] += np.log(self._controls(groups, before)) - np.log(self._controls(groups, n))
-        same = np.flatnonzero((before > n) & (version == self.version))
+        coef, before = self.coef[groups], self.n[groups]
+        same = (before > n) & (before == before.max()) & (version == self.version)
         self.version = version
-        if len(same) and (before[same] == before[same[0]]).all():
-            coef[same] = self._without(groups[same], slice(n, int(before[same[0]])), version, products)
+        other = ~same
+        if other.any():
+            coef[other, 0] += np.log(self._controls(groups, before) / self._controls(groups, n))[other]
+        if same.any():
+            coef[same] = self._without(groups[same], slice(n, int(before.max())), version, products)
         return coef
 
     def _controls(self, groups: np.ndarray, n: np.ndarray | int) -> np.ndarray:
