@@ -11,7 +11,8 @@ kernel: clusters are worked on together and nothing of the size of a cluster squ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -162,11 +163,23 @@ def adjusted_scores(
     scores = np.zeros((n_clusters, n_terms))
     lengths, leaned = np.zeros_like(scores), np.zeros_like(scores)
     squares, left = np.zeros((n_terms, 2)), [np.zeros((n_clusters, m)) for _ in range(n_terms)]
-    many = n_terms * p.n * (_PASS + len(fit.beta)) * _PASS > n_clusters * 10.0 * m**3 + 2.0 * p.n * m**2
+
+    def rows_of(first: int, last: int) -> _Rows:
+        return _Rows(p, columns, fit.bread, order[ends[first] : ends[last]], ends[first : last + 1] - ends[first])
+
+    keys = [rows_of(g, g + 1).fingerprint() for g in range(n_clusters)] if n_terms > 3 else []
+    distinct = len(set(keys)) if keys else n_clusters
+    apart = n_terms * p.n * (_PASS + len(fit.beta)) * _PASS
+    many = apart > distinct * (10.0 * m**3 + 2.0 * p.n / n_clusters * m**2)
     root = _root(p, fit.bread) if many else None
+    known: dict[bytes | None, list[np.ndarray]] = {}
     for first, last in _batches(ends, 1 if many else _BATCH):
-        z = _Rows(p, columns, fit.bread, order[ends[first] : ends[last]], ends[first : last + 1] - ends[first])
-        for j, adjusted in enumerate(_adjusted(z, combined, _POWER[kind], root)):
+        z = rows_of(first, last)
+        key = keys[first] if many and keys else None  # counties of one cohort have one Z
+        parts: Iterable[np.ndarray] = known.get(key) or _adjusted(z, combined, _POWER[kind], root)
+        if key is not None:
+            parts = known[key] = list(parts)
+        for j, adjusted in enumerate(parts):
             scores[first:last, j] = z.sums(adjusted * residual[z.rows])
             lengths[first:last, j] = z.sums(adjusted**2)
             left[j][first:last] = z.transpose(adjusted)
@@ -206,11 +219,21 @@ class _Rows:
         self.columns = columns[rows].T.copy()  # regressors by row: long runs in memory
         if self.root is not None:
             self.columns *= self.root
+        self.scale = np.sqrt(1 / np.diag(bread))[:, None]
         self.cluster = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
         _, self.unit = np.unique(p.unit[rows], return_inverse=True)
         basis = p._basis()
         self.basis = [b[rows] if self.root is None else b[rows] * self.root for b in basis]
         self.cells = [self.cluster * size + code[rows] for code, size in zip(p.codes, p.sizes)]
+
+    def fingerprint(self) -> bytes:
+        """Digest of all that Z is made of; clusters that share it share Z, to the twelfth digit of its columns."""
+        digest = hashlib.blake2b(digest_size=16)
+        columns = np.round(self.columns / self.scale, 12) + 0.0  # no negative zeros
+        for part in (columns, *self.basis, self.unit, *self.cells, *([] if self.root is None else [self.root])):
+            digest.update(str(part.shape).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        return digest.digest()
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sum an (n,) array by cluster."""
@@ -261,7 +284,7 @@ class _Rows:
         """The same for the clusters ``keep`` (boolean)."""
         out = object.__new__(_Rows)
         inside = keep[self.cluster]
-        out.projection, out.bread, out.rows = self.projection, self.bread, self.rows[inside]
+        out.projection, out.bread, out.rows, out.scale = self.projection, self.bread, self.rows[inside], self.scale
         out.root = None if self.root is None else self.root[inside]
         out.columns, out.basis = self.columns[:, inside], [b[inside] for b in self.basis]
         out.ends = np.concatenate([[0], np.cumsum(np.diff(self.ends)[keep])])

@@ -172,3 +172,21 @@ def test_conventions_are_those_of_the_software_named_on_the_page():
     n, g, t = len(d), d["county"].nunique(), d["year"].nunique()
     for name, k in (("full", g + t), ("nonnested", 1 + t), ("none", 1)):  # areg; xtreg, fe and reghdfe; no effect
         assert (se[name] / se["unadjusted"]) ** 2 == pytest.approx(g / (g - 1) * (n - 1) / (n - k), rel=1e-12)
+
+
+def test_clusters_with_one_regressor_matrix_are_solved_once(monkeypatch):
+    """Counties of a cohort share theirs; one that differs by a covariate does not."""
+    est = event_study(panel(), "y", window=(-3, 3), **KEYS)
+    solved = []
+    adjusted = small_sample._adjusted
+    monkeypatch.setattr(small_sample, "_PASS", 1e9)
+    monkeypatch.setattr(small_sample, "_adjusted", lambda *a: solved.append(1) or adjusted(*a))
+    together = bias_reduced(est)
+    assert len(solved) == panel()["g"].nunique()
+    alone = [bias_reduced(est, terms=[t]) for t in est.terms]  # one coefficient is not looked up
+    assert together.se.to_numpy() == pytest.approx([a.se.iloc[0] for a in alone], rel=1e-11)
+    assert list(together.options["df"].values()) == pytest.approx([a.df for a in alone], rel=1e-11)
+    solved.clear()
+    d = panel().assign(z=lambda f: np.cos(np.arange(len(f))))
+    bias_reduced(event_study(d, "y", window=(-3, 3), covariates=["z"], **KEYS))
+    assert len(solved) == d["county"].nunique()
