@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
     order = np.argsort(-design.cohort, kind="stable")
     w = _fixed_weights(design)
     y = np.take(by_unit_and_period(design, grid.periods, design.y).T, order, axis=1)
+    y -= y[np.argmax(~np.isnan(y), axis=0), np.arange(n)]  # levels drop out of long differences, digits do not
     x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
     refuse_collinear(design, np.nan_to_num(x), w[order])
     use: two_by_two.Method = "reg" if p == 0 else method
@@ -53,20 +55,25 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
         fit = two_by_two.Fit(*(getattr(fit, f)[good] for f in two_by_two.Fit.__dataclass_fields__))
         parts.append((units, live[good], data, cells.take(good), fit))
 
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for units, live, data, cells, fit in parts:
-            for rows, psi in two_by_two.influence(data, cells, fit, use):
-                if len(units) == n:
-                    yield live[rows], psi
-                    continue
-                whole = np.zeros((len(rows), n))
-                whole[:, units] = psi
-                yield live[rows], whole
-
+    blocks = partial(_long_difference_blocks, parts, use, n)
     member = (design.cohort[:, None] == grid.cohorts) * w[:, None]
     share = member.mean(axis=0)
     influence = BlockedInfluence(blocks, len(grid.t), order, _unit_keys(design), design.unit_labels)
     return CellEffects(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
+
+
+def _long_difference_blocks(
+    parts: Sequence[tuple], method: two_by_two.Method, n: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(Cells, influence of all n units) from fits on some of the units."""
+    for units, live, data, cells, fit in parts:
+        for rows, psi in two_by_two.influence(data, cells, fit, method):
+            if len(units) == n:
+                yield live[rows], psi
+                continue
+            whole = np.zeros((len(rows), n))
+            whole[:, units] = psi
+            yield live[rows], whole
 
 
 def _part(
@@ -154,10 +161,7 @@ def by_cross_sections(design: Design, grid: Grid, method: cross_sections.Method,
     point[live], problem[live] = fit.att, fit.problem
     overlap[:, live] = fit.max_propensity, fit.effective_controls
 
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for some, psi in cross_sections.influence(data, cells, fit, method):
-            yield live[some], psi
-
+    blocks = partial(_cross_section_blocks, live, data, cells, fit, method)
     n = len(order)
     weight = np.bincount(unit, w) / np.bincount(unit) if by_unit else w
     member = ((design.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
@@ -168,6 +172,18 @@ def by_cross_sections(design: Design, grid: Grid, method: cross_sections.Method,
         keys, names = {"observation": np.arange(n), **design.clusters}, None
     influence = BlockedInfluence(blocks, count, order, keys, names)
     return CellEffects(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
+
+
+def _cross_section_blocks(
+    live: np.ndarray,
+    data: cross_sections.Sections,
+    cells: cross_sections.Comparisons,
+    fit: cross_sections.Fit,
+    method: cross_sections.Method,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(Cells, influence of all rows or units)."""
+    for some, psi in cross_sections.influence(data, cells, fit, method):
+        yield live[some], psi
 
 
 def _unit_keys(design: Design) -> dict[str, np.ndarray]:

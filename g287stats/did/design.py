@@ -218,6 +218,7 @@ class Design:
             "n_units": self.n_units,
             "n_periods": self.n_observed_periods,
             "n_treated": int(treated.sum()),
+            "outcome_mean": float(self.y.mean()),
             "balanced": self.balanced,
             "flow": self.flow,
         }
@@ -355,8 +356,8 @@ def prepare(
         values = {c: v[keep] for c, v in values.items()}
         coded = {c: dense(_by_row(rows, codes)[keep]) for c, codes in coded.items()}
         pos = rows.time[keep]
-        first, span = first + int(pos.min()), int(np.ptp(pos)) + 1
-        rows = Rows(int(present.sum()), span, (np.cumsum(present) - 1)[rows.unit[keep]], pos - pos.min())
+        first, n_periods = first + int(pos.min()), int(np.ptp(pos)) + 1
+        rows = Rows(int(present.sum()), n_periods, (np.cumsum(present) - 1)[rows.unit[keep]], pos - pos.min())
         labels, at_unit = labels[present], at_unit[present]
     hole = np.flatnonzero(rows.per_period == 0)
     if len(hole):

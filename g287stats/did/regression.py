@@ -292,9 +292,6 @@ def clustered(
     One cluster, or a convention that counts as many parameters as observations, is an error that says so.
     """
     sizes = {v: design.clusters.size(v) for v in design.clusters}
-    for v in levels:
-        if sizes[v] < 2:
-            raise DesignError(f"only {sizes[v]} cluster in {v!r}: cluster by a finer level")
     if small_sample in ("did", "unadjusted"):
         return Clustered(levels, small_sample, design.n, {}, sizes, normal)
     k = {v: count((v,), small_sample) for v in design.clusters}

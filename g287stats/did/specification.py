@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, G287Error
-from g287stats.inference.bootstrap import draws_of, sup_t
+from g287stats.inference.bootstrap import null_draws, sup_t
 from g287stats.inference.estimate import Estimate, _reference_distribution
 from g287stats.inference.multiplicity import joint, romano_wolf
 from g287stats.inference.shown import Shown
@@ -302,7 +302,7 @@ def _tests(together: Estimate, level: float, draws: int, seed: int) -> pd.DataFr
     observed = statistics(together.point[None, :])[0]
     counts = np.zeros(3)
     total = 0
-    for chunk in draws_of(together, draws=draws, seed=seed):
+    for chunk in null_draws(together, draws=draws, seed=seed):
         counts += (statistics(chunk) >= observed - 1e-12 * np.abs(observed)).sum(axis=0)
         total += len(chunk)
     names = ["median estimate", "share significant, dominant sign", "average z"]

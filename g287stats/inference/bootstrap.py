@@ -96,10 +96,10 @@ def sup_t(
     seed: int = 287,
     weights: Multiplier = "rademacher",
 ) -> float:
-    """Critical value of simultaneous bands: quantile ``level`` of max |draw / se| over the parameters.
+    """Critical value of simultaneous bands: quantile ``level`` of max |t| over the parameters, from :func:`null_draws`.
 
     Parameters without a standard error (fixed by normalisation) take no part. The quantile is the smallest order
-    statistic with at least the share ``level`` of draws at or below it.
+    statistic with at least the share ``level`` of draws at or below it, and never below the pointwise critical value.
     """
     if not 0 < level < 1:
         raise DesignError(f"level={level}: a confidence level lies between 0 and 1")
@@ -109,10 +109,30 @@ def sup_t(
         raise DesignError("no parameter has a standard error, so there is no band")
     largest = [
         np.abs(chunk[:, finite] / se[finite]).max(axis=1)
-        for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights)
+        for chunk in null_draws(estimate, draws=draws, seed=seed, weights=weights)
     ]
     ordered = np.sort(np.concatenate(largest))
-    return float(ordered[int(np.ceil(level * len(ordered) - 1e-9)) - 1])
+    found = float(ordered[int(np.ceil(level * len(ordered) - 1e-9)) - 1])
+    return found if estimate._freedom is not None else max(found, estimate.critical_value(level))
+
+
+def null_draws(
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+) -> Iterator[np.ndarray]:
+    """Yield draws of *estimate − truth* in chunks (rows × k), with the tails of the rule's reference distribution.
+
+    Where the rule has few degrees of freedom (clusters less one) the standard errors are themselves uncertain, for all
+    parameters alike: each of :func:`draws_of` is then divided by the root of an independent chi-squared over its
+    degrees of freedom, so that draws over standard errors are multivariate t. A rule with degrees of freedom by
+    parameter (Neyman's) is left normal; ``Estimate.bands`` maps its critical value.
+    """
+    df, scale = estimate.rule.df, np.ones(draws)
+    if np.isfinite(df) and estimate._freedom is None:
+        scale = np.sqrt(df / np.random.default_rng([seed, 1]).chisquare(df, draws))
+    done = 0
+    for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights):
+        yield chunk * scale[done : done + len(chunk), None]
+        done += len(chunk)
 
 
 def bootstrap_se(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -124,6 +124,13 @@ class Clustered:
     k_by_level: Mapping[str, int] = field(default_factory=dict)
     n_clusters: Mapping[str, int] = field(default_factory=dict)
     normal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.small_sample not in get_args(SmallSample):
+            raise DesignError(f"small_sample={self.small_sample!r}: choose one of {', '.join(get_args(SmallSample))}")
+        for level in self.levels:
+            if self.n_clusters.get(level, 2) < 2:
+                raise DesignError(f"only {self.n_clusters[level]} cluster in {level!r}: cluster by a finer level")
 
     @property
     def label(self) -> str:

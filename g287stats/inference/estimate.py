@@ -12,16 +12,19 @@ sensitivity — is written once, here and in the modules beside this one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import scipy
 from scipy import stats
 
-from g287stats.errors import DesignError
+from g287stats._version import __version__
+from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.covariance import CovarianceRule, Influence, Neyman
 
 if TYPE_CHECKING:
@@ -61,7 +64,7 @@ class Method:
     references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """Labelled point estimates with influence functions; frozen.
 
@@ -100,6 +103,8 @@ class Estimate:
         Where the data came from.
     design
         The prepared arrays the estimate was computed from (for diagnostics), or None.
+    software
+        Versions of the package and of the libraries that computed it.
     """
 
     labels: pd.DataFrame
@@ -116,10 +121,12 @@ class Estimate:
     reference: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    design: Any = field(default=None, repr=False, compare=False)
+    design: Any = field(default=None, repr=False)
+    software: str = field(default_factory=lambda: versions())
 
     def __post_init__(self) -> None:
-        point = np.asarray(self.point, dtype=float)
+        point = np.array(self.point, dtype=float)
+        point.flags.writeable = False
         object.__setattr__(self, "point", point)
         if len(self.labels) != len(point) or self.influence.n_params != len(point):
             raise DesignError(
@@ -148,9 +155,24 @@ class Estimate:
 
     @cached_property
     def _se(self) -> np.ndarray:
-        """Standard errors; NaN where a parameter is fixed by normalisation (influence identically zero)."""
+        """Standard errors; NaN where a parameter is fixed by normalisation or (with a warning) none is known."""
         variance = self.rule.variances(self.influence)
-        return np.sqrt(np.where(variance > 0, variance, np.nan))
+        negative = variance < 0
+        if negative.any():
+            self._warn(negative, "have a negative two-way clustered variance: cluster by one level, or more of them")
+        se = np.sqrt(np.where(variance > 0, variance, np.nan))
+        scale = np.maximum(np.abs(self.point), abs(self.sample.get("outcome_mean", 0.0)))
+        rounding = se <= 1e-13 * scale
+        if rounding.any():
+            self._warn(rounding, "have a standard error of zero up to rounding: the fit is exact, or nothing varies")
+        return np.where(rounding, np.nan, se)
+
+    def _warn(self, which: np.ndarray, what: str) -> None:
+        names = [t for t, w in zip(self.terms, which) if w]
+        more = f", … {len(names) - 8} more" if len(names) > 8 else ""
+        warnings.warn(
+            f"{self.outcome}: {', '.join(names[:8])}{more} {what}; none is reported", InferenceWarning, stacklevel=4
+        )
 
     @property
     def se(self) -> pd.Series:
@@ -197,8 +219,9 @@ class Estimate:
         """Simultaneous (sup-t) confidence bands by multiplier bootstrap of the influence functions.
 
         Returns a frame with ``band_low``, ``band_high``; the critical value is in ``.attrs["critical_value"]``.
-        See :func:`g287stats.inference.bootstrap.sup_t`. Where degrees of freedom differ between parameters, each takes
-        its t quantile at the pointwise level of that normal critical value.
+        See :func:`g287stats.inference.bootstrap.sup_t`: with clusters less one degrees of freedom the draws have the
+        tails of a multivariate t. Where degrees of freedom differ between parameters, each takes its t quantile at the
+        pointwise level of a normal critical value. A band is never narrower than the interval.
         """
         from g287stats.inference.bootstrap import sup_t
 
@@ -330,7 +353,8 @@ class Estimate:
         """One line about the whole estimate: method, outcome, sample sizes, inference."""
         facts: dict[str, Any] = {"method": self.method.title, "outcome": self.outcome, "kind": self.kind}
         facts |= {k: v for k, v in self.sample.items() if np.isscalar(v)}
-        return pd.Series(facts | {"inference": self.rule.label, "df": self.df})
+        facts |= {"inference": self.rule.label, "df": self.df, "software": self.software}
+        return pd.Series(facts)
 
     def summary(self, *, level: float = 0.95) -> str:
         """Return a plain-text account: what was estimated, on whom, how sure, with every counted warning."""
@@ -342,7 +366,7 @@ class Estimate:
         if self.overall is not None:
             o = self.overall
             lines.append(f"overall: {o.point[0]:.4f} (se {o._se[0]:.4f})")
-        lines += ["", table, *(f"note: {n}" for n in self.notes)]
+        lines += ["", table, *(f"note: {n}" for n in self.notes), f"software: {self.software}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -388,6 +412,12 @@ class WaldTest:
     df: float
     p_value: float
     terms: tuple[str, ...]
+
+
+@cache
+def versions() -> str:
+    """Versions that a result was computed with."""
+    return f"g287stats {__version__} (numpy {np.__version__}, pandas {pd.__version__}, scipy {scipy.__version__})"
 
 
 def _reference_distribution(df: float) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from g287stats.errors import DesignError
-from g287stats.inference.bootstrap import Multiplier, draws_of
+from g287stats.inference.bootstrap import Multiplier, null_draws
 from g287stats.inference.covariance import Clustered, Influence
 from g287stats.inference.estimate import Estimate, Method, WaldTest
 from g287stats.inference.shown import Shown
@@ -244,19 +244,24 @@ def multiple_testing(
 
 
 def romano_wolf(est: Estimate, *, draws: int = 9999, seed: int = 287, weights: Multiplier = "rademacher") -> np.ndarray:
-    """Romano–Wolf step-down adjusted p-values of all parameters of ``est`` being zero, (k,)."""
+    """Romano–Wolf step-down adjusted p-values of all parameters of ``est`` being zero, (k,).
+
+    The null distribution is that of :func:`~g287stats.inference.bootstrap.null_draws`; an adjusted p-value is never
+    below the unadjusted one.
+    """
     se = est.se.to_numpy()
     known = np.flatnonzero(np.isfinite(se))
     t = np.abs(est.point[known] / se[known])
     order = np.argsort(-t, kind="stable")
     counts = np.zeros(len(known))
     total = 0
-    for chunk in draws_of(est, draws=draws, seed=seed, weights=weights):
+    for chunk in null_draws(est, draws=draws, seed=seed, weights=weights):
         starred = np.abs(chunk[:, known] / se[known])[:, order]
         largest = np.maximum.accumulate(starred[:, ::-1], axis=1)[:, ::-1]  # max over this and later hypotheses
         counts += (largest >= t[order] * (1 - 1e-12)).sum(axis=0)
         total += len(chunk)
-    stepped = np.maximum.accumulate((1 + counts) / (1 + total))
+    single = est.p_values().to_numpy()[known[order]]
+    stepped = np.maximum.accumulate(np.maximum((1 + counts) / (1 + total), single))
     out = np.full(len(se), np.nan)
     out[known[order]] = stepped
     return out

@@ -1,5 +1,8 @@
 """What every estimator of these rooms promises: labels of the calendar, any panel object, one result type."""
 
+import dataclasses
+import pickle
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,16 +12,22 @@ from simulated_did import staggered
 
 from g287stats.did.diagnostics import bacon, cohort_sizes, twfe_weights
 from g287stats.did.etwfe import etwfe
+from g287stats.did.group_time import att_gt
+from g287stats.did.imputation import imputation, two_stage
 from g287stats.did.intensity import intensity_did
 from g287stats.did.iv import iv_did
 from g287stats.did.lp_did import lp_did
 from g287stats.did.matching import balance_weights
 from g287stats.did.multiple import multiple_treatments
+from g287stats.did.poisson import poisson
 from g287stats.did.spillover import exposure_map, spillover_did, spillover_event_study
 from g287stats.did.stacked import stacked
+from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.switching import switching_did
 from g287stats.did.synthetic import synthetic_control, synthetic_did
 from g287stats.did.triple import triple_difference
+from g287stats.did.twfe import event_study, twfe
+from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
@@ -59,6 +68,27 @@ ESTIMATORS = {
     "triple": lambda p, k: triple_difference(p, "y", eligible="half", place="state", cohort=k.get("cohort", "cohort"),
                                              **plain(k)),
 }  # fmt: skip
+
+
+CORE = {
+    "twfe": lambda p, k, **o: twfe(p, "y", **k, **o),
+    "event_study": lambda p, k, **o: event_study(p, "y", window=(-2, 2), **k, **o),
+    "poisson": lambda p, k, **o: poisson(p, "count", **k, **o),
+    "att_gt": lambda p, k, **o: att_gt(p, "y", **k, **o),
+    "att_gt unbalanced": lambda p, k, **o: att_gt(p, "y", panel="keep_unbalanced", **k, **o),
+    "sun_abraham": lambda p, k, **o: sun_abraham(p, "y", **k, **o),
+    "imputation": lambda p, k, **o: imputation(p, "y", **k, **o),
+    "two_stage": lambda p, k, **o: two_stage(p, "y", **k, **o),
+    "stacked": lambda p, k, **o: stacked(p, "y", window=(-2, 2), **k, **o),
+    "lp_did": lambda p, k, **o: lp_did(p, "y", window=(-2, 2), **k, **o),
+    "etwfe": lambda p, k, **o: etwfe(p, "y", **k, **o),
+    "intensity": lambda p, k, **o: intensity_did(p, "y", dose="dose", **k, **o),
+    "switching": lambda p, k, **o: switching_did(p, "y", treatment="d", effects="start", **plain(k), **o),
+    "multiple": lambda p, k, **o: multiple_treatments(p, "y", ["d", "other"], **plain(k), **o),
+    "spillover": lambda p, k, **o: spillover_did(p, "y", exposures=("d", "other"), **plain(k), **o),
+    "iv": lambda p, k, **o: iv_did(p, "y", treatment="d", instruments="z", **plain(k), **o),
+}
+KEYS = {"unit": "county_fips", "time": "month", "cohort": "cohort"}
 
 
 def plain(keys):
@@ -113,3 +143,57 @@ def test_diagnostics_speak_the_calendar():
     assert balance_weights(panel, ["y", "x"], periods=(april - 3, april - 1))
     pairs = pd.DataFrame({"a": ["00000"], "b": ["00001"]})
     assert "ring_1" in exposure_map(panel, pairs, "d", rings=1)
+
+
+def counted():
+    data = months()
+    return data.assign(count=np.random.default_rng(5).poisson(4.0, len(data)), everywhere=1)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_results_are_frozen_and_can_be_stored(name):
+    e = CORE[name](counted(), KEYS)
+    with pytest.raises(ValueError, match="read-only"):
+        e.point[0] = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        e.point = e.point
+    again = pickle.loads(pickle.dumps(e))
+    np.testing.assert_array_equal(again.point, e.point)
+    np.testing.assert_array_equal(again.se, e.se)
+    assert e == e and e != again  # a result is itself; compare its numbers
+    assert e.software.startswith("g287stats ") and e.software in e.summary() and e.glance()["software"] == e.software
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_one_cluster_is_refused(name):
+    with pytest.raises(DesignError, match="only 1 cluster in 'everywhere'"):
+        CORE[name](counted(), KEYS, cluster="everywhere").se
+
+
+@pytest.mark.parametrize("name", [n for n in CORE if n not in ("two_stage", "intensity", "switching")])
+def test_an_unknown_convention_is_refused(name):
+    with pytest.raises(DesignError, match="small_sample='hc3': choose"):
+        CORE[name](counted(), KEYS, small_sample="hc3")
+
+
+def test_standard_errors_that_are_rounding_are_not_reported():
+    exact = pd.DataFrame({"county": [0, 0, 1, 1], "year": [0, 1, 0, 1], "d": [0, 0, 0, 1], "y": [0.3, 1.1, 0.7, 2.9]})
+    e = twfe(exact, "y", unit="county", time="year", treatment="d")
+    with pytest.warns(InferenceWarning, match="d have a standard error of zero up to rounding"):
+        assert np.isnan(e.se.iloc[0])
+    assert np.isnan(e.p_values().iloc[0])
+
+
+def test_a_negative_two_way_variance_is_told():
+    data = staggered(0, n=24, t=6, cohorts=(3,))
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        crossed = data.assign(a=rng.integers(0, 4, len(data)), b=rng.integers(0, 3, len(data)))
+        e = twfe(crossed, "y", unit="county", time="year", treatment="d", cluster=("a", "b"))
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            se = e.se.iloc[0]
+        assert np.isnan(se) == any("negative two-way clustered variance" in str(w.message) for w in told)
+        if np.isnan(se):
+            return
+    raise AssertionError("no draw had a negative variance")
