@@ -34,6 +34,10 @@ from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
 
 
+FEW = 10
+"""Treated clusters below which a design is told to have few (MacKinnon and Webb 2018)."""
+
+
 @dataclass(frozen=True)
 class SampleFlow:
     """Rows from the frame offered to the sample used: ``steps`` of (reason, rows, units, listing).
@@ -379,6 +383,11 @@ def prepare(
             moving = np.unique(rows.unit[1:][moves(rows.unit, levels[name])])
             names = ", ".join(str(u) for u in labels[moving[:8]])
             notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
+    if cohort or treatment:
+        treated = (cohort_units > 0) & (cohort_units < rows.n_periods)
+        if treatment:
+            treated = rows.any_in_unit(values[treatment] != 0)
+        notes += _few_treated(treated, levels, clusters or (unit,))
     effects = {}
     for parts in parts_of:
         codes = np.zeros(rows.n, dtype=np.int64)
@@ -416,6 +425,20 @@ def prepare(
         provenance=dict(getattr(data, "provenance", {}) or {}),
         source=tuple(kept),
     )
+
+
+def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -> list[str]:
+    """Note for each cluster level with fewer than :data:`FEW` clusters that hold a treated unit."""
+    notes = []
+    for name in clusters:
+        at_unit = levels.at_units(name)
+        count = 0 if at_unit is None else len(np.unique(at_unit[treated]))
+        if 0 < count < FEW:
+            notes.append(
+                f"only {count} treated clusters ({name!r}): clustered standard errors and their critical values rest on "
+                "many and reject too often; see g.randomization_test, g.ferman_pinto, g.conley_taber, g.wild_bootstrap"
+            )
+    return notes
 
 
 def _check_numbers(

@@ -341,6 +341,11 @@ def _first_stage(
         notes.append(_named(design, no_untreated, "have no untreated row and are left out"))
         design = design.restrict(~no_untreated[design.unit], "unit has no untreated row")
         treated = design.time >= design.cohort[design.unit]
+    if not treated.any():
+        raise IdentificationError(
+            "no unit is treated after a period in which it was not: nothing to impute"
+            + "".join(f"; {n}" for n in notes)
+        )
     stage = _fit(design, treated, covariates, by_period, unit_trends)
     rows = np.flatnonzero(treated)
     known = stage.projection.identified(**stage.rows(rows))
@@ -379,13 +384,14 @@ def _fit(
         n_periods=design.n_periods,
         weights=None if design.weights is None else design.weights[free],
         effects=tuple(e[free] for e in design.effects.values()),
+        sizes=[int(e.max()) + 1 for e in design.effects.values()],
         trends=design.time[free].astype(float) if unit_trends else None,
     )
     blocks = by_time(design, by_period, rows=free, unit_trends=unit_trends)
     if covariates:
         where = [design.covariate_names.index(c) for c in covariates]
         blocks.append(Block(tuple(covariates), columns=design.covariates[:, where]))
-    y, fit = design.y, None
+    y, fit = design.rows.less_first(design.y), None
     if blocks:
         factors = [_restrict(b.factor, free) for b in blocks if b.factor is not None]
         dense = [b.columns[free] for b in blocks if b.columns is not None]

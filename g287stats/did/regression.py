@@ -185,7 +185,7 @@ def regress(
     try:
         fit = least_squares(
             projection,
-            y,
+            design.rows.less_first(y) if factors else y,  # dummies are summed as they are, with the level's rounding
             side_by_side(columns),
             [b.factor for b in factors if b.factor is not None],
             workspace=workspace,

@@ -350,7 +350,7 @@ def _by_cohort(
     unit_trends: bool,
 ) -> tuple[np.ndarray, FactoredInfluence, int]:
     """Effects and influence from one two-way regression per cohort; returns also the number of covariates."""
-    y, terms, slopes, n_more = design.y, [], None, 0
+    y, terms, slopes, n_more = design.rows.less_first(design.y), [], None, 0
     everyone, everything = np.arange(design.n_units), np.arange(len(plan.frame))
     if covariates or by_period:
         codes = np.empty(design.n, dtype=np.int64)

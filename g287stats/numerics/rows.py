@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from g287stats.numerics.memory import room
+
 
 class Rows:
     """Unit codes 0 … N−1 and period codes 0 … T−1 of n rows.
@@ -75,6 +77,18 @@ class Rows:
     def take_period(self, values: np.ndarray) -> np.ndarray:
         """A variable by period (T,) in a form that broadcasts over rows in their :attr:`shape`."""
         return values[None, :] if self.complete else values[self.time]
+
+    def less_first(self, values: np.ndarray) -> np.ndarray:
+        """A variable by row (n,) less its value in the first row of the unit (rows sorted by unit).
+
+        Nothing changes for an estimator that absorbs unit effects, except that small changes of large numbers keep
+        their digits.
+        """
+        if self.complete:
+            table = values.reshape(self.shape)
+            return np.subtract(table, table[:, :1], out=room(*self.shape)).reshape(-1)
+        start = np.r_[True, self.unit[1:] != self.unit[:-1]]
+        return values - values[np.maximum.accumulate(np.where(start, np.arange(self.n), 0))]
 
     def any_in_unit(self, rows: np.ndarray) -> np.ndarray:
         """Which units have a row among ``rows`` (boolean): boolean (N,)."""

@@ -55,6 +55,7 @@ def absorb(
     n_periods: int,
     weights: np.ndarray | None = None,
     effects: Sequence[np.ndarray] = (),
+    sizes: Sequence[int] | None = None,
     trends: np.ndarray | None = None,
 ) -> Projection:
     """Factorise the fixed effects of a panel.
@@ -69,6 +70,8 @@ def absorb(
         Positive weights, (n,), or None for equal weights.
     effects
         Codes of further effects, each (n,) with values 0 … L−1.
+    sizes
+        L for each of ``effects`` (default: the largest code that occurs, plus one).
     trends
         Variables with a slope of their own in every unit, (n,) or (n, p); ``time`` gives linear unit trends.
 
@@ -78,7 +81,7 @@ def absorb(
         With ``residualize``, ``coefficients``, ``rank`` and what is not identified.
     """
     rows = Rows(n_units, n_periods, np.asarray(unit), np.asarray(time))
-    return absorb_rows(rows, weights=weights, effects=effects, trends=trends)
+    return absorb_rows(rows, weights=weights, effects=effects, sizes=sizes, trends=trends)
 
 
 def absorb_rows(
@@ -86,12 +89,15 @@ def absorb_rows(
     *,
     weights: np.ndarray | None = None,
     effects: Sequence[np.ndarray] = (),
+    sizes: Sequence[int] | None = None,
     trends: np.ndarray | None = None,
 ) -> Projection:
     """The same for rows that are coded already."""
     weights = None if weights is None else np.asarray(weights, dtype=float)
     columns = None if trends is None else np.atleast_2d(np.asarray(trends, dtype=float).T)
-    return Projection(rows, tuple(np.asarray(e) for e in effects), weights, columns)
+    codes = tuple(np.asarray(e) for e in effects)
+    found = (int(e.max()) + 1 if len(e) else 0 for e in codes)
+    return Projection(rows, codes, tuple(found if sizes is None else sizes), weights, columns)
 
 
 class Projection:
@@ -108,11 +114,16 @@ class Projection:
     """
 
     def __init__(
-        self, rows: Rows, effects: tuple[np.ndarray, ...], weights: np.ndarray | None, trends: np.ndarray | None
+        self,
+        rows: Rows,
+        effects: tuple[np.ndarray, ...],
+        sizes: tuple[int, ...],
+        weights: np.ndarray | None,
+        trends: np.ndarray | None,
     ):
         self.rows, self._effects, self.weights = rows, effects, weights
         self.n, self.n_units = rows.n, rows.n_units
-        self.sizes = (rows.n_periods, *(int(e.max()) + 1 if len(e) else 0 for e in effects))
+        self.sizes = (rows.n_periods, *sizes)
         self._grid = rows.complete
         mass = self._counts(None) if weights is None else self.rows.unit_sums(weights)
         self.unit_weight = mass

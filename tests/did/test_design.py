@@ -247,3 +247,18 @@ def test_an_effect_that_adds_nothing_is_told(effect, inside):
         prepare(data, "y", fixed_effects=[effect], **KEYS)
     quiet_one = quiet(data, "y", fixed_effects=[("state", "year")], **KEYS)
     assert not any("adds nothing" in n for n in quiet_one.notes)
+
+
+@pytest.mark.parametrize(("n_treated", "told"), [(9, True), (10, False), (0, False)])
+def test_few_treated_clusters_are_told(n_treated, told):
+    n = 40
+    data = pd.DataFrame({"county": np.repeat(np.arange(n), 3), "year": np.tile([2001, 2002, 2003], n)})
+    data["g"] = np.where(data["county"] < n_treated, 2002.0, np.nan)
+    data["d"], data["y"] = (data["year"] >= data["g"]).astype(int), 1.0
+    for key in ({"cohort": "g"}, {"treatment": "d"}):
+        notes = quiet(data, "y", unit="county", time="year", **key).notes
+        assert any(f"only {n_treated} treated clusters ('county')" in n for n in notes) == told
+    by_state = quiet(
+        data.assign(state=data["county"] // 20), "y", unit="county", time="year", cohort="g", cluster="state"
+    )
+    assert any("treated clusters ('state')" in n for n in by_state.notes) == (n_treated > 0)

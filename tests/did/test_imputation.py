@@ -7,7 +7,7 @@ from panels_by_hand import table
 from reference_did import load_panel
 
 from g287stats.did.imputation import imputation, two_stage
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 
@@ -129,3 +129,27 @@ def test_leaving_a_unit_out_needs_another():
         imputation(three_counties(), "y", small_sample="leave_out", **KEYS)
     with pytest.raises(DesignError, match="choose 'unadjusted' or 'leave_out'"):
         imputation(three_counties(), "y", small_sample="loo", **KEYS)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_level_of_an_effect_without_untreated_rows_is_told_whatever_its_label(swap):
+    """County × year cells by state: in the last (or first) state every row of the last years is treated."""
+    rows = [(c, t) for c in range(6) for t in range(2000, 2005)]
+    frame = pd.DataFrame(rows, columns=["county", "year"])
+    frame["g"] = frame["county"].map({1: 2003.0, 4: 2003.0, 5: 2004.0})
+    frame["state"] = np.where(frame["county"] < 4, 1, 2)
+    if swap:
+        frame["state"] = 3 - frame["state"]
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    with pytest.warns(DesignWarning, match="1 periods|have no untreated comparison"):
+        e = imputation(frame, "y", unit="county", time="year", cohort="g", fixed_effects=[("state", "year")])
+    assert np.isfinite(e.point).all()
+
+
+@pytest.mark.parametrize("estimator", [imputation, two_stage])
+def test_only_units_treated_throughout_is_an_error_that_names_them(estimator):
+    frame = pd.DataFrame({"county": np.repeat(np.arange(4), 3), "year": np.tile([2000, 2001, 2002], 4)})
+    frame["g"] = frame["county"].map({0: 2000.0, 1: 1999.0})
+    frame["y"] = np.arange(12.0) ** 1.5
+    with pytest.raises(IdentificationError, match="nothing to impute; 2 units have no untreated row"):
+        estimator(frame, "y", unit="county", time="year", cohort="g")
