@@ -25,7 +25,7 @@ FLAT = 1e-9
 """… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian)."""
 
 MAX_ITERATIONS = 60
-BLOCK = 1 << 17
+BLOCK = 1 << 16
 """Elements of one temporary array; small enough to stay in cache."""
 
 
