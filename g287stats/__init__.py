@@ -36,6 +36,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "did.matching": ("balance_table", "balance_weights", "match"),
     "did.multiple": ("contamination", "multiple_treatments"),
     "did.poisson": ("poisson",),
+    "did.regression": ("coefficients",),
     "did.specification": ("specification_curve",),
     "did.spillover": ("exposure_map", "spillover_did", "spillover_event_study"),
     "did.stacked": ("stacked",),

@@ -33,7 +33,6 @@ from g287stats.errors import DesignError, DesignWarning, Problems
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
 
-
 FEW = 10
 """Treated clusters below which a design is told to have few (MacKinnon and Webb 2018)."""
 
@@ -296,7 +295,7 @@ def prepare(
 
     offered = {c: numeric(found[c], c, problems) for c in columns}
     complete = _check_numbers(offered, (weights, exposure), found[unit], found[time], problems)
-    told = len(problems.lines)
+    before = len(problems.lines)
     for key in (unit, time):
         if found[key].dtype.kind in "iu" and isinstance(found[key].dtype, np.dtype):
             continue
@@ -306,7 +305,7 @@ def prepare(
             problems.add(f"key {key!r} is missing in rows", lost, f"df = df.dropna(subset=[{key!r}])")
     positions, origin = calendar(found[time], time, problems)
     once = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-    if len(problems.lines) > told:  # without keys nothing can be put in order
+    if len(problems.lines) > before:  # without keys nothing can be put in order
         again = pd.DataFrame({"unit": found[unit], "time": found[time]}).dropna().duplicated().to_numpy()
         if again.any():
             rows_twice = np.flatnonzero(found[unit].notna() & found[time].notna())[again]
@@ -435,8 +434,8 @@ def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -
         count = 0 if at_unit is None else len(np.unique(at_unit[treated]))
         if 0 < count < FEW:
             notes.append(
-                f"only {count} treated clusters ({name!r}): clustered standard errors and their critical values rest on "
-                "many and reject too often; see g.randomization_test, g.ferman_pinto, g.conley_taber, g.wild_bootstrap"
+                f"only {count} treated clusters ({name!r}): clustered standard errors and their critical values rest "
+                "on many and reject too often; see g.randomization_test, g.ferman_pinto, g.wild_bootstrap"
             )
     return notes
 

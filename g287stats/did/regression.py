@@ -95,6 +95,8 @@ class Regression:
         """
         at = self.position(focal)
         levels = cluster_levels(self.design, cluster)
+        if vcov != "cluster" and cluster is not None:
+            raise DesignError(f"vcov={vcov!r} does not use clusters: drop cluster={cluster!r}, or vcov")
         rule = covariance_rule(self, levels, small_sample, vcov)
         if vcov == "cluster" and all(self.design.unit_level(v) is not None for v in levels):
             psi, keys = self.fit.unit_scores() @ self.fit.bread[:, at], unit_keys(self.design)
@@ -133,6 +135,35 @@ class Regression:
             if len(single):
                 notes.append(f"{len(single)} levels of {name} are observed once")
         return notes
+
+
+def coefficients(estimate: Estimate) -> Estimate:
+    """All coefficients of the regression behind an estimate, those of covariates too.
+
+    Parameters
+    ----------
+    estimate
+        From ``twfe``, ``event_study``, ``poisson``, ``stacked``, ``triple_difference``, ``spillover_did`` or
+        ``multiple_treatments``.
+
+    Returns
+    -------
+    Estimate
+        One parameter per regressor, with the clusters and the small-sample convention of ``estimate``. Covariates are
+        there to make treated and comparison units alike; their own coefficients are not effects.
+
+    Raises
+    ------
+    DesignError
+        No single regression stands behind the estimate.
+    """
+    fit, rule = estimate.design, estimate.rule
+    if not isinstance(fit, Regression):
+        raise DesignError(f"no single regression stands behind {estimate.method.key!r}: it has no coefficients to show")
+    how: dict[str, Any] = {"vcov": "iid" if isinstance(rule, Homoskedastic) else "HC1"}
+    if isinstance(rule, Clustered):
+        how = {"cluster": rule.levels, "small_sample": rule.small_sample}
+    return fit.estimate(fit.names, kind="other", method=estimate.method, options=estimate.options, **how)
 
 
 def regress(
@@ -269,6 +300,8 @@ def covariance_rule(
     def count(levels: tuple[str, ...], convention: SmallSample) -> int:
         return parameter_count(design, n_regressors, levels, convention, unit_trends=trends)
 
+    if vcov in ("iid", "HC1") and design.n <= count((), "full"):
+        raise DesignError(f"{count((), 'full')} parameters on {design.n} observations leave no residual variance")
     if vcov == "iid":
         fit = regression.fit
         return Homoskedastic.from_residuals(fit.residual, fit.projection.weights, design.n - count((), "full"))

@@ -233,6 +233,9 @@ def event_block(
         design = replace(design, cohort=absorbing_cohort(design, FITS), treatment=None)
     if not design.treated_unit.any():
         raise IdentificationError("no unit is ever treated: an event study needs cohorts")
+    whole = window is None or (isinstance(window, Sequence) and [type(w) for w in window] == [int, int])
+    if not whole:
+        raise DesignError(f"window={window!r}: give the first and the last event time, window=(-4, 4)")
     low, high = window or (-NEVER, NEVER)
     if window is not None and not (low < high and all(low <= r <= high for r in references)):
         raise DesignError(f"window={window} must be increasing and contain the reference {references}")
@@ -248,7 +251,8 @@ def event_block(
     found = np.unique(event[treated])
     absent = [r for r in references if r not in found]
     if absent:
-        raise IdentificationError(f"reference event times {absent} do not occur; found {found[0]} … {found[-1]}")
+        listed = ", ".join(map(str, found[:12])) + (", …" if len(found) > 12 else "")
+        raise IdentificationError(f"reference event times {absent} do not occur; choose reference= among {listed}")
     if treated.all() and len(references) < 2 and window is None:
         raise IdentificationError(
             "every unit is treated at some time, so leads and lags add up to a linear trend: give a second "

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 Aggregation = Literal["simple", "event", "cohort", "calendar"]
 
 
+@cache
+def versions() -> str:
+    """Versions that a result was computed with."""
+    return f"g287stats {__version__} (numpy {np.__version__}, pandas {pd.__version__}, scipy {scipy.__version__})"
+
+
 @dataclass(frozen=True)
 class Cells:
     """What aggregation over cohort × time cells needs, row-aligned with the parameters of an estimate.
@@ -122,7 +128,7 @@ class Estimate:
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     design: Any = field(default=None, repr=False)
-    software: str = field(default_factory=lambda: versions())
+    software: str = field(default_factory=versions)
 
     def __post_init__(self) -> None:
         point = np.array(self.point, dtype=float)
@@ -412,12 +418,6 @@ class WaldTest:
     df: float
     p_value: float
     terms: tuple[str, ...]
-
-
-@cache
-def versions() -> str:
-    """Versions that a result was computed with."""
-    return f"g287stats {__version__} (numpy {np.__version__}, pandas {pd.__version__}, scipy {scipy.__version__})"
 
 
 def _reference_distribution(df: float) -> Any:

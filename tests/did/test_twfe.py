@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from panels_by_hand import table
 from reference_did import load_panel
+from simulated_did import staggered
 
+from g287stats.did.regression import coefficients
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 
@@ -126,3 +128,32 @@ def test_treated_units_are_counted_either_way():
     frame = load_panel("panel_small")
     assert twfe(frame, "y", **KEYS).sample["n_treated"] == 30
     assert twfe(frame, "y", unit="county", time="year", treatment="d").sample["n_treated"] == 30
+
+
+def test_coefficients_shows_covariates_with_the_same_errors():
+    frame = staggered(4, n=40, t=6, cohorts=(3,))
+    frame["x"] = np.random.default_rng(1).normal(size=len(frame))
+    e = twfe(frame, "y", unit="county", time="year", treatment="d", covariates=["x"], cluster="state")
+    every = coefficients(e)
+    assert every.terms == ["d", "x"]
+    assert every.point[0] == e.point[0] and every.se.iloc[0] == pytest.approx(e.se.iloc[0], rel=1e-14)
+    swapped = twfe(frame, "y", unit="county", time="year", treatment="x", covariates=["d"], cluster="state")
+    assert every.point[1] == pytest.approx(swapped.point[0], rel=1e-12)
+    assert every.se.iloc[1] == pytest.approx(swapped.se.iloc[0], rel=1e-12)
+    plain = twfe(frame, "y", unit="county", time="year", treatment="d", covariates=["x"], vcov="iid")
+    assert coefficients(plain).se.iloc[0] == pytest.approx(plain.se.iloc[0], rel=1e-12)
+    with pytest.raises(DesignError, match="no single regression"):
+        coefficients(e.combine([[1.0]], ["a"], design=None))
+
+
+def test_conventions_that_contradict_each_other_are_refused():
+    frame = staggered(4, n=40, t=6, cohorts=(3,))
+    keys = {"unit": "county", "time": "year", "treatment": "d"}
+    with pytest.raises(DesignError, match="vcov='iid' does not use clusters"):
+        twfe(frame, "y", vcov="iid", cluster="state", **keys)
+    four = frame[frame["county"].isin([0, 1]) & frame["year"].isin([2, 3])].assign(d=[0, 0, 0, 1])
+    with pytest.raises(DesignError, match="4 parameters on 4 observations leave no residual variance"):
+        twfe(four, "y", vcov="HC1", **keys)
+    for window in (3, (1, -2), (-2.5, 2)):
+        with pytest.raises(DesignError, match="window="):
+            event_study(frame, "y", unit="county", time="year", cohort="g", window=window)
