@@ -199,8 +199,14 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
     if "event_time" not in es.labels:
         raise DesignError("sensitivity to parallel trends needs event times: use .aggregate('event') first")
     if es.labels["event_time"].duplicated().any():
+        if "treatment" in es.labels:
+            first = es.labels["treatment"].iloc[0]
+            raise DesignError(
+                "event times repeat because several effects are in the estimate: choose one, "
+                f'es.select(es.labels["treatment"] == {first!r})'
+            )
         raise DesignError("event times repeat (cohort × time cells): use .aggregate('event') first")
-    binned = [t for t in es.terms if t.startswith(("<=", ">="))]
+    binned = [t for t in es.terms if t.rpartition(": ")[2].startswith(("<=", ">="))]
     if binned:
         warnings.warn(
             f"{', '.join(binned)} pool several event times and are treated as one period each; "

@@ -7,6 +7,7 @@ import pytest
 from g287stats.did.spillover import exposure_map, spillover_did, spillover_event_study
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, IdentificationError
+from g287stats.inference.honest import honest_did
 
 KEYS = {"unit": "county", "time": "year"}
 
@@ -174,6 +175,21 @@ def test_the_plot_has_a_line_for_every_exposure():
     for name, color in zip(NAMES, ("#4477AA", "#CC6677", "#117733")):
         assert drawn[name].get_color() == color
         assert drawn[name].get_ydata() == pytest.approx(e.point[e.labels["treatment"] == name])
+
+
+def test_sensitivity_takes_one_exposure_at_a_time():
+    e = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), ends="drop", **KEYS)
+    with pytest.raises(DesignError, match=r'choose one, es.select\(es.labels\["treatment"\] == \'own\'\)'):
+        honest_did(e)
+    ring = e.select(e.labels["treatment"] == "ring_1")
+    low, high = honest_did(ring, kind="smoothness", M=[0.0]).original
+    after = e.combine(
+        ((e.labels["treatment"] == "ring_1") & (e.labels["event_time"] >= 0)).to_numpy()[None, :] / 4, ["m"]
+    )
+    assert (low + high) / 2 == pytest.approx(after.point[0], abs=1e-10)
+    binned = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), **KEYS)
+    with pytest.warns(match="<=-3"):
+        honest_did(binned.select(binned.labels["treatment"] == "own"), kind="smoothness", M=[0.0])
 
 
 def test_dynamic_refusals():
