@@ -80,9 +80,9 @@ def aggregate(
     fixed = frame["reference"].to_numpy(dtype=bool) if "reference" in frame else np.zeros(len(frame), dtype=bool)
     normalised = tuple(v for v, rows in members.items() if fixed[rows].all())
     if kind == "event":  # references that have no cells: effects are relative to them
-        low, high = window or (-np.inf, np.inf)
+        from_, to = window or (-np.inf, np.inf)
         times = [e for e in estimate.reference if isinstance(e, (int, np.integer))]
-        normalised += tuple(e for e in times if e not in members and low <= e <= high)
+        normalised += tuple(e for e in times if e not in members and from_ <= e <= to)
     out = _averages(estimate, list(members.values()), mass, labels, kind, reference=normalised)
 
     if kind == "event":
