@@ -350,6 +350,7 @@ def _function(z: _Rows, start: np.ndarray, power: float) -> np.ndarray:
     alpha: list[np.ndarray] = []
     beta: list[np.ndarray] = []
     before = np.zeros((len(length), 0))
+    limit = sum(z.projection.sizes) + len(z.columns)  # no Krylov space has more dimensions
     while len(where):
         step = z.hat(vectors[-1])
         alpha.append(z.sums(step * vectors[-1]))
@@ -357,7 +358,7 @@ def _function(z: _Rows, start: np.ndarray, power: float) -> np.ndarray:
             for v in vectors:
                 step -= v * z.sums(step * v)[z.cluster]
         left = np.sqrt(z.sums(step**2))
-        left[left < 1e-13] = 0.0
+        left[left < 1e-13] = 0.0  # the space is exhausted
         beta.append(left)
         done = left == 0
         if len(alpha) % 4 == 0 or done.any():
@@ -366,7 +367,8 @@ def _function(z: _Rows, start: np.ndarray, power: float) -> np.ndarray:
             change[:, : before.shape[1]] -= before
             if len(alpha) % 4 == 0:
                 before = weights
-                done |= np.abs(change).max(axis=1) <= 1e-14 * np.abs(weights).max(axis=1)
+                done |= np.abs(change).max(axis=1) <= 1e-13 * np.abs(weights).max(axis=1)
+                done |= len(alpha) >= limit
             if done.any():
                 rows = done[z.cluster]
                 mix = (weights * length[:, None])[z.cluster[rows]]
