@@ -19,8 +19,8 @@ from g287stats.inference.estimate import Estimate, Method
 Effect = Literal["start", "end", "first_switch"]
 
 _INTERTEMPORAL = (
-    "de Chaisemartin, C. and D'Haultfœuille, X. (2024). Difference-in-differences estimators of intertemporal "
-    "treatment effects. Review of Economics and Statistics, forthcoming (first version 2020)."
+    "de Chaisemartin, C. and D'Haultfœuille, X. (2026). Difference-in-differences estimators of intertemporal "
+    "treatment effects. Review of Economics and Statistics 108(4), 863–880. doi:10.1162/rest_a_01414"
 )
 _SWITCHERS = (
     "de Chaisemartin, C. and D'Haultfœuille, X. (2020). Two-way fixed effects estimators with heterogeneous "

@@ -110,7 +110,7 @@ def test_simultaneous_critical_value(estimator):
 
 @pytest.mark.parametrize("covariates", ["none", "x1x2"])
 def test_clustered_bootstrap_of_did_is_an_interquartile_range(covariates):
-    """The stored SEs are 2–14 % above the standard deviation of the same draws; the latter is the analytic one."""
+    """The stored SEs are 5–12 % above the standard deviation of the draws; the latter is the analytic one."""
     gt = estimate("panel_small", f"dr.never.{covariates}.varying.state_if")
     for estimator, kind in KIND.items():
         row = reference.expected("panel_small", estimator, f"dr.never.{covariates}.state_bootstrap").loc["overall"]
