@@ -9,24 +9,34 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.did.design import Design, prepare
+from g287stats.did.synthetic_predictors import Predictor, given, predictor_block, predictor_means, predictor_table
+from g287stats.did.synthetic_weights import (
+    Block,
+    Fitter,
+    Kind,
+    block,
+    effects,
+    jackknife,
+    jackknife_df,
+    placebo_blocks,
+    placements,
+    rmspe_ratio,
+)
 from g287stats.did.wide import absorbing_cohort, labelled, matrix
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.inference.inversion import warn_unbounded
-from g287stats.numerics.simplex import simplex_least_squares
 
-Kind = Literal["sdid", "sc", "did"]
 Inference = Literal["auto", "placebo", "jackknife", "none"]
 Distribution = Literal["t", "normal"]
+
 
 _ABADIE = (
     "Abadie, A., Diamond, A. and Hainmueller, J. (2010). Synthetic control methods for comparative case studies. "
@@ -113,6 +123,9 @@ class SyntheticFit:
         Root mean square gap before treatment by cohort, outcome units.
     estimate
         The ATT, outcome units.
+    predictors
+        With ``predictors``: one row per cohort and predictor: ``weight`` (V, sums to one within the cohort),
+        ``treated``, ``synthetic``, ``controls`` (plain mean); else empty.
     """
 
     unit_weights: pd.DataFrame
@@ -123,6 +136,7 @@ class SyntheticFit:
     p_value_rmspe: float | None
     pre_rmspe: Mapping[Any, float]
     estimate: float
+    predictors: pd.DataFrame
 
     def placebo_interval(self, level: float = 0.95) -> tuple[float, float]:
         """Return the values of the ATT that the placebo test does not reject, an interval around the estimate.
@@ -138,120 +152,6 @@ class SyntheticFit:
         half = float(size[-allowed]) if allowed else np.inf
         warn_unbounded((-half, half), "ATT", f"a placebo test with {len(size)} placements", level)
         return self.estimate - half, self.estimate + half
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One cohort: its treated and control rows, first treated position, unit and time weights."""
-
-    cohort: int
-    treated: np.ndarray
-    controls: np.ndarray
-    omega: np.ndarray
-    lam: np.ndarray
-
-    def gap(self, y: np.ndarray) -> np.ndarray:
-        """Treated minus synthetic by period, net of the weighted earlier gap."""
-        raw = y[self.treated].mean(0) - self.omega @ y[self.controls]
-        return raw - self.lam @ raw[: self.cohort]
-
-
-def block(y: np.ndarray, treated: np.ndarray, controls: np.ndarray, cohort: int, kind: Kind) -> _Block:
-    """Fit the weights of one cohort on ``y`` (units × periods): synthetic DiD, synthetic control or uniform."""
-    n0, n_after = len(controls), y.shape[1] - cohort
-    before, after = y[controls, :cohort], y[controls, cohort:]
-    if kind == "did":
-        return _Block(cohort, treated, controls, np.full(n0, 1 / n0), np.full(cohort, 1 / cohort))
-    changes = np.diff(before, axis=1)
-    noise = float(np.std(changes, ddof=1)) if changes.size > 1 else 0.0
-    small = (1e-6 * noise) ** 2
-    goal = y[treated, :cohort].mean(0)
-    if kind == "sc":
-        return _Block(cohort, treated, controls, simplex_least_squares(before.T, goal, ridge=small), np.zeros(cohort))
-    zeta = (len(treated) * n_after) ** 0.25 * noise
-    omega = simplex_least_squares(before.T, goal, ridge=zeta**2, intercept=True)
-    lam = simplex_least_squares(before, after.mean(1), ridge=small, intercept=True)
-    return _Block(cohort, treated, controls, omega, lam)
-
-
-def effects(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> np.ndarray:
-    """Return [ATT, effect by event time]: averages over treated units (and periods, for the ATT) of the gaps."""
-    total = sum(len(b.treated) * _sums(b.gap(y)[None, :], b.cohort, events)[0] for b in blocks)
-    return total / sum(len(b.treated) * _counts(y.shape[1], b.cohort, events) for b in blocks)
-
-
-def _sums(gaps: np.ndarray, cohort: int, events: np.ndarray) -> np.ndarray:
-    """Gaps (rows × periods) added up over treated periods, then at every event time: rows × (1 + events)."""
-    position = events + cohort
-    inside = (position >= 0) & (position < gaps.shape[1])
-    out = np.zeros((len(gaps), 1 + len(events)))
-    out[:, 0] = gaps[:, cohort:].sum(1)
-    out[:, 1:][:, inside] = gaps[:, position[inside]]
-    return out
-
-
-def _counts(n_periods: int, cohort: int, events: np.ndarray) -> np.ndarray:
-    """Numbers of periods behind :func:`_sums`, (1 + events,)."""
-    position = events + cohort
-    return np.r_[n_periods - cohort, (position >= 0) & (position < n_periods)].astype(float)
-
-
-def _jackknife(y: np.ndarray, blocks: Sequence[_Block], events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave-one-unit-out estimates with the weights held (Arkhangelsky et al. 2021, algorithm 3), and the units."""
-    units = np.unique(np.concatenate([np.r_[b.treated, b.controls] for b in blocks]))
-    total = np.zeros((len(units), 1 + len(events)))
-    mass = np.zeros_like(total)
-    for one in blocks:
-        n1, counts = len(one.treated), _counts(y.shape[1], one.cohort, events)
-        mean, synthetic = y[one.treated].mean(0), one.omega @ y[one.controls]
-
-        def sums(raw: np.ndarray, one: _Block = one) -> np.ndarray:
-            gaps = raw - (raw[:, : one.cohort] @ one.lam)[:, None]
-            return _sums(gaps, one.cohort, events)
-
-        part = np.repeat(n1 * sums((mean - synthetic)[None, :]), len(units), axis=0)
-        weight = np.repeat(n1 * counts[None, :], len(units), axis=0)
-        own, others = np.searchsorted(units, one.treated), np.searchsorted(units, one.controls)
-        part[own] = (n1 - 1) * sums((n1 * mean - y[one.treated]) / (n1 - 1) - synthetic)
-        weight[own] = (n1 - 1) * counts
-        w = one.omega[:, None]
-        part[others] = n1 * sums(mean - (synthetic - w * y[one.controls]) / (1 - w))
-        total += part
-        mass += weight
-    return total / mass, units
-
-
-def _jackknife_df(psi: np.ndarray, units: np.ndarray, blocks: Sequence[_Block], n_periods: int) -> np.ndarray:
-    """Satterthwaite's degrees of freedom by parameter, (Σ_g V_g)²/Σ_g V_g²/d_g, of the jackknife variance.
-
-    V_g is the variance that a group contributes: the treated of each cohort, with d one less than their number, and
-    the controls, with d one less than the effective number (Σ c)²/Σ c² of squared weights c.
-    """
-    shares = np.array([len(b.treated) * (n_periods - b.cohort) for b in blocks], dtype=float)
-    c = (shares / shares.sum() @ np.stack([b.omega for b in blocks])) ** 2
-    groups = [(b.treated, len(b.treated) - 1.0) for b in blocks]
-    groups.append((blocks[0].controls, max(1.0, c.sum() ** 2 / (c**2).sum() - 1)))
-    part = np.stack([(psi[np.searchsorted(units, g)] ** 2).sum(0) for g, _ in groups])
-    with np.errstate(invalid="ignore"):
-        return part.sum(0) ** 2 / (part**2 / np.array([[d] for _, d in groups])).sum(0)
-
-
-def _rmspe_ratio(y: np.ndarray, blocks: Sequence[_Block]) -> float:
-    before = sum(float((b.gap(y)[: b.cohort] ** 2).sum()) * len(b.treated) for b in blocks)
-    after = sum(float((b.gap(y)[b.cohort :] ** 2).sum()) * len(b.treated) for b in blocks)
-    n_before = sum(b.cohort * len(b.treated) for b in blocks)
-    n_after = sum((y.shape[1] - b.cohort) * len(b.treated) for b in blocks)
-    return float(np.sqrt(after / n_after) / np.sqrt(before / n_before)) if before > 0 else np.inf
-
-
-def _placements(n_controls: int, n_treated: int, draws: int, seed: int) -> tuple[list[np.ndarray], bool]:
-    """Return the placements of the treated among the controls: all of them, or ``draws`` when they are more."""
-    if comb(n_controls, n_treated) <= draws:
-        return [np.array(c) for c in combinations(range(n_controls), n_treated)], True
-    rng = np.random.default_rng(seed)
-    if n_treated == 1:
-        return list(rng.permutation(n_controls)[:draws, None]), False
-    return [rng.permutation(n_controls)[:n_treated] for _ in range(draws)], False
 
 
 def synthetic_did(
@@ -326,24 +226,50 @@ def synthetic_control(
     time: str | None = None,
     cohort: str | None = None,
     treatment: str | None = None,
+    predictors: Sequence[Predictor] = (),
+    predictor_weights: Literal["data", "equal"] | Sequence[float] = "data",
     effects: Literal["att", "event"] = "att",
     inference: Inference = "placebo",
     distribution: Distribution = "t",
     draws: int = 499,
     seed: int = 287,
 ) -> Estimate:
-    """Synthetic control on all earlier outcomes (Abadie, Diamond and Hainmueller 2010).
+    """Synthetic control (Abadie, Diamond and Hainmueller 2010), on all earlier outcomes or on predictors.
 
     Non-negative weights that add up to one make the weighted controls match the level of the treated in every
     period before treatment; the effect is the later gap. No intercept and no time weights; a ridge of (1e-6 × the
     standard deviation of the controls' yearly changes)² as in the synthetic DiD paper's implementation. With more
     controls than earlier periods and a perfect fit the weights are not unique; the result then carries a note.
 
-    Parameters and return value as :func:`synthetic_did`; several treated units of one cohort are averaged first.
+    With ``predictors`` the weights match predictor means X instead,
+
+        W(V) = argmin Σ_k v_k (X_1k − Σ_j w_j X_jk)²,
+        V = argmin mean over earlier periods of (Y_1t − Σ_j w_j(V) Y_jt)²,
+
+    predictors in standard deviations over the treated's mean and the controls. List earlier outcomes among them to
+    match those too. Placebos choose V anew.
+
+    Parameters
+    ----------
+    predictors
+        Columns, averaged over all periods before the cohort's treatment in which the unit has a value; or
+        ``(column, first, last)``, averaged over that window, both ends included.
+    predictor_weights
+        V: ``data`` as above (Nelder–Mead from equal and from regression-based weights), ``equal``, or one number of 0
+        or more for each predictor.
+    data, outcome, unit, time, cohort, treatment, effects, inference, distribution, draws, seed
+        As :func:`synthetic_did`, like the return value; several treated units of one cohort are averaged first.
+
+    Raises
+    ------
+    DesignError
+        Predictors that are absent, unobserved in some unit, constant, or measured after treatment began, all at once;
+        also as :func:`synthetic_did`.
     """
     method = Method("synthetic_control", "Synthetic control", (_ABADIE, _ARKHANGELSKY))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    return _estimate(data, outcome, keys, "sc", method, effects, inference, distribution, draws, seed)
+    matching = (tuple(predictors), predictor_weights) if len(predictors) else None
+    return _estimate(data, outcome, keys, "sc", method, effects, inference, distribution, draws, seed, matching)
 
 
 def _estimate(
@@ -357,15 +283,24 @@ def _estimate(
     distribution: Distribution,
     draws: int,
     seed: int,
+    matching: tuple[tuple[Predictor, ...], Any] | None = None,
 ) -> Estimate:
     if distribution not in ("t", "normal"):
         raise DesignError(f"distribution={distribution!r}: choose 't' or 'normal'")
-    design = prepare(data, outcome, **keys)  # type: ignore[arg-type]
+    with warnings.catch_warnings():  # nothing is clustered here
+        warnings.filterwarnings("ignore", message=".* treated clusters", category=DesignWarning)
+        design = prepare(data, outcome, **keys)  # type: ignore[arg-type]
     y, cohorts, notes = _admit(design)
     controls = np.flatnonzero(cohorts >= design.n_periods)
     starts = [int(c) for c in np.unique(cohorts) if 0 < c < design.n_periods]
     treated = {c: np.flatnonzero(cohorts == c) for c in starts}
-    blocks = [block(y, treated[c], controls, c, kind) for c in starts]
+    fit: Fitter = lambda own, pool, start: block(y, own, pool, start, kind)
+    x: dict[int, np.ndarray] = {}
+    if matching:
+        v = given(*matching)
+        x = predictor_means(data, design, keys, matching[0], treated, controls)
+        fit = lambda own, pool, start: predictor_block(y, x[start], own, pool, start, v)
+    blocks = [fit(treated[c], controls, c) for c in starts]
     events = np.arange(-max(starts), design.n_periods - min(starts))
     point = effects(y, blocks, events)
     n_treated = sum(len(v) for v in treated.values())
@@ -374,7 +309,7 @@ def _estimate(
 
     scale = float(np.abs(y[controls]).max()) or 1.0
     for one in blocks:
-        if kind == "sc" and np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
+        if kind == "sc" and not matching and np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
             note = (
                 f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
                 "without error, so the weights and the estimate are not unique. Use g.synthetic_did or fewer controls"
@@ -382,6 +317,14 @@ def _estimate(
             warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
             notes.append(note)
 
+    table = predictor_table(design, blocks, x, matching[0] if matching else ())
+    for cohort, part in table.groupby("cohort", sort=False):
+        close = np.abs(part["treated"] - part["synthetic"]) <= 1e-5 * (1 + part["controls"].abs())
+        if close[part["weight"] > 0].all() and len(controls) > (part["weight"] > 0).sum() + 1:
+            notes.append(
+                f"cohort {cohort}: {len(controls)} controls match {len(part)} predictors without error in more than "
+                "one way; the least unequal weights are taken"
+            )
     names, p_value, p_ratio, ratios = np.empty(0, dtype=object), None, None, np.empty(0)
     replicates = np.empty((0, len(point)))
     freedom = np.full(len(point), np.inf)
@@ -392,14 +335,14 @@ def _estimate(
                 f"{len(controls)} controls cannot stand in for {n_treated} treated units and leave a control: "
                 'use inference="jackknife"'
             )
-        places, enumerated = _placements(len(controls), n_treated, draws, seed)
-        fits = [_placebo(y, controls, place, treated, kind) for place in places]
+        places, enumerated = placements(len(controls), n_treated, draws, seed)
+        fits = [placebo_blocks(fit, controls, place, treated) for place in places]
         replicates = np.array([effects(y, f, events) for f in fits])
-        ratios = np.array([_rmspe_ratio(y, f) for f in fits])
+        ratios = np.array([rmspe_ratio(y, f) for f in fits])
         names = np.array(["+".join(map(str, design.unit_labels[controls[np.sort(p)]])) for p in places], dtype=object)
         close = 1e-9 * abs(point[0])
         p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
-        p_ratio = float((1 + (ratios >= _rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
+        p_ratio = float((1 + (ratios >= rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
         psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
         freedom[:] = min(len(controls), len(places)) - 1
     elif inference == "jackknife":
@@ -413,10 +356,10 @@ def _estimate(
             raise IdentificationError(
                 'one control carries all weight: the jackknife cannot leave it out; use "placebo"'
             )
-        replicates, left = _jackknife(y, blocks, events)
+        replicates, left = jackknife(y, blocks, events)
         names = design.unit_labels[left].to_numpy(dtype=object)
         psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
-        freedom = _jackknife_df(psi, left, blocks, design.n_periods)
+        freedom = jackknife_df(psi, left, blocks, design.n_periods)
     else:
         psi = np.zeros((1, len(point)))
     if distribution == "normal":
@@ -430,13 +373,14 @@ def _estimate(
     if inference == "placebo":
         placebos["rmspe_ratio"] = ratios
 
-    fit = SyntheticFit(
+    behind = SyntheticFit(
         *_tables(design, y, blocks),
         placebos=placebos,
         p_value=p_value,
         p_value_rmspe=p_ratio,
         pre_rmspe={design.calendar[b.cohort]: float(np.sqrt(np.mean(b.gap(y)[: b.cohort] ** 2))) for b in blocks},
         estimate=float(point[0]),
+        predictors=table,
     )
     sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
     if p_value is not None:
@@ -454,11 +398,12 @@ def _estimate(
             "weights": kind,
             "inference": inference,
             "distribution": distribution,
+            **({"predictors": matching[0], "predictor_weights": matching[1]} if matching else {}),
             **({"draws": draws, "seed": seed} if not enumerated else {}),
         },
         notes=tuple(notes),
         provenance=design.provenance,
-        design=fit,
+        design=behind,
     )
     if shape == "att":
         return overall
@@ -475,28 +420,13 @@ def _estimate(
         overall=overall,
         notes=tuple(notes),
         provenance=design.provenance,
-        design=fit,
+        design=behind,
     )
-
-
-def _placebo(
-    y: np.ndarray, controls: np.ndarray, place: np.ndarray, treated: Mapping[int, np.ndarray], kind: Kind
-) -> list[_Block]:
-    """Blocks with the controls at ``place`` in the roles of the treated, cohort sizes kept."""
-    chosen = controls[place]
-    stays = np.ones(len(controls), dtype=bool)
-    stays[place] = False
-    rest = controls[stays]
-    out, start = [], 0
-    for c, members in treated.items():
-        out.append(block(y, chosen[start : start + len(members)], rest, c, kind))
-        start += len(members)
-    return out
 
 
 def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return outcome matrix, cohorts and notes; refuse panels with holes or without either side."""
-    notes = list(design.notes)
+    notes = [n for n in design.notes if " treated clusters " not in n]
     cohorts = absorbing_cohort(design, "use g.switching_did")
     y = matrix(design)
     observed = np.unique(design.time)
@@ -522,7 +452,7 @@ def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return y, cohorts, notes
 
 
-def _tables(design: Design, y: np.ndarray, blocks: Sequence[_Block]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _tables(design: Design, y: np.ndarray, blocks: Sequence[Block]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Labelled unit weights, time weights and paths."""
     units, times, paths = [], [], []
     for one in blocks:

@@ -1,12 +1,15 @@
 """Synthetic control and synthetic DiD: exact weights, placebo and jackknife inference."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
 from scipy import optimize, stats
 
-from g287stats.did.synthetic import block, effects, synthetic_control, synthetic_did
+from g287stats.did.synthetic import synthetic_control, synthetic_did
+from g287stats.did.synthetic_weights import block, effects
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, InferenceWarning
 from g287stats.numerics.simplex import _wolfe, simplex_least_squares
 from g287stats.simulation.panels import noise
@@ -67,6 +70,13 @@ def test_twelve_treated_counties_with_the_jackknife(kind):
     assert e.options["inference"] == "jackknife"
     agree(e.point[0], None, expected("panel_null", f"{kind}.exact", "point").loc["att"])
     agree(e.point[0], float(e.se.iloc[0]), expected("panel_null", kind, "jackknife").loc["att"])
+
+
+def test_one_treated_county_is_not_told_about_clusters(single):
+    assert not any("clusters" in n for e in single.values() for n in e.notes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DesignWarning)
+        synthetic_did(load_panel("single_unit"), "y", inference="none", **KEYS)
 
 
 def test_weights_that_are_not_unique_are_said_to_be():
