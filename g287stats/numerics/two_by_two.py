@@ -148,15 +148,16 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
     unweighted = bool((panel.w == 1.0).all())
     psi, *buffers = room(4, at_once * n_units)
     psi = psi.reshape(at_once, n_units)
-    for shared in _same_controls(cells):
+    sets = list(_same_controls(cells))
+    case, unit, value = _treated_influence(panel, cells, np.concatenate(sets), fitted, method)
+    done = 0
+    for shared in sets:
         n, version = int(cells.n_control[shared[0]]), int(cells.version[shared[0]])
         xs, w = panel.x[version][:, :n], panel.w[:n]
-        case, unit, value = _treated_influence(panel, cells, shared, fitted, method)
         new = np.concatenate([[True], cells.group[shared][1:] != cells.group[shared][:-1]])
         distinct = np.cumsum(new) - 1  # cells of one group share propensity and a
         firsts = shared[new]
-        bounds = np.searchsorted(case, np.arange(0, len(shared) + at_once, at_once))
-        for block, lo in enumerate(range(0, len(shared), at_once)):
+        for lo in range(0, len(shared), at_once):
             rows = shared[lo : lo + at_once]
             k = len(rows)
             out = psi[:k]
@@ -167,11 +168,10 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
             beta = fitted.beta[rows]
             beta[:, 0] += fitted.mean_control[rows]
             np.matmul(beta, xs, out=r)
-            r += np.take(panel.y, cells.b[rows], axis=0, out=wide, mode="clip")[:, :n]
-            if (cells.t[rows] == cells.t[rows[0]]).all():
-                r -= panel.y[cells.t[rows[0]], :n]
-            else:
-                r -= np.take(panel.y, cells.t[rows], axis=0, out=wide, mode="clip")[:, :n]
+            t, b = cells.t[rows], cells.b[rows]
+            r += np.take(panel.y, b, axis=0, out=wide, mode="clip")[:, :n]
+            same = (t == t[0]).all()
+            r -= panel.y[t[0], :n] if same else np.take(panel.y, t, axis=0, out=wide, mode="clip")[:, :n]
             if method == "reg":  # −r x·a
                 r *= np.matmul(fitted.a[rows], xs, out=term)
             else:  # −(r − η_c) (o/N_c + x·a) − η_c x·a + p x·h
@@ -196,8 +196,9 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
             if not unweighted:
                 r *= w
             out[:, n:] = 0.0
-            mine = slice(bounds[block], bounds[block + 1])
-            out[case[mine] - lo, unit[mine]] = value[mine]
+            mine = slice(*np.searchsorted(case, (done, done + k)))
+            out[case[mine] - done, unit[mine]] = value[mine]
+            done += k
             yield rows, out
 
 
@@ -215,7 +216,7 @@ def _treated_influence(
     """Flat (position in ``rows``, unit, ψ) over the treated units of each cell."""
     case, unit = _members(panel, cells.group[rows])
     cell = rows[case]
-    x = panel.x[int(cells.version[rows[0]])][:, unit]
+    x = panel.x[cells.version[cell], :, unit].T
     r = panel.y[cells.t[cell], unit] - panel.y[cells.b[cell], unit]
     r -= np.einsum("jp,pj->j", fitted.beta[cell], x)
     value = (r - fitted.mean_treated[cell]) / fitted.n_treated[cell]
@@ -326,8 +327,10 @@ def _reweighted_sums(panel: Panel, cells: Comparisons, out: Fit) -> tuple[np.nda
                 now = slice(at, min(at + at_once, ends[hi]))
                 wide = buffers[1:, : (now.stop - at) * n_units].reshape(2, -1, n_units)
                 t, b = cells.t[rows[now]], cells.b[rows[now]]
-                dy = np.take(panel.y, t, axis=0, out=wide[0], mode="clip")[:, :n]
-                dy -= np.take(panel.y, b, axis=0, out=wide[1], mode="clip")[:, :n]
+                before = np.take(panel.y, b, axis=0, out=wide[0], mode="clip")[:, :n]
+                same = (t == t[0]).all()
+                after = panel.y[t[0], :n] if same else np.take(panel.y, t, axis=0, out=wide[1], mode="clip")[:, :n]
+                dy = np.subtract(after, before, out=before)
                 dy *= odds if len(rows) == len(groups) else odds[cell_of[now] - lo]
                 m_xy[rows[now]] = dy @ xw
         treated = x[:, unit]
