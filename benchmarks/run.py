@@ -29,10 +29,14 @@ PEERS = {
 TOO_LARGE = {("sa", "diffdiff", "month"), ("sa", "pyfixest", "month")}  # more than 9 GB
 
 
-def measure(command: list[str], threads: int, limit: float) -> dict | None:
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "64000000000"}
+"""The process keeps memory that it has freed, so that its second call touches no page for the first time."""
+
+
+def measure(command: list[str], threads: int, limit: float, more: dict[str, str]) -> dict | None:
     """Run one measurement in a fresh process; None when it fails or takes longer than ``limit`` seconds."""
     env = os.environ | {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "RAYON", "NUMBA")}
-    env["PYTHONPATH"] = str(HERE.parent)
+    env |= {"PYTHONPATH": str(HERE.parent)} | more
     try:
         out = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit, check=True)
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
@@ -46,7 +50,7 @@ def one_round(task: str, size: str, args: argparse.Namespace) -> list[dict]:
     for name, peer in PEERS.get(task, []) if args.peers else []:
         if (task, peer, size) not in TOO_LARGE:
             commands.append([args.peers, str(HERE / "run_peers.py"), name, peer, size, args.folder])
-    found = [measure(c, args.threads, args.limit) for c in commands]
+    found = [measure(c, args.threads, args.limit, KEEP_MEMORY if args.scaling else {}) for c in commands]
     return [f | {"asked": task} for f in found if f is not None]
 
 
@@ -73,6 +77,21 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def scaling_table(rows: list[dict]) -> str:
+    """Markdown: medians of the first and of the second call at 1, 4 and 16 times the month panel."""
+    groups: dict[str, dict[str, list[dict]]] = defaultdict(lambda: defaultdict(list))
+    for r in rows:
+        groups[r["asked"]][r["size"]].append(r)
+    lines = ["| task | 1× | 4× | 16× | second call, 16× / 1× | MB at 16× |", "|---|---|---|---|---|---|"]
+    for task, sizes in groups.items():
+        calls = {s: [statistics.median(r[c] for r in rs) for c in ("sec", "again")] for s, rs in sizes.items()}
+        shown = " | ".join(f"{first:.3f}, {second:.3f}" for first, second in calls.values())
+        second = [c[1] for c in calls.values()]
+        memory = max(r["rss_mb"] for r in list(sizes.values())[-1])
+        lines.append(f"| {task} | {shown} | {second[-1] / second[0]:.1f} | {memory} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
@@ -94,7 +113,7 @@ def main() -> None:
         print(f"round {k + 1} of {args.runs}", file=sys.stderr, flush=True)
         name = "scaling.json" if args.scaling else "results.json"
         Path(args.folder, name).write_text(json.dumps(rows, indent=1))
-    print(table(rows))
+    print(scaling_table(rows) if args.scaling else table(rows))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.did.design import Design
-from g287stats.did.imputation import _fitted, _levels
+from g287stats.did.first_stage import fitted_values, unit_levels
 from g287stats.did.regression import Block, Regression, by_time, clustered, parameter_count, regress, tell, unit_keys
 from g287stats.did.twfe import FITS, _options, _prepare
 from g287stats.did.wide import absorbing_cohort, labelled
@@ -103,7 +103,7 @@ def sun_abraham(
             "reference=(-1, -4)"
         )
     design, is_control, notes = _comparison(design, control, references)
-    levels = _levels(design, cluster)
+    levels = unit_levels(design, cluster)
     groups = _groups(design, is_control, unit_trends)
     plan, dropped = _plan(design, groups, references, 1 + unit_trends)
     notes += dropped
@@ -369,7 +369,7 @@ def _by_cohort(
         where = [design.covariate_names.index(c) for c in covariates]
         dense = design.covariates[:, where]
         parts = [*blocks, *([Block(tuple(covariates), columns=dense)] if covariates else [])]
-        y = y - _fitted(parts, fit.beta)
+        y = y - fitted_values(parts, fit.beta)
         levels = [fit.factor_effects.levels[0]] if fit.factor_effects is not None else []
         if covariates:
             levels.append(saturated.coefficients(dense).levels[0])

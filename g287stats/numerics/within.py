@@ -21,14 +21,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 
 from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
+from g287stats.numerics.schur import Block, Flat, Pair, UnitSlopes
 from g287stats.numerics.threads import one_thread
-
-_RANK = 1e-9
-"""A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class Projection:
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
-        self._slopes = None if trends is None else _UnitSlopes(self, trends)
+        self._slopes = None if trends is None else UnitSlopes(self, trends)
         self.level_weight = tuple(
             self._counts(j) if weights is None else self._level_sums(weights, j) for j in range(len(self.sizes))
         )
@@ -198,18 +196,18 @@ class Projection:
         """Unit × level sums of every effect, one matrix per basis function of the units."""
         if not self._even:
             return [self._pair_matrices(j) for j in range(len(self.sizes))]
-        equal = _Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])
+        equal = Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])
         return [[equal], *(self._pair_matrices(j) for j in self._rest)]
 
     @cached_property
-    def _blocks(self) -> list[_Block]:
+    def _blocks(self) -> list[Block]:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
                 return self._main_blocks()
         size, mass = self.sizes[0], self.level_weight[0]
         schur = mass[0] * (np.eye(size) - 1 / size)
-        return [_Block(np.arange(size), schur, mass)]
+        return [Block(np.arange(size), schur, mass)]
 
     def _constant_in_unit(self) -> bool:
         if self.weights is None:
@@ -228,12 +226,12 @@ class Projection:
 
     def _pair_matrices(self, effect: int) -> list:
         ones = np.ones(self.n) if self.weights is None else self.weights
-        pairs = [_Pair(self.unit_level(ones, effect), self._scale)]
+        pairs = [Pair(self.unit_level(ones, effect), self._scale)]
         if self._slopes is not None:
-            pairs += [_Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
+            pairs += [Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
         return pairs
 
-    def _main_blocks(self) -> list[_Block]:
+    def _main_blocks(self) -> list[Block]:
         """Schur complement of the main effect in blocks of levels that share no unit."""
         main, pairs = self._main, self._pairs[self._main]
         mass = self.level_weight[main]
@@ -244,7 +242,7 @@ class Projection:
                 for start in range(0, self.n_units, step):
                     part = p.take(slice(start, start + step)).scaled()
                     schur -= part.T @ part
-            return [_Block(np.arange(self.sizes[main]), schur, mass)]
+            return [Block(np.arange(self.sizes[main]), schur, mass)]
         graph = sparse.csr_array(
             (np.ones(self.n, dtype=np.int32), (self.unit, self._code(main) + self.n_units)),
             shape=(self.n_units + self.sizes[main],) * 2,
@@ -265,11 +263,11 @@ class Projection:
                     schur -= dense.T @ dense
                 else:
                     schur -= (part.T @ part).toarray()
-            blocks.append(_Block(levels, schur, mass[levels]))
+            blocks.append(Block(levels, schur, mass[levels]))
         return blocks
 
     @cached_property
-    def _border(self) -> tuple[np.ndarray, _Block] | None:
+    def _border(self) -> tuple[np.ndarray, Block] | None:
         """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
         if not self._rest:
             return None
@@ -285,7 +283,7 @@ class Projection:
                 schur[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
         for block in self._blocks:
             schur -= coupling[block.levels].T @ block.solve(coupling[block.levels])
-        return coupling, _Block(np.arange(total), schur, mass)
+        return coupling, Block(np.arange(total), schur, mass)
 
     def _together(self, i: int, j: int, ones: np.ndarray) -> np.ndarray:
         """Cross product V_i' W M_U V_j."""
@@ -520,8 +518,7 @@ class Projection:
             )
             levels = self.solve_levels(b)
             by_unit = [
-                u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels))
-                for k, u in enumerate(moments.unit)
+                u - sum(self._pairs[j][k].dot(lam) for j, lam in enumerate(levels)) for k, u in enumerate(moments.unit)
             ]
         return Coefficients(np.stack(by_unit), levels)
 
@@ -550,133 +547,6 @@ class Projection:
         if trends is None:
             raise ValueError("the projection has unit trends: give the trend variables of these rows")
         return [first, *self._slopes.transform(np.atleast_2d(np.asarray(trends, dtype=float).T), unit)]
-
-
-class _UnitSlopes:
-    """Orthonormal basis, within each unit, of the variables with unit-specific slopes (off the intercept)."""
-
-    def __init__(self, projection: Projection, trends: np.ndarray):
-        self.steps: list[tuple[np.ndarray, list[np.ndarray], np.ndarray]] = []
-        self.q: list[np.ndarray] = []
-        self.rank = 0
-        missing = np.zeros(projection.n_units, dtype=bool)
-        sums, unit = projection.rows.unit_sums, projection.unit
-        for z in trends:
-            mean = sums(projection._weighted(z)) * projection._scale**2
-            left = z - mean[unit]
-            scale = sums(projection._weighted(z * z))
-            parts = [np.zeros(projection.n_units) for _ in self.q]
-            for _ in range(2):
-                for k, q in enumerate(self.q):
-                    c = sums(projection._weighted(left) * q)
-                    left = left - q * c[unit]
-                    parts[k] += c
-            norm = sums(projection._weighted(left * left))
-            exists = norm > 1e-20 * scale
-            missing |= ~exists & (projection.unit_weight > 0)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                inverse = np.where(exists, 1 / np.sqrt(norm), 0.0)
-            self.steps.append((mean, parts, inverse))
-            self.q.append(left * inverse[unit])
-            self.rank += int(exists.sum())
-        self.missing = np.flatnonzero(missing)
-
-    def transform(self, trends: np.ndarray, unit: np.ndarray) -> list[np.ndarray]:
-        out: list[np.ndarray] = []
-        for z, (mean, parts, inverse) in zip(trends, self.steps):
-            left = z - mean[unit]
-            for q, c in zip(out, parts):
-                left = left - q * c[unit]
-            out.append(left * inverse[unit])
-        return out
-
-
-class _Pair:
-    """Unit × level sums of one basis function, dense or sparse: rows of ``matrix`` times ``scale``."""
-
-    def __init__(self, matrix: np.ndarray | sparse.csr_array, scale: np.ndarray | None = None):
-        self.matrix, self.scale = matrix, scale
-
-    def take(self, units: np.ndarray | slice) -> _Pair:
-        return _Pair(self.matrix[units], None if self.scale is None else self.scale[units])
-
-    def scaled(self) -> np.ndarray | sparse.csr_array:
-        if self.scale is None:
-            return self.matrix
-        if isinstance(self.matrix, np.ndarray):
-            return self.matrix * self.scale[:, None]
-        return sparse.csr_array(sparse.diags_array(self.scale) @ self.matrix)
-
-    def dense(self) -> np.ndarray:
-        part = self.scaled()
-        return part if isinstance(part, np.ndarray) else part.toarray()
-
-    def dot(self, levels: np.ndarray) -> np.ndarray:
-        out = self.matrix @ levels
-        return out if self.scale is None else (out.T * self.scale).T
-
-    def tdot(self, units: np.ndarray) -> np.ndarray:
-        return self.matrix.T @ (units if self.scale is None else (units.T * self.scale).T)
-
-    def cross(self, other: _Pair) -> np.ndarray:
-        return self.tdot(other.dense())
-
-
-class _Flat(_Pair):
-    """A pair matrix with equal columns: a complete panel whose weights do not change within units."""
-
-    def __init__(self, column: np.ndarray, n_levels: int):
-        self.column, self.n_levels = column, n_levels
-
-    def take(self, units: np.ndarray | slice) -> _Pair:
-        return _Flat(self.column[units], self.n_levels)
-
-    def dense(self) -> np.ndarray:
-        return np.repeat(self.column[:, None], self.n_levels, axis=1)
-
-    def dot(self, levels: np.ndarray) -> np.ndarray:
-        return np.outer(self.column, levels.sum(axis=0))
-
-    def tdot(self, units: np.ndarray) -> np.ndarray:
-        return np.repeat((self.column @ units)[None, :], self.n_levels, axis=0)
-
-
-class _Block:
-    """A block of levels with its Schur complement, factorised with pivoting."""
-
-    def __init__(self, levels: np.ndarray, schur: np.ndarray, mass: np.ndarray):
-        self.levels = levels
-        with np.errstate(divide="ignore"):
-            self.scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
-        scaled = schur * self.scale[:, None] * self.scale
-        scaled = (scaled + scaled.T) / 2
-        factor, pivot, rank, _ = linalg.lapack.dpstrf(scaled, tol=_RANK, lower=0)
-        if np.diag(scaled).max(initial=0.0) <= _RANK:  # the routine never tests its first pivot
-            rank = 0
-        self.kept, self.dropped = pivot[:rank] - 1, pivot[rank:] - 1
-        self.factor = np.triu(factor[:rank, :rank])
-        self._link = scaled[np.ix_(self.kept, self.dropped)]
-        self.rank = int(rank)
-
-    def solve(self, b: np.ndarray) -> np.ndarray:
-        out = np.zeros_like(b)
-        if self.rank:
-            scaled = b[self.kept] * self.scale[self.kept, None]
-            x = linalg.cho_solve((self.factor, False), scaled, check_finite=False)
-            out[self.kept] = x * self.scale[self.kept, None]
-        return out
-
-    def null(self) -> np.ndarray:
-        """Null directions in the levels' own scale, one column per redundant level that occurs."""
-        present = self.scale[self.dropped] > 0
-        out = np.zeros((len(self.levels), int(present.sum())))
-        if out.shape[1] and self.rank:
-            x = linalg.cho_solve((self.factor, False), self._link[:, present], check_finite=False)
-            out[self.kept] = -x * self.scale[self.kept, None]
-        for m, level in enumerate(self.dropped[present]):
-            out[level, m] = self.scale[level]
-        size = np.abs(out).max(axis=0, initial=0.0)
-        return out / np.where(size > 0, size, 1.0)
 
 
 def _sum_rows(values: np.ndarray, codes: np.ndarray, size: int) -> np.ndarray:

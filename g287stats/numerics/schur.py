@@ -1,0 +1,153 @@
+"""Parts of the projection on fixed effects: the units' basis, its sums by level, and the Schur complement of levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import linalg, sparse
+
+if TYPE_CHECKING:
+    from g287stats.numerics.within import Projection
+
+RANK = 1e-9
+"""A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
+
+
+class UnitSlopes:
+    """Orthonormal basis, within each unit, of the variables with unit-specific slopes (off the intercept)."""
+
+    def __init__(self, projection: Projection, trends: np.ndarray):
+        self.steps: list[tuple[np.ndarray, list[np.ndarray], np.ndarray]] = []
+        self.q: list[np.ndarray] = []
+        self.rank = 0
+        missing = np.zeros(projection.n_units, dtype=bool)
+        sums, unit = projection.rows.unit_sums, projection.unit
+        for z in trends:
+            mean = sums(projection._weighted(z)) * projection._scale**2
+            left = z - mean[unit]
+            scale = sums(projection._weighted(z * z))
+            parts = [np.zeros(projection.n_units) for _ in self.q]
+            for _ in range(2):
+                for k, q in enumerate(self.q):
+                    c = sums(projection._weighted(left) * q)
+                    left = left - q * c[unit]
+                    parts[k] += c
+            norm = sums(projection._weighted(left * left))
+            exists = norm > 1e-20 * scale
+            missing |= ~exists & (projection.unit_weight > 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                inverse = np.where(exists, 1 / np.sqrt(norm), 0.0)
+            self.steps.append((mean, parts, inverse))
+            self.q.append(left * inverse[unit])
+            self.rank += int(exists.sum())
+        self.missing = np.flatnonzero(missing)
+
+    def transform(self, trends: np.ndarray, unit: np.ndarray) -> list[np.ndarray]:
+        """The basis on other rows."""
+        out: list[np.ndarray] = []
+        for z, (mean, parts, inverse) in zip(trends, self.steps):
+            left = z - mean[unit]
+            for q, c in zip(out, parts):
+                left = left - q * c[unit]
+            out.append(left * inverse[unit])
+        return out
+
+
+class Pair:
+    """Unit × level sums of one basis function, dense or sparse: rows of ``matrix`` times ``scale``."""
+
+    def __init__(self, matrix: np.ndarray | sparse.csr_array, scale: np.ndarray | None = None):
+        self.matrix, self.scale = matrix, scale
+
+    def take(self, units: np.ndarray | slice) -> Pair:
+        """Some of the units."""
+        return Pair(self.matrix[units], None if self.scale is None else self.scale[units])
+
+    def scaled(self) -> np.ndarray | sparse.csr_array:
+        """Rows times scale."""
+        if self.scale is None:
+            return self.matrix
+        if isinstance(self.matrix, np.ndarray):
+            return self.matrix * self.scale[:, None]
+        return sparse.csr_array(sparse.diags_array(self.scale) @ self.matrix)
+
+    def dense(self) -> np.ndarray:
+        """Rows times scale as an array (N, L)."""
+        part = self.scaled()
+        return part if isinstance(part, np.ndarray) else part.toarray()
+
+    def dot(self, levels: np.ndarray) -> np.ndarray:
+        """From levels (L, k) to units (N, k)."""
+        out = self.matrix @ levels
+        return out if self.scale is None else (out.T * self.scale).T
+
+    def tdot(self, units: np.ndarray) -> np.ndarray:
+        """From units (N, k) to levels (L, k)."""
+        return self.matrix.T @ (units if self.scale is None else (units.T * self.scale).T)
+
+    def cross(self, other: Pair) -> np.ndarray:
+        """Products of the columns of two matrices of the same units, (L, M)."""
+        return self.tdot(other.dense())
+
+
+class Flat(Pair):
+    """A pair matrix with equal columns: a complete panel whose weights do not change within units."""
+
+    def __init__(self, column: np.ndarray, n_levels: int):
+        self.column, self.n_levels = column, n_levels
+
+    def take(self, units: np.ndarray | slice) -> Pair:
+        """Some of the units."""
+        return Flat(self.column[units], self.n_levels)
+
+    def dense(self) -> np.ndarray:
+        """Rows times scale as an array (N, L)."""
+        return np.repeat(self.column[:, None], self.n_levels, axis=1)
+
+    def dot(self, levels: np.ndarray) -> np.ndarray:
+        """From levels (L, k) to units (N, k)."""
+        return np.outer(self.column, levels.sum(axis=0))
+
+    def tdot(self, units: np.ndarray) -> np.ndarray:
+        """From units (N, k) to levels (L, k)."""
+        return np.repeat((self.column @ units)[None, :], self.n_levels, axis=0)
+
+
+class Block:
+    """A block of levels with its Schur complement, factorised with pivoting."""
+
+    def __init__(self, levels: np.ndarray, schur: np.ndarray, mass: np.ndarray):
+        self.levels = levels
+        with np.errstate(divide="ignore"):
+            self.scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
+        scaled = schur * self.scale[:, None] * self.scale
+        scaled = (scaled + scaled.T) / 2
+        factor, pivot, rank, _ = linalg.lapack.dpstrf(scaled, tol=RANK, lower=0)
+        if np.diag(scaled).max(initial=0.0) <= RANK:  # the routine never tests its first pivot
+            rank = 0
+        self.kept, self.dropped = pivot[:rank] - 1, pivot[rank:] - 1
+        self.factor = np.triu(factor[:rank, :rank])
+        self._link = scaled[np.ix_(self.kept, self.dropped)]
+        self.rank = int(rank)
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Coefficients (L, k) with redundant levels at zero."""
+        out = np.zeros_like(b)
+        if self.rank:
+            scaled = b[self.kept] * self.scale[self.kept, None]
+            x = linalg.cho_solve((self.factor, False), scaled, check_finite=False)
+            out[self.kept] = x * self.scale[self.kept, None]
+        return out
+
+    def null(self) -> np.ndarray:
+        """Null directions in the levels' own scale, one column per redundant level that occurs."""
+        present = self.scale[self.dropped] > 0
+        out = np.zeros((len(self.levels), int(present.sum())))
+        if out.shape[1] and self.rank:
+            x = linalg.cho_solve((self.factor, False), self._link[:, present], check_finite=False)
+            out[self.kept] = -x * self.scale[self.kept, None]
+        for m, level in enumerate(self.dropped[present]):
+            out[level, m] = self.scale[level]
+        size = np.abs(out).max(axis=0, initial=0.0)
+        return out / np.where(size > 0, size, 1.0)
