@@ -76,6 +76,13 @@ class InferenceWarning(G287Warning):
     """The requested uncertainty is unreliable here (few clusters, few treated, unidentified variance)."""
 
 
+def choose(name: str, value: object, allowed: Iterable[object]) -> None:
+    """Refuse a value that is not among the choices of an argument; the error lists them."""
+    *first, last = map(repr, choices := tuple(allowed))
+    if value not in choices:
+        raise DesignError(f"{name}={value!r}: choose {', '.join(first)} or {last}")
+
+
 class Problems:
     """Collect every problem of one input, then raise them together.
 

@@ -153,12 +153,6 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
-def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Refuse a value that is not among the choices."""
-    if value not in allowed:
-        raise DesignError(f"{name}={value!r}: choose from {', '.join(map(repr, allowed))}")
-
-
 def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
     """Treatment that switches off is not what this estimator assumes: name the units and the ways out."""
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame

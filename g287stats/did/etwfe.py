@@ -14,7 +14,7 @@ from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, regress, tell
 from g287stats.did.twfe import _options
 from g287stats.did.wide import absorbing_cohort, labelled
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.numerics.least_squares import Factor
@@ -81,8 +81,8 @@ def etwfe(
     DesignError, IdentificationError
         Treatment that ends; no untreated comparison; cells or covariates that are not identified, by name.
     """
-    if model not in ("linear", "poisson") or control not in ("never", "notyet"):
-        raise DesignError(f"model={model!r}, control={control!r}: see the documentation for the choices")
+    choose("model", model, ("linear", "poisson"))
+    choose("control", control, ("never", "notyet"))
     if exposure and model == "linear":
         raise DesignError('exposure= goes with model="poisson"; divide the outcome by it for a linear model of rates')
     design = prepare(

@@ -13,7 +13,6 @@ from g287stats.did.cell_effects import CellEffects, by_cross_sections, by_long_d
 from g287stats.did.comparisons import (
     Grid,
     all_cells,
-    choose,
     describe_problem,
     pair_units,
     refuse_dependence,
@@ -22,7 +21,7 @@ from g287stats.did.comparisons import (
 )
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import tell
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
 from g287stats.inference.blocks import BlockedInfluence
 from g287stats.inference.covariance import Clustered, Neyman
 from g287stats.inference.estimate import Cells, Estimate, Method

@@ -26,7 +26,7 @@ from g287stats.did.regression import (
     unit_keys,
 )
 from g287stats.did.twfe import _options, _prepare, with_average
-from g287stats.errors import DesignError, IdentificationError, Problems
+from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.inference.covariance import Clustered, Influence
 from g287stats.inference.estimate import Cells, Estimate, Method
 from g287stats.inference.factored import FactoredInfluence, Term
@@ -106,8 +106,7 @@ def imputation(
     ----------
     Borusyak, Jaravel and Spiess (2024).
     """
-    if small_sample not in ("unadjusted", "leave_out"):
-        raise DesignError(f"small_sample={small_sample!r}: choose 'unadjusted' or 'leave_out'")
+    choose("small_sample", small_sample, ("unadjusted", "leave_out"))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = first_stage(design, covariates, covariates_by_time, unit_trends)

@@ -13,7 +13,7 @@ from g287stats.did.design import Design, prepare
 from g287stats.did.regression import tell
 from g287stats.did.together import unit_codes
 from g287stats.did.wide import labelled, matrix, unit_weights
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
 
@@ -95,13 +95,12 @@ def intensity_did(
     IdentificationError
         No untreated comparison for any unit; too few different doses for the shape.
     """
-    if shape not in ("bins", "polynomial") or control not in ("never", "notyet") or degree < 1:
-        raise DesignError(
-            f"shape={shape!r}, control={control!r}, degree={degree}: see the documentation for the choices"
-        )
+    choose("shape", shape, ("bins", "polynomial"))
+    choose("control", control, ("never", "notyet"))
+    choose("small_sample", small_sample, ("did", "neyman"))
+    if degree < 1:
+        raise DesignError(f"degree={degree}: a polynomial in the dose has degree 1 or more")
     neyman = small_sample == "neyman"
-    if small_sample not in ("did", "neyman"):
-        raise DesignError(f"small_sample={small_sample!r}: choose 'did' or 'neyman'")
     low, high = window or (0, np.iinfo(np.int32).max)
     if low < 0 or high < low:
         raise DesignError(f"window={window}: event times averaged start at 0 or later")

@@ -14,7 +14,7 @@ from g287stats.did.regression import Block, regress, tell
 from g287stats.did.together import together, unit_codes
 from g287stats.did.twfe import with_average
 from g287stats.did.wide import absorbing_cohort, matrix
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.numerics.rows import Levels, Rows
@@ -80,8 +80,8 @@ def lp_did(
     low, high = window
     if low > high or high < 0:
         raise DesignError(f"window={window} must end at 0 or later: window=(-2, 3)")
-    if control not in ("never", "notyet") or weighting not in ("variance", "equal"):
-        raise DesignError(f"control={control!r}, weighting={weighting!r}: see the documentation for the choices")
+    choose("control", control, ("never", "notyet"))
+    choose("weighting", weighting, ("variance", "equal"))
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
         weights=weights, cluster=cluster,

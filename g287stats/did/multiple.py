@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, Regression, regress, tell
 from g287stats.did.together import together, unit_codes
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
 
@@ -77,8 +77,8 @@ def multiple_treatments(
     names = list(dict.fromkeys(treatments))
     if len(names) < 2:
         raise DesignError(f"name at least two treatments; got {names}. For one use g.twfe or g.att_gt")
-    if method not in ("regression", "one_at_a_time") or coding not in ("additive", "exclusive"):
-        raise DesignError(f"method={method!r}, coding={coding!r}: see the documentation for the choices")
+    choose("method", method, ("regression", "one_at_a_time"))
+    choose("coding", coding, ("additive", "exclusive"))
     design = prepare(
         data, outcome, unit=unit, time=time, covariates=(*names, *covariates), weights=weights, cluster=cluster,
         fixed_effects=fixed_effects,

@@ -14,7 +14,7 @@ from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import _options, event_block
 from g287stats.did.wide import absorbing_cohort
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
 
@@ -58,8 +58,10 @@ def exposure_map(
         already decided (``any`` with a treated member), ``untreated`` counts them as 0.
     """
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    if how not in ("any", "share") or unknown not in ("missing", "untreated") or rings < 1:
-        raise DesignError(f"how={how!r}, unknown={unknown!r}, rings={rings}: see the documentation for the choices")
+    choose("how", how, ("any", "share"))
+    choose("unknown", unknown, ("missing", "untreated"))
+    if rings < 1:
+        raise DesignError(f"rings={rings}: 1 for the neighbours, 2 for theirs as well")
     design = prepare(data, treatment, unit=unit, time=time)
     pairs = neighbours.iloc[:, :2].dropna()
     labels = pd.Index(np.unique(np.concatenate([design.unit_labels, pairs.iloc[:, 0], pairs.iloc[:, 1]])))

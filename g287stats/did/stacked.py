@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import with_average
 from g287stats.did.wide import absorbing_cohort
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import Influence, SmallSample
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.numerics.least_squares import Factor
@@ -89,8 +89,9 @@ def stacked(
     IdentificationError
         No cohort with its window inside the panel and clean controls.
     """
-    if effects not in ("event", "static") or corrective not in ("none", "aggregate", "sample_share"):
-        raise DesignError(f"effects={effects!r}, corrective={corrective!r}: see the documentation for the choices")
+    choose("effects", effects, ("event", "static"))
+    choose("control", control, ("never", "notyet"))
+    choose("corrective", corrective, get_args(Corrective))
     low, high = window
     if low > -1 or high < 0:
         raise DesignError(f"window={window} must hold a period before and one after treatment: window=(-3, 2)")

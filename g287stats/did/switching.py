@@ -12,7 +12,7 @@ import pandas as pd
 
 from g287stats.did.design import Design, prepare
 from g287stats.did.wide import labelled, matrix, quiet_prepare, unit_weights
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
 from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
 
@@ -114,8 +114,8 @@ def switching_did(
     unknown = [k for k in kinds if k not in ("start", "end", "first_switch")]
     if unknown or not kinds:
         raise DesignError(f"effects are 'start', 'end', 'first_switch'; got {unknown or 'none'}")
-    if small_sample not in ("did", "neyman"):
-        raise DesignError(f"small_sample={small_sample!r}: choose 'did' or 'neyman'")
+    choose("history", history, ("same", "any"))
+    choose("small_sample", small_sample, ("did", "neyman"))
     keys = {"unit": unit, "time": time}
     design = prepare(data, outcome, treatment=treatment, weights=weights, cluster=cluster, **keys)  # type: ignore[arg-type]
     seen = quiet_prepare(data, treatment, **keys)

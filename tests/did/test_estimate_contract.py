@@ -197,3 +197,15 @@ def test_a_negative_two_way_variance_is_told():
         if np.isnan(se):
             return
     raise AssertionError("no draw had a negative variance")
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("stacked", "control"), ("stacked", "corrective"), ("lp_did", "weighting"), ("etwfe", "model"),
+     ("etwfe", "control"), ("intensity", "shape"), ("switching", "history"), ("multiple", "method"),
+     ("att_gt", "control"), ("att_gt", "base"), ("imputation", "small_sample"), ("event_study", "ends"),
+     ("poisson", "effects"), ("two_stage", "effects"), ("sun_abraham", "control")],
+)  # fmt: skip
+def test_a_choice_that_does_not_exist_is_refused(name, argument):
+    with pytest.raises(DesignError, match=f"{argument}='other': choose '"):
+        CORE[name](counted(), KEYS, **{argument: "other"})

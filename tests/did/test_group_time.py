@@ -602,7 +602,7 @@ def test_bad_input_says_what_to_type():
         quiet(frame.assign(w=np.arange(len(frame)) + 1.0), weights="w")
     with pytest.raises(DesignError, match=r"cluster 'z' changes within units \(40\)"):
         quiet(frame, cluster="z")
-    with pytest.raises(DesignError, match="control='all': choose from 'never', 'notyet'"):
+    with pytest.raises(DesignError, match="control='all': choose 'never' or 'notyet'"):
         quiet(frame, control="all")
     with pytest.raises(DesignError, match="anticipation=-1"):
         quiet(frame, anticipation=-1)
