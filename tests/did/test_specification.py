@@ -80,6 +80,8 @@ def test_skipped_failed_and_preferred():
     assert len(r.frame) == 6
     assert r.frame["preferred"].sum() == 1
     assert "10 more failed or do not apply" in r.sentence
+    assert "6 failed, see .failed; first (" in str(r)
+    assert r.failed["message"].iloc[0] in str(r)
 
 
 def test_rows_do_not_matter():

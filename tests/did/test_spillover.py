@@ -177,6 +177,18 @@ def test_the_plot_has_a_line_for_every_exposure():
         assert drawn[name].get_ydata() == pytest.approx(e.point[e.labels["treatment"] == name])
 
 
+def test_row_order_changes_no_bit_and_scale_only_the_scale():
+    data = staggered_line(noise=1.0)
+    one, two, big = (
+        spillover_event_study(d, "y", exposures=NAMES, window=(-3, 3), **KEYS)
+        for d in (data, data.sample(frac=1, random_state=1), data.assign(y=7 + 100 * data["y"]))
+    )
+    assert np.array_equal(one.point, two.point)
+    assert np.array_equal(one.se, two.se)
+    assert big.point == pytest.approx(100 * one.point, rel=1e-9)
+    assert big.se.to_numpy() == pytest.approx(100 * one.se.to_numpy(), rel=1e-9)
+
+
 def test_sensitivity_takes_one_exposure_at_a_time():
     e = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), ends="drop", **KEYS)
     with pytest.raises(DesignError, match=r'choose one, es.select\(es.labels\["treatment"\] == \'own\'\)'):
