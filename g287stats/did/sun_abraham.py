@@ -472,24 +472,22 @@ class Interacted:
         """The outcome."""
         return self.design.y
 
-    def combination(self, estimate: Estimate, term: str) -> dict[str, float] | None:
-        """The effects that a parameter of an aggregate averages, with their weights; None when they are not known."""
+    def combinations(self, estimate: Estimate, term: str) -> list[dict[str, float]]:
+        """What a parameter of an aggregate may average: effects with their weights, to be held against the estimate."""
         frame = self.plan.frame
         treated = frame["event_time"] >= 0
         row = estimate.labels.iloc[estimate.terms.index(term)]
-        if estimate.kind == "event":
-            on = frame["event_time"] == row["event_time"]
-        elif estimate.kind in ("cohort", "calendar"):
-            column = "cohort" if estimate.kind == "cohort" else "time"
-            on = treated & (frame[column] == row[column])
-        else:
-            on = treated
-        mass = frame["mass"].where(on, 0.0).to_numpy()
-        weights = mass / mass.sum() if mass.any() else mass
-        value = estimate.point[estimate.terms.index(term)]
-        if self.point is None or abs(weights @ self.point - value) > 1e-9 * (1 + abs(value)):
-            return None
-        return {t: float(w) for t, w in zip(frame["term"], weights) if w}
+        columns = {"event": "event_time", "cohort": "cohort", "calendar": "time"}
+        if estimate.kind in columns:
+            on = frame[columns[estimate.kind]] == row[columns[estimate.kind]]
+            found = [frame["mass"].where(on & (treated | (estimate.kind == "event")), 0.0)]
+        else:  # all treated rows; or the averages over event times, periods and cohorts
+            mass = frame["mass"].where(treated, 0.0)
+            found = [mass, *(mass / mass.groupby(frame[c]).transform("sum") for c in ("event_time", "time"))]
+            shares = mass.where(treated).groupby(frame["cohort"]).transform("mean")
+            found.append(found[0] / mass.groupby(frame["cohort"]).transform("sum") * shares)
+        weights = [w.fillna(0.0).to_numpy() for w in found]
+        return [{t: float(v) for t, v in zip(frame["term"], w / w.sum()) if v} for w in weights if w.any()]
 
 
 _LARGEST = 50_000_000

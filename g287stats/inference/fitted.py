@@ -114,16 +114,16 @@ def static_effect(est: Estimate, what: str, instead: str) -> None:
 def loadings(est: Estimate, reg: Any, terms: Sequence[str | Mapping[str, float]]) -> np.ndarray:
     """Each term as a combination of the regression's coefficients: (coefficients × terms).
 
-    A term is a coefficient, a combination ``{name: weight}``, or a parameter of an aggregate whose weights the
-    estimate's design knows.
+    A term is a coefficient, a combination ``{name: weight}``, or an average of coefficients that the estimate was made
+    from: the effect after treatment of an event study, an aggregate of cohort × period effects.
     """
     place = {name: j for j, name in enumerate(reg.names)}
     out = np.zeros((len(place), len(terms)))
     absent: list[str] = []
     for k, term in enumerate(terms):
         parts: Mapping[str, float] | None = {term: 1.0} if isinstance(term, str) else term
-        if isinstance(term, str) and term not in place and term in est.terms and hasattr(reg, "combination"):
-            parts = reg.combination(est, term)
+        if isinstance(term, str) and term not in place and term in est.terms:
+            parts = _average(est, reg, term)
         for name, weight in (parts or {str(term): 1.0}).items():
             if name in place:
                 out[place[name], k] = weight
@@ -135,6 +135,32 @@ def loadings(est: Estimate, reg: Any, terms: Sequence[str | Mapping[str, float]]
             "An average of them is a combination {name: weight}"
         )
     return out
+
+
+def _average(est: Estimate, reg: Any, term: str) -> dict[str, float] | None:
+    """The combination of coefficients behind a parameter, or None: it gives the parameter and its influence."""
+    at = est.terms.index(term)
+    value, influence = est.point[at], est.influence.psi[:, at]
+    size = np.abs(influence).max(initial=0.0)
+    maybe = reg.combinations(est, term) if hasattr(reg, "combinations") else _after_treatment(reg.names, term)
+    for parts in maybe:
+        c = np.array([parts.get(name, 0.0) for name in reg.names])
+        psi = reg.fit.unit_scores() @ (reg.fit.bread @ c)
+        same = len(psi) != len(influence) or np.abs(psi - influence).max() <= 1e-7 * size
+        if same and abs(c @ reg.fit.beta - value) <= 1e-9 * (1 + abs(value)):
+            return parts
+    return None
+
+
+def _after_treatment(names: Sequence[str], term: str) -> list[dict[str, float]]:
+    """The plain average of the coefficients at event times ≥ 0, those of ``term`` where several effects are named."""
+    after = []
+    for name in names:
+        effect, _, time = name.rpartition(": ")
+        number = time.removeprefix("<=").removeprefix(">=")
+        if effect in ("", term) and number.removeprefix("-").isdigit() and int(number) >= 0:
+            after.append(name)
+    return [dict.fromkeys(after, 1 / len(after))] if after else []
 
 
 def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> Fitted:

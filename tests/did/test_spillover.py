@@ -8,6 +8,8 @@ from g287stats.did.spillover import exposure_map, spillover_did, spillover_event
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.honest import honest_did
+from g287stats.inference.small_sample import bias_reduced
+from g287stats.inference.wild import wild_bootstrap
 
 KEYS = {"unit": "county", "time": "year"}
 
@@ -175,6 +177,14 @@ def test_the_plot_has_a_line_for_every_exposure():
     for name, color in zip(NAMES, ("#4477AA", "#CC6677", "#117733")):
         assert drawn[name].get_color() == color
         assert drawn[name].get_ydata() == pytest.approx(e.point[e.labels["treatment"] == name])
+
+
+def test_corrections_and_bootstrap_take_each_exposures_average():
+    e = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), **KEYS)
+    own = e.labels["treatment"] == "ring_1"
+    weights = {t: 1 / 4 for t, on, when in zip(e.terms, own, e.labels["event_time"]) if on and when >= 0}
+    assert wild_bootstrap(e.overall, "ring_1", draws=99).p == wild_bootstrap(e, weights, draws=99).p
+    assert bias_reduced(e.overall).point == pytest.approx(e.overall.point, abs=1e-12)
 
 
 def test_row_order_changes_no_bit_and_scale_only_the_scale():

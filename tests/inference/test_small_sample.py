@@ -12,6 +12,7 @@ from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
 from g287stats.inference import small_sample
 from g287stats.inference.small_sample import bias_reduced
+from g287stats.inference.wild import wild_bootstrap
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
 
@@ -129,8 +130,20 @@ def test_refusals():
     with pytest.raises(DesignError, match="choose"):
         bias_reduced(twfe(d, "y", **KEYS), "CR1")
     es = event_study(d, "y", **KEYS)
-    with pytest.raises(DesignError, match=r"no such coefficients: .*overall"):
-        bias_reduced(es.overall)
+    with pytest.raises(DesignError, match=r"no such coefficients: .*first"):
+        bias_reduced(es.combine(np.ones((1, len(es.point))), ["first"]))
+
+
+def test_the_average_after_treatment_is_a_combination_of_the_event_study():
+    es = event_study(panel(), "y", window=(-3, 3), ends="drop", cluster="state", **KEYS)
+    one = bias_reduced(es.overall)
+    after = np.array([int(t) >= 0 for t in es.terms], dtype=float)
+    two = bias_reduced(es).combine(after[None, :] / after.sum(), ["mean"])
+    assert one.point[0] == pytest.approx(es.overall.point[0], abs=1e-12)
+    assert one.se.iloc[0] == pytest.approx(two.se.iloc[0], rel=1e-10)
+    assert one.df != pytest.approx(two.df)  # its own degrees of freedom, not the smallest of the parts
+    same = wild_bootstrap(es, {t: 1 / after.sum() for t, a in zip(es.terms, after) if a}, draws=199)
+    assert wild_bootstrap(es.overall, draws=199).p == same.p
 
 
 @pytest.mark.parametrize("kind", ["CR2", "CR3"])
