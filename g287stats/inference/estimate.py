@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import scipy
-from scipy import stats
+from scipy import special, stats
 
 from g287stats._version import __version__
 from g287stats.errors import DesignError, InferenceWarning
@@ -206,7 +206,8 @@ class Estimate:
 
     def critical_value(self, level: float = 0.95) -> float:
         """Two-sided pointwise critical value at confidence ``level``."""
-        return float(_reference_distribution(self.df).ppf(0.5 + level / 2))
+        q = 0.5 + level / 2
+        return float(stats.t.ppf(q, self.df) if np.isfinite(self.df) else special.ndtri(q))
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
