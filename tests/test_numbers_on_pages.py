@@ -108,3 +108,30 @@ def test_counties_kept_with_gaps_in_the_fbi_table():
         kept[how] = (sample["n_units"], sample["n_treated"])
     print(f"\n{seen} counties; kept, treated: {kept}")
     assert (seen, kept) == (2901, {"balanced_only": (1355, 21), "pairwise": (2852, 37)})
+
+
+@pytest.mark.slow
+def test_incidental_parameters_bias_a_logit_and_not_a_poisson():
+    """survey_glm.md: 400 counties of fifty interviews, 8 % with an event, four or five events a county; 200 samples."""
+    n, size, effect = 400, 50, 0.75
+    rng = np.random.default_rng(1)
+    county = np.repeat(np.arange(n), size)
+    found = {"logit": [], "poisson": []}
+    for _ in range(200):
+        x = (rng.random(n * size) < 0.5).astype(float)
+        data = pd.DataFrame({"county": county, "x": x, "w": 1.0})
+        for family, probability in (
+            ("logit", 1 / (1 + np.exp(2.79 - effect * x))),
+            ("poisson", 0.054 * np.exp(effect * x)),
+        ):
+            data["y"] = (rng.random(n * size) < probability).astype(float)
+            sample = g.survey_sample(data, weights="w", psu="county")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                e = g.survey_glm(sample, "y", ["x"], family=family, effects="county")
+            found[family].append(e.params["x"])
+    bias = {k: 100 * (np.mean(v) / effect - 1) for k, v in found.items()}
+    error = {k: 100 * np.std(v) / effect / np.sqrt(len(v)) for k, v in found.items()}
+    print(f"\nbias in percent of the coefficient {bias}, Monte-Carlo errors {error}")
+    assert 1.5 < bias["logit"] < 4.5
+    assert abs(bias["poisson"]) < 2.5 * error["poisson"]
