@@ -26,6 +26,7 @@ from scipy import special, stats
 from g287stats._version import __version__
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.covariance import CovarianceRule, Influence, Neyman
+from g287stats.inference.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -371,8 +372,9 @@ class Estimate:
         if self.options:
             lines.append("options: " + ", ".join(f"{k}={v}" for k, v in self.options.items()))
         if self.overall is not None:
-            o = self.overall
-            lines.append(f"overall: {o.point[0]:.4f} (se {o._se[0]:.4f})")
+            named = zip(self.overall.terms, self.overall.point, self.overall._se)
+            words = [(f"{t} " if len(self.overall.point) > 1 else "") + f"{b:.4f} (se {s:.4f})" for t, b, s in named]
+            lines.append("overall: " + ", ".join(words))
         lines += ["", table, *(f"note: {n}" for n in self.notes), f"software: {self.software}"]
         return "\n".join(lines)
 
@@ -399,6 +401,12 @@ class Estimate:
 
         return regression_table([self], format="latex", **kw)
 
+    def to_html(self, **kw: Any) -> str:
+        """Return an HTML table of the parameters."""
+        from g287stats.report.tables import regression_table
+
+        return regression_table([self], format="html", **kw)
+
     def plot(self, ax: Axes | None = None, **kw: Any) -> Axes:
         """Draw point estimates with intervals and simultaneous bands; returns the matplotlib axes."""
         from g287stats.report.plots import plot_estimate
@@ -411,7 +419,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class WaldTest:
+class WaldTest(Shown):
     """Joint test of linear restrictions: chi-squared ``statistic`` on ``restrictions``; F when ``df`` is finite."""
 
     statistic: float
@@ -419,6 +427,13 @@ class WaldTest:
     df: float
     p_value: float
     terms: tuple[str, ...]
+
+    def _words(self) -> str:
+        finite = np.isfinite(self.df)
+        named = f"F({self.restrictions}, {self.df:.0f})" if finite else f"chi-squared({self.restrictions})"
+        value = self.statistic / self.restrictions if finite else self.statistic
+        shown = ", ".join(self.terms[:8]) + (f", … {len(self.terms) - 8} more" if len(self.terms) > 8 else "")
+        return f"{named} = {value:.3f}, p = {self.p_value:.4f}: {shown}"
 
 
 def _reference_distribution(df: float) -> Any:

@@ -157,3 +157,13 @@ def test_conventions_that_contradict_each_other_are_refused():
     for window in (3, (1, -2), (-2.5, 2)):
         with pytest.raises(DesignError, match="window="):
             event_study(frame, "y", unit="county", time="year", cohort="g", window=window)
+
+
+def test_a_joint_test_and_a_table_are_shown_in_words():
+    frame = staggered(4, n=40, t=6, cohorts=(3,))
+    e = event_study(frame, "y", unit="county", time="year", cohort="g")
+    test = e.pretrend_test()
+    assert str(test).startswith(f"F(2, 39) = {test.statistic / 2:.3f}, p = {test.p_value:.4f}: -3, -2")
+    assert test._repr_html_().startswith("<div>")
+    assert f"overall: {e.overall.point[0]:.4f}" in e.summary()
+    assert "<table" in e.to_html() and "event_study" in e.to_html()
