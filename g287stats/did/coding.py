@@ -205,35 +205,37 @@ def cohorts(
     origin: Origin,
     problems: Problems,
     notes: list[str],
-    units: pd.Series,
+    units: pd.Index | pd.Series,
     span: tuple[int, int],
 ) -> np.ndarray:
     """Return each row's cohort as a calendar integer, :data:`NEVER` where missing (or 0, or infinite).
 
     ``span`` is the first and last integer of the calendar: 0 is a period when it lies between them.
     """
-    missing = column.isna().to_numpy()
     if origin.freq is not None:
-        return _cohort_periods(column, name, origin.freq, missing, problems, notes)
-    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        return _cohort_periods(column, name, origin.freq, column.isna().to_numpy(), problems, notes)
+    if _plain(column):
+        number = column.to_numpy().astype(float)
+        missing = np.isnan(number)
+    else:
+        missing = column.isna().to_numpy()
+        number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     bad = np.isnan(number) & ~missing
     if bad.any():
         problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
     zero = number == 0
     if zero.any() and span[0] <= 0 <= span[1]:
-        remedy = (
-            f"If it means never treated, say so: df[{name!r}] = df[{name!r}].replace(0, np.nan); else move the years"
-        )
+        remedy = f"If it means never treated, say so: df[{name!r}] = df[{name!r}].replace(0, np.nan); else move the years"
         problems.add(f"cohort {name!r} is 0, which is a period, in units", units[zero].unique(), remedy)
     for label, coded in (("0", zero), ("infinity", np.isinf(number))):
         if coded.any():
-            count = units[coded].nunique()
-            notes.append(f"cohort coded {label} in {count} units is read as never treated")
+            notes.append(f"cohort coded {label} in {len(units[coded].unique())} units is read as never treated")
             missing = missing | coded
-    fraction = ~missing & ~bad & np.isfinite(number) & (number != np.round(number))
+    whole = np.where(missing | bad, 0.0, number)
+    fraction = whole != np.round(whole)
     if fraction.any():
         problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
-    return np.where(missing | bad, NEVER, np.nan_to_num(number, nan=0, posinf=0, neginf=0).astype(np.int64))
+    return np.where(missing | bad, NEVER, whole.astype(np.int64))
 
 
 def _cohort_periods(

@@ -330,7 +330,7 @@ def prepare(
         span = (first, first + rows.n_periods - 1)
         by_unit = placed.by_unit(found[cohort])
         if by_unit is not None:
-            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, pd.Series(labels), span)
+            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, labels, span)
         else:
             by_row = placed.by_row(cohorts(found[cohort], cohort, origin, problems, notes, found[unit], span))
             moving = np.unique(rows.unit[1:][moves(rows.unit, by_row)])
@@ -413,7 +413,7 @@ def prepare(
         calendar=origin.index(first, rows.n_periods, time),
         cohort=cohort_units,
         treatment=values[treatment] if treatment else None,
-        covariates=np.column_stack([values[c] for c in covariates]) if covariates else np.empty((rows.n, 0)),
+        covariates=_side_by_side([values[c] for c in covariates], rows.n),
         covariate_names=tuple(covariates),
         weights=values[weights] if weights else None,
         clusters=levels,
@@ -493,6 +493,16 @@ def _level(column: pd.Series, placed: Arrangement) -> np.ndarray:
     if by_unit is not None and not np.isnan(by_unit).any():
         return np.unique(by_unit, return_inverse=True)[1]
     return placed.by_row(factorize(column)[0])
+
+
+def _side_by_side(columns: Sequence[np.ndarray], n: int) -> np.ndarray:
+    """Columns (n,) as an array (n, p) whose columns are contiguous; one column stays where it is."""
+    if len(columns) == 1:
+        return columns[0][:, None]
+    out = room(len(columns), n)
+    for row, column in zip(out, columns):
+        row[:] = column
+    return out.T
 
 
 def _by_row(rows: Rows, codes: np.ndarray) -> np.ndarray:
