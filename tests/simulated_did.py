@@ -23,9 +23,3 @@ def staggered(seed, n=60, t=10, cohorts=(4, 6), share=0.25, effect=1.0, growth=0
     frame["d"] = (frame["year"] >= frame["g"]).astype(int)
     frame["state"] = frame["county"] // 10
     return frame
-
-
-def covers(estimate, truth, level=0.95):
-    """Whether each interval holds the truth (a number, or one per parameter)."""
-    interval = estimate.conf_int(level)
-    return (interval["conf_low"].to_numpy() <= truth) & (truth <= interval["conf_high"].to_numpy())

@@ -182,7 +182,7 @@ def endogenous(rng: Rng, n: int) -> Drawn:
 def factor(
     rng: Rng, n: int, *, cohorts: tuple[int, ...], treated: int, periods: int = 24, selected: bool = False
 ) -> Drawn:
-    """A common factor, two waves of a sine a county follows by its loading, beside county and year effects; no effect.
+    """A common factor, a sine of twelve years that a county follows by its loading, beside the rest; no effect.
 
     ``treated`` counties (five times as many with 3,100) adopt; with ``selected`` a loading one standard deviation
     larger multiplies the odds of being next to adopt by e^½, otherwise treated and controls are exchangeable.
@@ -192,5 +192,5 @@ def factor(
     order = np.argsort(-(0.5 * selected * loading + rng.gumbel(size=n)))
     g = np.full(n, np.nan)
     g[order[:number]] = np.resize(np.array(cohorts, dtype=float), number)
-    path = 2 * np.sin(np.arange(periods) * 4 * np.pi / periods)
+    path = 2 * np.sin(np.arange(periods) * np.pi / 6)
     return frame(n, periods, y=untreated(rng, n, periods) + loading[:, None] * path, g=g), {"overall": 0.0}

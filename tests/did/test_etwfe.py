@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
-from simulated_did import covers, staggered
+from simulated_did import staggered
 
 from g287stats.did.etwfe import etwfe
 from g287stats.errors import DesignError, IdentificationError
@@ -157,14 +157,3 @@ def test_unbalanced_panel_leaves_out_always_treated_counties():
     row = expected("panel_unbalanced", "bjs.static", "none").loc["att"]
     assert any("6 units treated from the first period on" in n for n in e.notes)
     assert e.aggregate("simple").point[0] == pytest.approx(row["value"], abs=0.05)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (3100, 1000)])
-def test_intervals_cover(n, draws):
-    """Average and first three event times, with serially correlated errors."""
-    inside = []
-    for s in range(draws):
-        e = etwfe(staggered(40_000 + s, n=n), "y", **KEYS)
-        inside.append(np.r_[covers(e.aggregate("simple"), 1.0), covers(e.aggregate("event", window=(0, 2)), 1.0)])
-    assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside, axis=0)

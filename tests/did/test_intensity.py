@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
 from scipy import stats
-from simulated_did import covers, staggered
+from simulated_did import staggered
 
 from g287stats.did.intensity import intensity_did
 from g287stats.errors import DesignError, IdentificationError
@@ -117,16 +117,6 @@ def test_refusals_and_notes():
     ever = data[data["g"].notna()]
     with pytest.warns(match="cohort 6: .* without an untreated comparison"):
         intensity_did(ever, "y", **KEYS)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1500), (3100, 1000)])
-def test_intervals_cover(n, draws):
-    inside = []
-    for s in range(draws):
-        e = intensity_did(dosed(30_000 + s, n=n), "y", shape="polynomial", at=[2, 4], **KEYS)
-        inside += [covers(e, np.array([1.0, 2, 0.5]))]
-    assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside, axis=0)
 
 
 def test_neyman_variance_is_welch_s_for_one_period_after():

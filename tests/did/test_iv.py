@@ -254,15 +254,3 @@ def test_instruments_that_disagree_leave_the_anderson_rubin_set_empty():
         e = iv_did(data.assign(y=data["y"] + 2 * data["z2"]), "y", treatment="d", instruments=["z", "z2"], **KEYS)
     assert e.sample["anderson_rubin"]["set"] == ()
     assert e.sample["overidentification"]["p_value"] < 1e-6
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (3100, 1000)])
-def test_intervals_cover(n, draws):
-    inside = []
-    for s in range(draws):
-        e = iv_did(endogenous(50_000 + s, n=n), "y", treatment="d", instruments="z", covariates=["x"], **KEYS)
-        low, high = e.conf_int().iloc[0]
-        inside.append([low <= 2 <= high, any(a <= 2 <= b for a, b in e.sample["anderson_rubin"]["set"])])
-    assert (np.mean(inside, axis=0) >= 0.93).all(), np.mean(inside, axis=0)
-    assert (np.mean(inside, axis=0) <= 0.97).all(), np.mean(inside, axis=0)

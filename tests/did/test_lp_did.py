@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
-from simulated_did import covers, staggered
+from simulated_did import staggered
 
 from g287stats.did.lp_did import lp_did
 from g287stats.errors import DesignError, IdentificationError
@@ -91,15 +91,3 @@ def test_refusals_and_notes():
     ever = data[data["g"].notna()]
     e = lp_did(ever, "y", window=(0, 1), **KEYS)
     assert any("horizon 0: no clean control for units starting in 2012" in n for n in e.notes)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1500), (3100, 1000)])
-@pytest.mark.parametrize("weighting", ["variance", "equal"])
-def test_intervals_cover(n, draws, weighting):
-    truth = np.array([0, 1.0, 1, 1])
-    inside = [
-        covers(lp_did(staggered(20_000 + s, n=n), "y", window=(-2, 2), weighting=weighting, **KEYS), truth)
-        for s in range(draws)
-    ]
-    assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside)

@@ -1,13 +1,11 @@
 """What must not matter, and what must be recovered, for every regression estimator."""
 
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from reference_did import load_panel
-from simulated_did import covers, staggered
 
 from g287stats.did.imputation import imputation, two_stage
 from g287stats.did.poisson import poisson
@@ -266,29 +264,3 @@ def test_missing_outcomes_are_counted():
     flow = estimate.sample["flow"].to_frame()
     assert flow["step"].tolist() == ["found", "missing y", "kept"]
     assert flow["rows"].sum() == 2 * estimate.sample["n_obs"]
-
-
-# ---- coverage -------------------------------------------------------------------------------------------------------
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [60, 3100])
-def test_intervals_cover(n):
-    """1,000 draws; serially correlated noise; county clusters. Binomial error of a share is 0.7 points."""
-    draws, hits = 1000, {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for seed in range(draws):
-            frame = staggered(seed, n=n)
-            frame["count"] = np.random.default_rng(seed).poisson(np.exp(1 + 0.3 * frame["y"]))
-            keys = {"unit": "county", "time": "year", "cohort": "g"}
-            estimates = {
-                "twfe": twfe(frame, "y", **keys),
-                "event_study": event_study(frame, "y", **keys).overall,
-                "sun_abraham": sun_abraham(frame, "y", **keys).overall,
-                "imputation": imputation(frame, "y", **keys).overall,
-                "two_stage": two_stage(frame, "y", **keys),
-            }
-            for name, estimate in estimates.items():
-                hits.setdefault(name, []).append(covers(estimate, 1.0).all())
-            hits.setdefault("poisson", []).append(covers(poisson(frame, "count", **keys), 0.3).all())
-    shares = {name: np.mean(h) for name, h in hits.items()}
-    assert all(0.93 <= s <= 0.97 for s in shares.values()), shares

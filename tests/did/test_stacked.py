@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel, variants
-from simulated_did import covers, staggered
+from simulated_did import staggered
 
 from g287stats.did.stacked import stacked
 from g287stats.errors import DesignError, IdentificationError
@@ -120,15 +120,3 @@ def test_cohorts_left_out_are_listed_and_refusals():
     with pytest.raises(DesignError, match="switches off in 60 units"):
         ends = data.assign(d=(data["year"] == 2009).astype(int))
         stacked(ends, "y", window=(-2, 1), unit="county", time="year", treatment="d")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 1000), (3100, 1000)])
-@pytest.mark.parametrize("kind", ["none", "aggregate"])
-def test_intervals_cover(n, draws, kind):
-    truth = np.array([0, 0, 1.0, 1, 1])
-    inside = [
-        covers(stacked(staggered(10_000 + s, n=n), "y", window=(-3, 2), corrective=kind, **KEYS), truth)
-        for s in range(draws)
-    ]
-    assert 0.93 <= np.mean(inside) <= 0.97, np.mean(inside)

@@ -200,22 +200,6 @@ def test_a_cohort_without_comparison_is_listed():
     assert any("start in 2: no comparable unit" in n for n in e.notes)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("n", "draws"), [(60, 2000), (3100, 1000)])
-def test_intervals_cover(n, draws):
-    truth = {"start": 1.0, "end": -0.4}
-    hits = {"start": [], "end": []}
-    for seed in range(draws):
-        e = switching_did(simulate(10_000 + seed, n=n), "y", window=(0, 1), **KEYS)
-        inside = e.conf_int()
-        for kind, value in truth.items():
-            rows = (e.labels["group"] == kind).to_numpy()
-            low, high = inside["conf_low"].to_numpy()[rows], inside["conf_high"].to_numpy()[rows]
-            hits[kind] += ((low <= value) & (value <= high)).tolist()
-    for kind, inside in hits.items():
-        assert 0.93 <= np.mean(inside) <= 0.97, (kind, n, np.mean(inside))
-
-
 def test_neyman_variance_is_that_of_callaway_santanna():
     """Treatment that stays on: the same comparisons, so the same scaled influence and degrees of freedom."""
     data = load_panel("panel_small").assign(g=lambda f: f["g"].where(f["g"] > 0))
