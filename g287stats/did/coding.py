@@ -225,7 +225,7 @@ def cohorts(
         problems.add(f"cohort {name!r} is not numeric", [repr(v) for v in column[bad].unique()])
     zero = number == 0
     if zero.any() and span[0] <= 0 <= span[1]:
-        remedy = f"If it means never treated, say so: df[{name!r}] = df[{name!r}].replace(0, np.nan); else move the years"
+        remedy = f"If it means never treated, say so: df[{name!r}] = df[{name!r}].replace(0, np.nan); else shift time"
         problems.add(f"cohort {name!r} is 0, which is a period, in units", units[zero].unique(), remedy)
     for label, coded in (("0", zero), ("infinity", np.isinf(number))):
         if coded.any():
