@@ -16,6 +16,7 @@ from g287stats.did.regression import unit_keys
 from g287stats.errors import Problems
 from g287stats.inference.blocks import BlockedInfluence
 from g287stats.numerics import cross_sections, two_by_two
+from g287stats.numerics.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
     parts = []
     for units, live in cells_by_units(grid, ~np.isnan(y)):
         data, cells = _part(grid, live, units, y, x, w[order], design.cohort[order])
-        fit = two_by_two.fit(data, cells, use)
+        with one_thread():
+            fit = two_by_two.fit(data, cells, use)
         point[live] = fit.att
         overlap[:, live] = fit.max_propensity, fit.effective_controls
         problem[live[fit.collinear]] = "collinear"
@@ -155,7 +157,8 @@ def by_cross_sections(design: Design, grid: Grid, method: cross_sections.Method,
     periods = np.searchsorted(grid.periods, np.stack([grid.b[live], grid.t[live]]))
     n_control = position(periods, grid.latest[live], "left") - offset[periods]
     cells = cross_sections.Comparisons(grid.group[live], periods, n_control)
-    fit = cross_sections.fit(data, cells, method)
+    with one_thread():
+        fit = cross_sections.fit(data, cells, method)
     point, overlap = np.zeros(count), np.zeros((2, count))
     problem = np.full(count, "", dtype=object)
     point[live], problem[live] = fit.att, fit.problem

@@ -15,6 +15,7 @@ from scipy.linalg.blas import daxpy
 
 from g287stats.inference.covariance import Influence
 from g287stats.numerics.memory import room
+from g287stats.numerics.threads import one_thread
 
 Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
@@ -87,8 +88,9 @@ class BlockedInfluence(Influence):
     def psi(self) -> np.ndarray:  # type: ignore[override]
         """All influence functions at once (rows × parameters); made anew at every call."""
         out = np.zeros((self._n_params, len(self.order)))
-        for columns, values in self.blocks():
-            out[columns[:, None], self.order] = values
+        with one_thread():
+            for columns, values in self.blocks():
+                out[columns[:, None], self.order] = values
         return out.T
 
     def sums(self, codes: np.ndarray) -> np.ndarray:
@@ -97,17 +99,19 @@ class BlockedInfluence(Influence):
             return self.psi
         out = np.zeros((self._n_params, int(codes.max()) + 1))
         add = self._adder(codes)
-        for columns, values in self.blocks():
-            out[columns] = (add @ values.T).T
+        with one_thread():
+            for columns, values in self.blocks():
+                out[columns] = (add @ values.T).T
         return out.T
 
     def sum_squares(self, codes: np.ndarray) -> np.ndarray:
         """Sum over groups of the squared sums, (k,)."""
         out = np.zeros(self._n_params)
         add = None if _one_row_each(codes) else self._adder(codes)
-        for columns, values in self.blocks():
-            s = values if add is None else (add @ values.T).T
-            out[columns] = np.matmul(s[:, None, :], s[:, :, None])[:, 0, 0]
+        with one_thread():
+            for columns, values in self.blocks():
+                s = values if add is None else (add @ values.T).T
+                out[columns] = np.matmul(s[:, None, :], s[:, :, None])[:, 0, 0]
         return out
 
     def combine(self, weights: np.ndarray | sparse.spmatrix, extra: np.ndarray | None = None) -> Influence:
@@ -119,15 +123,16 @@ class BlockedInfluence(Influence):
         sparse_enough = by_parameter.nnz <= 2 * self._n_params  # averages over disjoint sets of parameters
         row, weight = by_parameter.indices.tolist(), by_parameter.data.tolist()
         start = by_parameter.indptr.tolist()
-        for columns, values in self.blocks():
-            if sparse_enough:
-                for column, value in zip(columns.tolist(), values):
-                    for k in range(start[column], start[column + 1]):
-                        daxpy(value, rows[row[k]], a=weight[k])
-            else:
-                part = by_parameter[:, columns]
-                touched = np.unique(part.indices)
-                total[touched] += part[touched].toarray() @ values
+        with one_thread():
+            for columns, values in self.blocks():
+                if sparse_enough:
+                    for column, value in zip(columns.tolist(), values):
+                        for k in range(start[column], start[column + 1]):
+                            daxpy(value, rows[row[k]], a=weight[k])
+                else:
+                    part = by_parameter[:, columns]
+                    touched = np.unique(part.indices)
+                    total[touched] += part[touched].toarray() @ values
         psi = room(*total.shape[::-1])
         psi[self.order] = total.T
         if extra is not None:

@@ -11,6 +11,7 @@ the largest |t| over the parameters as critical value, so that all intervals cov
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ import pandas as pd
 
 from g287stats.errors import DesignError
 from g287stats.numerics.memory import room
+from g287stats.numerics.threads import one_thread
 
 if TYPE_CHECKING:
     from g287stats.inference.estimate import Estimate
@@ -28,6 +30,8 @@ _ELEMENTS = 1 << 18
 """Elements of the largest array a chunk of draws needs, unless one draw is larger (2 MB: stays in cache)."""
 _SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1.0
 """Eight signs for each value of a byte."""
+_SHARED_OUT = 2e8
+"""Multiplications in one product from which threads are worth waiting for."""
 _LONG = 2e11
 """Multiplications from which a progress bar is shown."""
 
@@ -84,8 +88,12 @@ def draws_of(
 
         todo = tqdm(todo, desc="bootstrap", unit="chunk", disable=None)  # silent when not a terminal
     signs = room(chunk * size + 8)
+    small = chunk * size * k < _SHARED_OUT
     for done in todo:
-        yield multipliers(rng, min(chunk, draws - done), size, weights, signs) @ scores
+        v = multipliers(rng, min(chunk, draws - done), size, weights, signs)
+        with one_thread() if small else nullcontext():
+            drawn = v @ scores
+        yield drawn
 
 
 def sup_t(

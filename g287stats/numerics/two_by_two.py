@@ -319,8 +319,9 @@ def _reweighted_sums(panel: Panel, cells: Comparisons, out: Fit) -> tuple[np.nda
             np.matmul(odds, xx, out=moments[lo:hi])
             largest[lo:hi] = odds.max(axis=1)
             np.add(odds, 1.0, out=other)
-            share = np.divide(odds, other, out=buffers[2][: odds.size].reshape(-1, n))
-            share /= other  # p (1 − p)
+            np.divide(1.0, other, out=other)
+            share = np.multiply(other, other, out=buffers[2][: odds.size].reshape(-1, n))
+            share *= odds  # p (1 − p)
             np.matmul(share, xx, out=spread[lo:hi])
             kish[lo:hi] = np.multiply(odds, odds, out=other) @ squares[:n]
             for at in range(ends[lo], ends[hi], at_once):
