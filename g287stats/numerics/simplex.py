@@ -20,7 +20,7 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     - with many controls and a ridge that is not negligible, Newton's method on the dual, w_j = max(0, μ − a_j'x)/ridge
       in the T + 1 unknowns (x, μ): the dual is piecewise quadratic, so that the last step is exact.
 
-    Without ridge and with k > T the minimiser need not be unique.
+    Without ridge and with k > T the minimiser need not be unique; the smallest ridge picks the one of smallest |w|.
     """
     periods, k = a.shape
     if k == 1:
@@ -91,6 +91,10 @@ def _wolfe(points: np.ndarray, ridge: float) -> np.ndarray:
         m = len(support) - 1
         if not m:
             return np.ones(1)
+        if ridge > 0 and m > rows:  # (P'P + ridge I) w ∝ 1 by the small side: what P cannot see of a constant
+            here = points[:, support]
+            v = 1.0 - here.T @ np.linalg.lstsq(here @ here.T + ridge * np.eye(rows), here.sum(1), rcond=None)[0]
+            return v / v.sum()
         edges = points[:, support[1:]] - points[:, [support[0]]]
         goal = -points[:, support[0]]
         if ridge > 0:
@@ -99,7 +103,7 @@ def _wolfe(points: np.ndarray, ridge: float) -> np.ndarray:
         z = np.linalg.lstsq(edges, goal, rcond=None)[0]
         return np.r_[1.0 - z.sum(), z]
 
-    if k <= rows + 1:
+    if k <= rows + 1 or ridge > 0:  # start from the support that eliminating negative weights leaves
         support = np.arange(k)
         w = affine(support)
         while (w <= 0).any():

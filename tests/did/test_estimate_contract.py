@@ -167,7 +167,7 @@ def test_results_are_frozen_and_can_be_stored(name):
 @pytest.mark.parametrize("name", CORE)
 def test_one_cluster_is_refused(name):
     with pytest.raises(DesignError, match="only 1 cluster in 'everywhere'"):
-        CORE[name](counted(), KEYS, cluster="everywhere").se
+        CORE[name](counted(), KEYS, cluster="everywhere")
 
 
 @pytest.mark.parametrize("name", [n for n in CORE if n not in ("two_stage", "intensity", "switching")])

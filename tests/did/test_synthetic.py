@@ -332,3 +332,19 @@ def test_placebo_test_keeps_its_size_with_and_without_the_treated_among_the_dono
         f"\n{kind}, {draws} panels: size with the treated among the donors {sizes[0]:.1f} %, without {sizes[1]:.1f} %"
     )
     assert (abs(sizes - 5) < 100 * 3 * np.sqrt(0.05 * 0.95 / draws)).all(), sizes
+
+
+@pytest.mark.parametrize(("periods", "controls", "level"), [(5, 60, 100.0), (3, 12, 0.0), (8, 400, 0.0)])
+def test_the_smallest_ridge_picks_the_most_even_of_the_perfect_weights(periods, controls, level):
+    """With more controls than periods many weights fit exactly; the limit of the ridge is the smallest of them."""
+    r = np.random.default_rng(5)
+    a, b = level + 3 * r.normal(size=(periods, controls)), level + r.normal(size=periods)
+    w = simplex_least_squares(a, b, ridge=1e-12)
+    assert w.min() >= 0 and w.sum() == pytest.approx(1, abs=1e-14)
+    np.testing.assert_allclose(a @ w, b, atol=1e-10)
+    # min |w|² subject to a w = b, Σ w = 1, w ≥ 0 is w = max(0, A'ν): on the support w lies in A's row space
+    rows = np.vstack([a, np.ones(controls)])
+    on = w > 0
+    nu = np.linalg.lstsq(rows[:, on].T, w[on], rcond=None)[0]
+    np.testing.assert_allclose(rows[:, on].T @ nu, w[on], atol=1e-10)
+    assert (rows[:, ~on].T @ nu).max(initial=-1.0) <= 1e-10
