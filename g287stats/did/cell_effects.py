@@ -65,11 +65,12 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
 
 
 def _long_difference_blocks(
-    parts: Sequence[tuple], method: two_by_two.Method, n: int
+    parts: Sequence[tuple], method: two_by_two.Method, n: int, into: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(Cells, influence of all n units) from fits on some of the units."""
     for units, live, data, cells, fit in parts:
-        for rows, psi in two_by_two.influence(data, cells, fit, method):
+        whole_panel = len(parts) == 1 and len(units) == n
+        for rows, psi in two_by_two.influence(data, cells, fit, method, into if whole_panel else None):
             if len(units) == n:
                 yield live[rows], psi
                 continue
@@ -183,6 +184,7 @@ def _cross_section_blocks(
     cells: cross_sections.Comparisons,
     fit: cross_sections.Fit,
     method: cross_sections.Method,
+    _: np.ndarray | None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(Cells, influence of all rows or units)."""
     for some, psi in cross_sections.influence(data, cells, fit, method):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ METHOD = Method(
         "Journal of Econometrics 219(1), 101–122.",
     ),
 )
+_NONE_REFUSED = pd.DataFrame({"cohort": [], "time": [], "reason": []})
 
 
 def att_gt(
@@ -208,7 +210,9 @@ def _labelled(
         raise IdentificationError(f"att_gt of {design.outcome!r}: no cohort × time cell has a valid comparison")
     columns = {"cohort": design.calendar[cohort_position], "time": design.calendar[grid.t], "event_time": event_time}
     bad = np.flatnonzero(problem != "")
-    refused = pd.DataFrame({k: columns[k][bad] for k in ("cohort", "time")} | {"reason": problem[bad]})
+    refused = _NONE_REFUSED.copy()
+    if len(bad):
+        refused = pd.DataFrame({k: columns[k][bad] for k in ("cohort", "time")} | {"reason": problem[bad]})
     overlap = _overlap(grid, result, np.flatnonzero((problem == "") & ~grid.reference), design.calendar)
     kept = {k: v[keep] for k, v in (columns | {"reference": grid.reference}).items()}
     text = np.array(names, dtype=object)
@@ -278,11 +282,15 @@ def _subset(influence: BlockedInfluence, keep: np.ndarray) -> BlockedInfluence:
     place = np.full(influence.n_params, -1)
     place[keep] = np.arange(len(keep))
 
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for columns, values in influence.blocks():
-            yield place[columns], values
-
+    blocks = partial(_renumbered, influence, place)
     return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
+
+
+def _renumbered(
+    influence: BlockedInfluence, place: np.ndarray, _: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for columns, values in influence.blocks():
+        yield place[columns], values
 
 
 # ---- Neyman's variance -----------------------------------------------------------------------------------------------
@@ -321,12 +329,22 @@ def _neyman_influence(design: Design, grid: Grid, keep: np.ndarray, influence: B
     treated_factor = np.sqrt(treated / np.maximum(treated - 1, 1))
     control_factor = np.sqrt(controls / (controls - 1 - p))
 
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for columns, values in influence.blocks():
-            scaled = values * control_factor[columns][:, None]
-            for k, j in enumerate(columns):
-                own = slice(start[j], stop[j])
-                scaled[k, own] = values[k, own] * treated_factor[j]
-            yield columns, scaled
-
+    blocks = partial(_scaled, influence, control_factor, treated_factor, start, stop)
     return BlockedInfluence(blocks, len(keep), influence.order, influence.keys, influence.labels)
+
+
+def _scaled(
+    influence: BlockedInfluence,
+    control_factor: np.ndarray,
+    treated_factor: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    _: np.ndarray | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Influence times the factor of the controls, of the treated in columns ``start`` to ``stop`` of each cell."""
+    for columns, values in influence.blocks():
+        scaled = values * control_factor[columns][:, None]
+        for k, j in enumerate(columns):
+            own = slice(start[j], stop[j])
+            scaled[k, own] = values[k, own] * treated_factor[j]
+        yield columns, scaled

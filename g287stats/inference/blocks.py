@@ -17,7 +17,7 @@ from g287stats.inference.covariance import Influence
 from g287stats.numerics.memory import room
 from g287stats.numerics.threads import one_thread
 
-Blocks = Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
+Blocks = Callable[[np.ndarray | None], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 _KEEP = 1 << 21
 """Influence of at most this many elements (16 MB) is kept once made."""
@@ -31,7 +31,8 @@ class BlockedInfluence(Influence):
     blocks
         Call to iterate over (columns, values): the positions of some parameters and their influence, one row per
         parameter and one column per unit in the order ``order``. Every call gives the same blocks, each only
-        valid until the next one. Parameters in no block are fixed by normalisation (influence zero).
+        valid until the next one; blocks may be put one under another into the array (parameters × units) that the
+        call is given, and stay valid then. Parameters in no block are fixed by normalisation (influence zero).
     n_params
         Number of parameters.
     order
@@ -66,14 +67,15 @@ class BlockedInfluence(Influence):
             yield from self._kept
             return
         if self._n_params * len(self.order) > _KEEP:
-            yield from self._make()
+            yield from self._make(None)
             return
         store = room(self._n_params, len(self.order))
         made: list[np.ndarray] = [np.zeros(0, dtype=np.int64)]
         done = 0
-        for columns, values in self._make():
+        for columns, values in self._make(store):
             mine = store[done : done + len(columns)]
-            mine[...] = values
+            if values.ctypes.data != mine.ctypes.data:
+                mine[...] = values
             yield columns, mine
             made.append(columns)
             done += len(columns)

@@ -138,10 +138,13 @@ def fit(panel: Panel, cells: Comparisons, method: Method) -> Fit:
     return out
 
 
-def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def influence(
+    panel: Panel, cells: Comparisons, fitted: Fit, method: Method, into: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (cells, ψ) in blocks: ψ has one row per cell and one column per unit, zero outside the comparison.
 
-    The array is reused: use or copy it before asking for the next.
+    Blocks stand one under another in ``into`` (cells or more × units); without it the array is reused: use or copy it
+    before asking for the next.
     """
     n_units = panel.y.shape[1]
     at_once = min(rows_at_once(n_units, panel.x.shape[1]), len(cells.t))
@@ -160,7 +163,7 @@ def influence(panel: Panel, cells: Comparisons, fitted: Fit, method: Method) -> 
         for lo in range(0, len(shared), at_once):
             rows = shared[lo : lo + at_once]
             k = len(rows)
-            out = psi[:k]
+            out = psi[:k] if into is None else into[done : done + k]
             r = out[:, :n]
             wide = buffers[0][: k * n_units].reshape(k, n_units)
             term, slope, odds = (v[: k * n].reshape(k, n) for v in buffers)
