@@ -56,12 +56,12 @@ class Arrangement:
         """A numeric column of a complete panel offered in order, by unit (N,), or None when it moves within units."""
         if not self.rows.complete or self.order is not None or not _plain(column):
             return None
-        table = column.to_numpy().reshape(self.rows.shape)
-        first = table[:, 0].copy()
-        same = table == first[:, None]
-        if not same.all() and not (same | (np.isnan(table) & np.isnan(first)[:, None])).all():
+        values = column.to_numpy()
+        moving = values[1:] != values[:-1]
+        moving[self.rows.n_periods - 1 :: self.rows.n_periods] = False  # from one unit to the next
+        if moving.any() and not (np.isnan(values[1:]) & np.isnan(values[:-1]))[moving].all():
             return None
-        return first
+        return values[:: self.rows.n_periods].copy()
 
 
 def arrange(unit: pd.Series, positions: np.ndarray) -> Arrangement:
@@ -87,12 +87,13 @@ def _in_order(unit: pd.Series, positions: np.ndarray) -> int:
     length = int(np.searchsorted(values, values[0], side="right"))
     if length < 1 or len(values) % length:
         return 0
-    table = values.reshape(-1, length)
-    heads = table[:, 0]
-    if not (heads[1:] > heads[:-1]).all() or not (table == heads[:, None]).all():
+    heads, tails = values[::length], values[length - 1 :: length]
+    if not (values[1:] >= values[:-1]).all() or not (heads == tails).all() or not (heads[1:] > tails[:-1]).all():
         return 0
-    first = positions[0] + np.arange(length)
-    return length if (positions.reshape(-1, length) == first).all() else 0
+    first = positions[:length]
+    if not (first == first[0] + np.arange(length)).all():
+        return 0
+    return length if (positions[length:] == positions[:-length]).all() else 0
 
 
 def factorize(column: pd.Series) -> tuple[np.ndarray, pd.Index]:

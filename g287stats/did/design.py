@@ -215,7 +215,7 @@ class Design:
         if self.treatment is None:
             treated = self.cohort < self.n_periods
         else:
-            treated = self.rows.any_in_unit(self.treatment != 0)
+            treated = self.rows.nonzero_units(self.treatment)
         return {
             "n_obs": self.n,
             "n_units": self.n_units,
@@ -385,7 +385,7 @@ def prepare(
     if cohort or treatment:
         treated = (cohort_units > 0) & (cohort_units < rows.n_periods)
         if treatment:
-            treated = rows.any_in_unit(values[treatment] != 0)
+            treated = rows.nonzero_units(values[treatment])
         notes += _few_treated(treated, levels, clusters or (unit,))
     effects = {}
     for parts in parts_of:
@@ -421,7 +421,7 @@ def prepare(
         exposure=values[exposure] if exposure else None,
         flow=SampleFlow(len(frame), rows.n, tuple(steps)),
         notes=tuple(notes),
-        provenance=dict(getattr(data, "provenance", {}) or {}),
+        provenance={} if isinstance(data, pd.DataFrame) else dict(getattr(data, "provenance", {}) or {}),
         source=tuple(kept),
     )
 
@@ -431,7 +431,7 @@ def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -
     notes = []
     for name in clusters:
         at_unit = levels.at_units(name)
-        count = 0 if at_unit is None else len(np.unique(at_unit[treated]))
+        count = 0 if at_unit is None else int((np.bincount(at_unit[treated]) > 0).sum())
         if 0 < count < FEW:
             notes.append(
                 f"only {count} treated clusters ({name!r}): clustered standard errors and their critical values rest "
@@ -449,7 +449,9 @@ def _check_numbers(
 ) -> dict[str, bool]:
     """Record infinite values, and values that are not positive where they must be; whether each column is complete."""
     with np.errstate(invalid="ignore", over="ignore"):
-        complete = {c: bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in offered.items()}
+        complete = {
+            c: v.dtype.kind != "f" or bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in offered.items()
+        }
     for name, column in offered.items():
         infinite = np.zeros(0, dtype=bool) if complete[name] else np.isinf(column)
         if infinite.any():

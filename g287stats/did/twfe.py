@@ -303,9 +303,9 @@ def _prepare(
 def _switching(design: Design, dose: np.ndarray) -> list[str]:
     """Note when a treatment falls within units: the coefficient then mixes starting and ending."""
     if design.rows.complete:
-        table = dose.reshape(design.rows.shape)
-        falls = table[:, 1:] < table[:, :-1]
-        units = np.flatnonzero(falls.any(axis=1)) if falls.any() else np.empty(0, dtype=int)
+        falls = dose[1:] < dose[:-1]
+        falls[design.n_periods - 1 :: design.n_periods] = False  # from one unit to the next
+        units = np.unique(np.flatnonzero(falls) // design.n_periods)
     else:
         units = np.unique(design.unit[1:][(dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1])])
     if not len(units):

@@ -90,11 +90,12 @@ class Rows:
         start = np.r_[True, self.unit[1:] != self.unit[:-1]]
         return values - values[np.maximum.accumulate(np.where(start, np.arange(self.n), 0))]
 
-    def any_in_unit(self, rows: np.ndarray) -> np.ndarray:
-        """Which units have a row among ``rows`` (boolean): boolean (N,)."""
+    def nonzero_units(self, values: np.ndarray) -> np.ndarray:
+        """Which units have a row where a variable (n,) is not zero: boolean (N,)."""
         if self.complete:
-            return np.any(rows.reshape(self.shape), axis=1)
-        return np.bincount(self.unit, rows, self.n_units) > 0
+            table = values.reshape(self.shape)
+            return np.einsum("ij,ij->i", table, table) > 0
+        return np.bincount(self.unit, values != 0, self.n_units) > 0
 
     @cached_property
     def per_period(self) -> np.ndarray:
