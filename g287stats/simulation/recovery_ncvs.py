@@ -6,7 +6,8 @@ By default the survey of the study: its size, its violent rates, the real activa
 agreements and Secure Communities, and the rows of one group only (a seventh of the file, which is all a subgroup
 estimate uses; about three seconds a seed). Effects are planted on the scale of the model that is to recover them:
 odds ratios for the logit, risk ratios for the Poisson. With ``--rate 10 --size 0.15`` the same number of events comes
-from fewer rows; a logit with county effects then shows its incidental-parameter bias, which rare events hide.
+from fewer rows. A logit with county effects has an incidental-parameter bias, which rare events keep below what 200
+seeds can show.
 """
 
 from __future__ import annotations
