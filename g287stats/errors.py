@@ -83,6 +83,18 @@ def choose(name: str, value: object, allowed: Iterable[object]) -> None:
         raise DesignError(f"{name}={value!r}: choose {', '.join(first)} or {last}")
 
 
+def check_level(level: float) -> None:
+    """Refuse a confidence level that is not a share."""
+    if not 0 < level < 1:
+        raise DesignError(f"level={level}: a confidence level lies between 0 and 1, level=0.95")
+
+
+def check_draws(draws: int) -> None:
+    """Refuse fewer than one draw."""
+    if draws < 1:
+        raise DesignError(f"draws={draws}: ask for at least one, usually 999")
+
+
 class Problems:
     """Collect every problem of one input, then raise them together.
 

@@ -81,7 +81,9 @@ def all_cells(design: Design, control: str, base: str, anticipation: int) -> Gri
     last = int(periods[-1])
     cohorts = np.unique(design.cohort[design.cohort <= last])
     if not len(cohorts):
-        raise IdentificationError("no unit is first treated within the panel after its first period")
+        gone = "".join(f"; {units} units left before: {reason}" for reason, _, units, _ in design.flow.steps)
+        hint = '. panel="pairwise" keeps units with gaps' if gone else ""
+        raise IdentificationError(f"no unit is first treated within the panel after its first period{gone}{hint}")
     if control == "never" and not (design.cohort > last + anticipation).any():
         raise IdentificationError(
             'no unit is never treated within the panel; use control="notyet" to compare with later cohorts'

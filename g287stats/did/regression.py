@@ -412,7 +412,7 @@ def _collinear(design: Design, names: Sequence[str], problem: Collinear) -> str:
     effects = ", ".join([design.unit_name, design.time_name, *design.effects])
     if len(problem.absorbed):
         return (
-            f"rank deficiency: {shown} do not vary after the fixed effects ({effects}). "
-            "Drop them; a variable fixed within units can enter as covariates_by_time"
+            f"rank deficiency: {shown} do not vary after the fixed effects ({effects}). A treatment that all take "
+            "up at once has no comparison; drop a covariate, or let one fixed within units enter as covariates_by_time"
         )
     return f"rank deficiency: {shown} are combinations of the fixed effects ({effects}) and of the columns before them"

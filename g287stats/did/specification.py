@@ -227,6 +227,8 @@ def _sample(data: Any, how: Callable[[pd.DataFrame], pd.DataFrame] | None, keys:
 
 def _unknown(estimator: Estimator, arguments: Mapping[str, Any]) -> list[str]:
     """Arguments the estimator has no parameter for."""
+    if not callable(estimator):
+        raise DesignError(f"{estimator!r} is not an estimator: give the function, {{'twfe': g.twfe}}")
     parameters = inspect.signature(estimator).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from g287stats.did.synthetic_weights import (
     rmspe_ratio,
 )
 from g287stats.did.wide import absorbing_cohort, labelled, matrix
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, choose
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate, Method
 from g287stats.inference.inversion import warn_unbounded
@@ -211,6 +211,7 @@ def synthetic_did(
     IdentificationError
         No never-treated control, nobody treated inside the panel, fewer controls than a placebo needs.
     """
+    choose("weights", weights, ("synthetic", "uniform"))
     kind: Kind = "sdid" if weights == "synthetic" else "did"
     title = "Synthetic difference-in-differences" if kind == "sdid" else "Difference-in-differences, uniform weights"
     method = Method("synthetic_did", title, (_ARKHANGELSKY, _CLARKE))
@@ -285,8 +286,9 @@ def _estimate(
     seed: int,
     matching: tuple[tuple[Predictor, ...], Any] | None = None,
 ) -> Estimate:
-    if distribution not in ("t", "normal"):
-        raise DesignError(f"distribution={distribution!r}: choose 't' or 'normal'")
+    choose("distribution", distribution, get_args(Distribution))
+    choose("inference", inference, get_args(Inference))
+    choose("effects", shape, ("att", "event"))
     with warnings.catch_warnings():  # nothing is clustered here
         warnings.filterwarnings("ignore", message=".* treated clusters", category=DesignWarning)
         design = prepare(data, outcome, **keys)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.numerics.memory import room
 from g287stats.numerics.threads import one_thread
 
@@ -72,8 +72,7 @@ def draws_of(
     independent scores (two-way clustering) is drawn from the normal law with its covariance; ``weights`` does not
     matter then.
     """
-    if draws < 1:
-        raise DesignError(f"draws={draws}: ask for at least one, usually 999")
+    check_draws(draws)
     rng = np.random.default_rng(seed)
     scores = estimate.rule.scores(estimate.influence)
     if scores is None:
@@ -109,8 +108,7 @@ def sup_t(
     Parameters without a standard error (fixed by normalisation) take no part. The quantile is the smallest order
     statistic with at least the share ``level`` of draws at or below it, and never below the pointwise critical value.
     """
-    if not 0 < level < 1:
-        raise DesignError(f"level={level}: a confidence level lies between 0 and 1")
+    check_level(level)
     se = estimate.se.to_numpy()
     finite = np.isfinite(se)
     if not finite.any():

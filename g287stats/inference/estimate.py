@@ -24,7 +24,7 @@ import scipy
 from scipy import special, stats
 
 from g287stats._version import __version__
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, check_level
 from g287stats.inference.covariance import CovarianceRule, Influence, Neyman
 from g287stats.inference.shown import Shown
 
@@ -207,11 +207,13 @@ class Estimate:
 
     def critical_value(self, level: float = 0.95) -> float:
         """Two-sided pointwise critical value at confidence ``level``."""
+        check_level(level)
         q = 0.5 + level / 2
         return float(stats.t.ppf(q, self.df) if np.isfinite(self.df) else special.ndtri(q))
 
     def conf_int(self, level: float = 0.95) -> pd.DataFrame:
         """Pointwise confidence intervals, columns ``conf_low`` and ``conf_high``."""
+        check_level(level)
         critical = self.critical_value(level) if self._freedom is None else stats.t.ppf(0.5 + level / 2, self._freedom)
         half = critical * self._se
         return pd.DataFrame({"conf_low": self.point - half, "conf_high": self.point + half}, index=self._index)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, choose
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.shown import Shown
 
@@ -169,15 +169,16 @@ def honest_did(
     point = float(v.weights @ v.beta[v.n_pre :])
     se = float(np.sqrt(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights))
     half = stats.norm.ppf(1 - alpha / 2) * se
+    choose("kind", kind, ("smoothness", "relative_magnitude"))
+    if kind == "relative_magnitude" and M is not None:
+        raise DesignError("M= bounds changes of slope: add kind='smoothness', or give Mbar=")
     if kind == "smoothness":
         default = [share * largest_slope_change(v) for share in (0.0, 0.25, 0.5, 1.0, 2.0)]
-        bounds, interval = list(default if M is None else M), lambda m: flci(v, m, alpha)
+        bounds, interval = np.atleast_1d(default if M is None else M).tolist(), lambda m: flci(v, m, alpha)
         start = max(largest_slope_change(v), se)
-    elif kind == "relative_magnitude":
-        bounds, interval = list(Mbar), lambda m: relative_magnitude_interval(v, m, alpha)
-        start = 1.0
     else:
-        raise DesignError(f"kind is 'smoothness' or 'relative_magnitude', not {kind!r}")
+        bounds, interval = np.atleast_1d(Mbar).tolist(), lambda m: relative_magnitude_interval(v, m, alpha)
+        start = 1.0
     if not bounds or min(bounds) < 0:
         raise DesignError(f"bounds must be non-negative numbers; got {bounds}")
     rows = [(m, *interval(m)) for m in bounds]
@@ -223,7 +224,8 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
     fixed = {t for t in fixed if t not in set(times.tolist()) and t < 0}
     if len(fixed) != 1:
         raise DesignError(
-            f"the event study must be normalised to one reference period before treatment; found {sorted(fixed)}. "
+            "the event study must be normalised to one reference period before treatment; "
+            f"found {sorted(fixed) or 'none'}. "
             "Leads of att_gt(base='varying') are not relative to a common period: use base='universal'"
         )
     reference = fixed.pop()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.inference.assignment import (
     Paths,
     all_arrangements,
@@ -147,6 +147,8 @@ def randomization_test(
     Fisher, R. A. (1935). The Design of Experiments. MacKinnon, J. and Webb, M. (2020). Randomization inference for
     difference-in-differences with few treated clusters. Journal of Econometrics 218, 435–450.
     """
+    check_draws(draws)
+    check_level(level)
     static_effect(est, "randomisation inference", "any estimator can be given to g.placebo_test")
     f = fitted(est, None, "randomisation inference")
     if statistic not in ("coefficient", "t"):

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, check_draws, check_level
 from g287stats.inference.bootstrap import multipliers
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, nested
@@ -153,6 +153,8 @@ def wild_bootstrap(
     """
     if weights not in ("rademacher", "webb"):
         raise DesignError(f"weights={weights!r}: choose 'rademacher' or 'webb'")
+    check_level(level)
+    check_draws(draws)
     f = fitted(est, term, "the wild bootstrap")
     name, codes = f.codes(cluster)
     drawn_name, drawn = (name, codes) if draw_by is None else f.codes(draw_by)

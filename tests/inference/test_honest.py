@@ -40,7 +40,8 @@ def test_reference(kind, name, variant, target):
     # 1,000 draws; ours is exact, hence differences up to 0.0139 of the allowed 0.015 (see the slow test below).
     rows = expected("es_vector", f"honest.{name}", variant)
     bounds = sorted({float(q[2:].rsplit(".", 1)[0]) for q in rows.index})
-    r = honest_did(event_study(), kind=kind, M=bounds, Mbar=bounds, target=target).frame
+    bound = {"M": bounds} if kind == "smoothness" else {"Mbar": bounds}
+    r = honest_did(event_study(), kind=kind, target=target, **bound).frame
     for row in r.itertuples():
         agree(row.conf_low, None, rows.loc[f"M={row.bound:g}.lb"])
         agree(row.conf_high, None, rows.loc[f"M={row.bound:g}.ub"])
