@@ -197,7 +197,9 @@ def power_simulation(
         raise DesignError('name the keys of the frame: unit="county_fips", time="year", cohort="cohort"')
     if units not in ("never", "all") or scale not in ("additive", "relative"):
         raise DesignError(f"units={units!r} is 'never' or 'all'; scale={scale!r} is 'additive' or 'relative'")
-    frame = frame.sort_values([unit, time]).reset_index(drop=True)
+    frame = (
+        frame.reset_index(drop=True).sort_values([unit, time]).reset_index(drop=True)
+    )  # keys may be in the index too
     by_unit = frame.groupby(unit, sort=True)[cohort].first()
     kinds = pd.factorize(by_unit, sort=True)[0] + 1  # 0 is never treated
     example = np.zeros(int(kinds.max()) + 1, dtype=np.int64)

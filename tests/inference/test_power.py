@@ -130,3 +130,16 @@ def test_failures_are_counted_and_refusals():
     panel = load_panel("panel_small")
     with pytest.raises(DesignError, match="both treated and never-treated"):
         power_simulation(panel.assign(cohort=np.nan), flaky, [0.5], outcome="y", **KEYS)
+
+
+def test_keys_in_the_index_too_do_no_harm():
+    frame = pd.DataFrame({"county": np.repeat(np.arange(12), 4), "year": np.tile(np.arange(4), 12)})
+    frame["g"] = frame["county"].map({0: 2.0, 1: 2.0, 2: 2.0})
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    keys = {"unit": "county", "time": "year", "cohort": "g"}
+
+    def run(data):
+        fit = lambda f: twfe(f, "y", **keys)
+        return power_simulation(data, fit, [0.0, 1.0], outcome="y", draws=9, seed=1, **keys).frame
+
+    pd.testing.assert_frame_equal(run(frame), run(frame.set_index(["county", "year"], drop=False)))
