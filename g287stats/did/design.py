@@ -250,16 +250,17 @@ def prepare(
         Never modified.
     outcome, unit, time, cohort, treatment, covariates, weights, cluster, fixed_effects, exposure
         Column names. ``cohort`` holds the first treated period of the unit on the scale of ``time``; missing
-        means never treated (0 and infinity are read as never, with a counted warning). ``time`` is an integer
-        (a year), a ``Period`` or a datetime; it must count consecutive periods by ones. A tuple in
+        means never treated (infinity, and 0 where 0 is no period, are read as never, with a counted warning; a Period
+        that spans several periods of ``time`` is refused, a finer one is read as the period that contains it, with a
+        note). ``time`` is an integer (a year) or a ``Period``; it must count consecutive periods by ones. A tuple in
         ``fixed_effects`` is an interaction: ``("state", "year")``.
 
     Raises
     ------
     DesignError
         One message listing every problem: absent or non-numeric columns, infinite values, duplicate
-        unit-periods, a cohort that changes within a unit, a time that is not a calendar, weights or exposure
-        that are not positive.
+        unit-periods, a cohort that changes within a unit or would have to be dated, a time that is not a calendar,
+        weights or exposure that are not positive.
     """
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else getattr(data, "frame", None)
     if not isinstance(frame, pd.DataFrame):

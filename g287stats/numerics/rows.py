@@ -79,7 +79,7 @@ class Rows:
         return values[None, :] if self.complete else values[self.time]
 
     def less_first(self, values: np.ndarray) -> np.ndarray:
-        """A variable by row (n,) less its value in the first row of the unit (rows sorted by unit).
+        """A variable by row (n,) less its value in the first row of the unit, rows in any order.
 
         Nothing changes for an estimator that absorbs unit effects, except that small changes of large numbers keep
         their digits.
@@ -87,8 +87,9 @@ class Rows:
         if self.complete:
             table = values.reshape(self.shape)
             return np.subtract(table, table[:, :1], out=room(*self.shape)).reshape(-1)
-        start = np.r_[True, self.unit[1:] != self.unit[:-1]]
-        return values - values[np.maximum.accumulate(np.where(start, np.arange(self.n), 0))]
+        first = np.zeros(self.n_units)
+        first[self.unit[::-1]] = values[::-1]  # the earliest row is written last
+        return values - first[self.unit]
 
     def nonzero_units(self, values: np.ndarray) -> np.ndarray:
         """Which units have a row where a variable (n,) is not zero: boolean (N,)."""

@@ -228,27 +228,3 @@ def test_dynamic_refusals():
     with pytest.raises(IdentificationError, match=r"exposure 'late': reference event times \[-1\] do not occur"):
         always = data.assign(late=(data["county"] == "c00") * 1)
         spillover_event_study(always, "y", exposures=("own", "late"), **KEYS)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n", [60, 3100])
-def test_intervals_cover(n):
-    """A quarter of the counties treated, half next to one, a quarter clean; with few treated see the methods page."""
-    start = np.where(np.arange(n) % 8 == 1, 3, np.where(np.arange(n) % 8 == 5, 5, 99))
-    names = np.array([f"c{i:04d}" for i in range(n)])
-    frame = pd.DataFrame({"county": np.repeat(names, 9), "year": np.tile(np.arange(9), n)})
-    frame["own"] = (frame["year"] >= np.repeat(start, 9)) * 1
-    pairs = pd.DataFrame({"county": names[:-1], "neighbour": names[1:]})
-    base = exposure_map(frame, pairs, "own", rings=1, **KEYS)
-    base["truth"] = 2.0 * base["own"] + base["ring_1"]
-    rng = np.random.default_rng(287)
-    inside = []
-    for _ in range(1000):
-        data = base.assign(y=base["truth"] + rng.normal(size=len(base)))
-        e = spillover_event_study(data, "y", exposures=("own", "ring_1"), window=(-3, 3), **KEYS)
-        low, high = pd.concat([e.conf_int(), e.overall.conf_int()]).to_numpy().T
-        aim = np.r_[np.where(e.labels["event_time"] < 0, 0, np.where(e.labels["treatment"] == "own", 2, 1)), 2, 1]
-        inside.append((low <= aim) & (aim <= high))
-    cover = np.mean(inside, axis=0)
-    assert 0.93 <= cover.mean() <= 0.97, cover
-    assert ((cover >= 0.925) & (cover <= 0.975)).all(), cover  # 14 rates, each with a standard error of 0.007

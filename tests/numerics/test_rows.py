@@ -38,6 +38,12 @@ def test_sums_and_spreads_agree_with_codes():
         np.testing.assert_array_equal(rows.nonzero_units(high), np.bincount(unit, values > 1, N) > 0)
         np.testing.assert_array_equal(rows.at_units(at_unit[unit]), at_unit)
         assert rows.at_units(values) is None
+        opening = np.array([values[unit == u][0] for u in range(N)])
+        np.testing.assert_array_equal(rows.less_first(values), values - opening[unit])
+    shuffle = rng.permutation(N * T)
+    mixed, values = Rows(N, T, UNIT[shuffle], TIME[shuffle]), rng.normal(size=N * T)
+    opening = np.array([values[UNIT[shuffle] == u][0] for u in range(N)])
+    np.testing.assert_array_equal(mixed.less_first(values), values - opening[UNIT[shuffle]])
 
 
 def test_levels_are_the_same_by_unit_and_by_row():
