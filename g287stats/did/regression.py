@@ -106,7 +106,7 @@ class Regression:
             psi, keys = rows * error[:, None], row_keys(self.design)
         told = (*self.design.notes, *notes, *self.unidentified())
         return Estimate(
-            labels=pd.DataFrame({"term": list(focal)}) if labels is None else labels.reset_index(drop=True),
+            labels=tuple(focal) if labels is None else labels.reset_index(drop=True),
             point=self.fit.beta[at],
             influence=Influence(psi, keys, self.design.unit_labels),
             rule=rule,

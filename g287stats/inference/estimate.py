@@ -71,7 +71,22 @@ class Method:
     references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+class _Labels:
+    """The field ``labels``: a frame, or terms alone, of which the frame is made when somebody looks at it."""
+
+    def __get__(self, estimate: Any, _: Any = None) -> pd.DataFrame:
+        if estimate is None:
+            raise AttributeError  # so that the field has no default
+        held = vars(estimate)["labels"]
+        if not isinstance(held, pd.DataFrame):
+            held = vars(estimate)["labels"] = pd.DataFrame({"term": list(held)})
+        return held
+
+    def __set__(self, estimate: Any, value: pd.DataFrame | Sequence[str]) -> None:
+        vars(estimate)["labels"] = value
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Estimate:
     """Labelled point estimates with influence functions; frozen.
 
@@ -79,7 +94,7 @@ class Estimate:
     ----------
     labels
         One row per parameter: ``term`` (text, unique) and, where they apply, typed columns ``cohort``,
-        ``time``, ``event_time``, ``treatment``, ``group``.
+        ``time``, ``event_time``, ``treatment``, ``group``. The terms alone may be given.
     point
         Point estimates, shape (k,), in units of the outcome (log points for Poisson).
     influence
@@ -114,7 +129,7 @@ class Estimate:
         Versions of the package and of the libraries that computed it.
     """
 
-    labels: pd.DataFrame
+    labels: _Labels = _Labels()
     point: np.ndarray
     influence: Influence
     rule: CovarianceRule
@@ -135,9 +150,10 @@ class Estimate:
         point = np.array(self.point, dtype=float)
         point.flags.writeable = False
         object.__setattr__(self, "point", point)
-        if len(self.labels) != len(point) or self.influence.n_params != len(point):
+        n_labels = len(vars(self)["labels"])
+        if n_labels != len(point) or self.influence.n_params != len(point):
             raise DesignError(
-                f"labels ({len(self.labels)}), points ({len(point)}) and influence columns "
+                f"labels ({n_labels}), points ({len(point)}) and influence columns "
                 f"({self.influence.n_params}) do not agree in number"
             )
 
@@ -145,7 +161,8 @@ class Estimate:
     @property
     def terms(self) -> list[str]:
         """Names of the parameters, in order."""
-        return self.labels["term"].tolist()
+        held = vars(self)["labels"]
+        return held["term"].tolist() if isinstance(held, pd.DataFrame) else list(held)
 
     @property
     def params(self) -> pd.Series:
@@ -154,7 +171,7 @@ class Estimate:
 
     @cached_property
     def _index(self) -> pd.Index:
-        return pd.Index(next(column for name, column in self.labels.items() if name == "term"), name="term")
+        return pd.Index(self.terms, dtype=object, name="term")
 
     @cached_property
     def _matrix(self) -> np.ndarray:
@@ -262,11 +279,10 @@ class Estimate:
         ``extra`` (rows × m) is added to the combined influence: the part that comes from estimated weights.
         """
         matrix = np.atleast_2d(np.asarray(weights, dtype=float))
-        frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
         fields: dict[str, Any] = {"cells": None, "overall": None, "reference": ()} | changes
         return replace(
             self,
-            labels=frame.reset_index(drop=True),
+            labels=labels.reset_index(drop=True) if isinstance(labels, pd.DataFrame) else tuple(labels),
             point=matrix @ self.point,
             influence=self.influence.combine(matrix, extra),
             kind=kind,

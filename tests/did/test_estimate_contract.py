@@ -161,8 +161,22 @@ def test_results_are_frozen_and_can_be_stored(name):
     again = pickle.loads(pickle.dumps(e))
     np.testing.assert_array_equal(again.point, e.point)
     np.testing.assert_array_equal(again.se, e.se)
+    pd.testing.assert_frame_equal(again.labels, e.labels)
+    assert e.params.index.tolist() == e.labels["term"].tolist() == e.terms
     assert e == e and e != again  # a result is itself; compare its numbers
     assert e.software.startswith("g287stats ") and e.software in e.summary() and e.glance()["software"] == e.software
+
+
+def test_labels_may_be_terms_alone_but_not_left_out():
+    e = twfe(counted(), "y", treatment="d", **plain(KEYS))
+    named = dataclasses.replace(e, labels=["effect"])
+    assert named.terms == ["effect"]
+    pd.testing.assert_frame_equal(named.labels, pd.DataFrame({"term": ["effect"]}))
+    with pytest.raises(DesignError, match="do not agree in number"):
+        dataclasses.replace(e, labels=["a", "b"])
+    fields = {f.name: getattr(e, f.name) for f in dataclasses.fields(e) if f.name != "labels"}
+    with pytest.raises(TypeError, match="labels"):
+        Estimate(**fields)
 
 
 @pytest.mark.parametrize("name", [n for n in CORE if n != "att_gt neyman"])
