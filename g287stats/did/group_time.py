@@ -231,7 +231,7 @@ def _labelled(
     present = np.unique(grid.group[keep])
     treated = np.isin(design.cohort, grid.cohorts[present])
     return Estimate(
-        labels=pd.DataFrame({"term": terms} | kept),
+        labels={"term": terms} | kept,
         point=result.point[keep],
         influence=influence,
         rule=rule,

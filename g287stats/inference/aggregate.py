@@ -71,12 +71,12 @@ def aggregate(
     mass = frame["mass"].to_numpy(dtype=float)
 
     if kind == "simple":
-        return _averages(estimate, [np.flatnonzero(keep)], mass, pd.DataFrame({"term": ["att"]}), kind)
+        return _averages(estimate, [np.flatnonzero(keep)], mass, {"term": ["att"]}, kind)
 
     column = {"event": "event_time", "cohort": "cohort", "calendar": "time"}[kind]
     members = _members(frame[column], keep)
     values = list(members)
-    labels = pd.DataFrame({"term": [str(v) for v in values], column: values})
+    labels: dict[str, list] = {"term": [str(v) for v in values], column: values}
     fixed = frame["reference"].to_numpy(dtype=bool) if "reference" in frame else np.zeros(len(frame), dtype=bool)
     normalised = tuple(v for v, rows in members.items() if fixed[rows].all())
     if kind == "event":  # references that have no cells: effects are relative to them
@@ -118,14 +118,14 @@ def _averages(
     estimate: Estimate,
     members: list[np.ndarray],
     mass: np.ndarray,
-    labels: pd.DataFrame,
+    labels: dict[str, list],
     kind: str,
     reference: tuple[object, ...] = (),
 ) -> Estimate:
     """Mass-weighted averages of the cells listed in ``members``, with the influence of estimated masses."""
     totals = np.array([mass[cells].sum() for cells in members])
     if not (totals > 0).all():
-        raise DesignError(f"the cells behind {labels['term'].iloc[int(np.argmin(totals))]!r} have no mass")
+        raise DesignError(f"the cells behind {labels['term'][int(np.argmin(totals))]!r} have no mass")
     size = [len(cells) for cells in members]
     cell, row = np.concatenate(members), np.repeat(np.arange(len(members)), size)
     start = np.concatenate([[0], np.cumsum(size)])

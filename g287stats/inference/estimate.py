@@ -72,18 +72,19 @@ class Method:
 
 
 class _Labels:
-    """The field ``labels``: a frame, or terms alone, of which the frame is made when somebody looks at it."""
+    """The field ``labels``: a frame, or its columns, or terms alone; the frame is made when somebody looks at it."""
 
     def __get__(self, estimate: Any, _: Any = None) -> pd.DataFrame:
         if estimate is None:
             raise AttributeError  # so that the field has no default
         held = vars(estimate)["labels"]
         if not isinstance(held, pd.DataFrame):
-            held = vars(estimate)["labels"] = pd.DataFrame({"term": list(held)})
+            held = vars(estimate)["labels"] = pd.DataFrame(held)
         return held
 
-    def __set__(self, estimate: Any, value: pd.DataFrame | Sequence[str]) -> None:
-        vars(estimate)["labels"] = value
+    def __set__(self, estimate: Any, value: pd.DataFrame | Mapping[str, Any] | Sequence[str]) -> None:
+        whole = isinstance(value, (pd.DataFrame, Mapping))
+        vars(estimate)["labels"] = value if whole else {"term": list(value)}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,7 +95,8 @@ class Estimate:
     ----------
     labels
         One row per parameter: ``term`` (text, unique) and, where they apply, typed columns ``cohort``,
-        ``time``, ``event_time``, ``treatment``, ``group``. The terms alone may be given.
+        ``time``, ``event_time``, ``treatment``, ``group``. Its columns as a mapping, or the terms alone, may
+        be given.
     point
         Point estimates, shape (k,), in units of the outcome (log points for Poisson).
     influence
@@ -150,7 +152,7 @@ class Estimate:
         point = np.array(self.point, dtype=float)
         point.flags.writeable = False
         object.__setattr__(self, "point", point)
-        n_labels = len(vars(self)["labels"])
+        n_labels = len(vars(self)["labels"]["term"])
         if n_labels != len(point) or self.influence.n_params != len(point):
             raise DesignError(
                 f"labels ({n_labels}), points ({len(point)}) and influence columns "
@@ -161,8 +163,7 @@ class Estimate:
     @property
     def terms(self) -> list[str]:
         """Names of the parameters, in order."""
-        held = vars(self)["labels"]
-        return held["term"].tolist() if isinstance(held, pd.DataFrame) else list(held)
+        return list(vars(self)["labels"]["term"])
 
     @property
     def params(self) -> pd.Series:
@@ -268,7 +269,7 @@ class Estimate:
     def combine(
         self,
         weights: np.ndarray,
-        labels: pd.DataFrame | Sequence[str],
+        labels: pd.DataFrame | Mapping[str, Any] | Sequence[str],
         *,
         kind: str = "other",
         extra: np.ndarray | None = None,
@@ -282,7 +283,7 @@ class Estimate:
         fields: dict[str, Any] = {"cells": None, "overall": None, "reference": ()} | changes
         return replace(
             self,
-            labels=labels.reset_index(drop=True) if isinstance(labels, pd.DataFrame) else tuple(labels),
+            labels=labels.reset_index(drop=True) if isinstance(labels, pd.DataFrame) else labels,
             point=matrix @ self.point,
             influence=self.influence.combine(matrix, extra),
             kind=kind,

@@ -185,10 +185,9 @@ def influence(
     The array is reused: use or copy it before asking for the next.
     """
     n = int(data.target.max()) + 1
-    p = len(data.x)
     good = np.flatnonzero(fitted.problem == "")
     order = good[np.lexsort((cells.period[1, good], cells.period[0, good]))]
-    at_once = min(rows_at_once(n, p), max(len(order), 1))
+    at_once = min(rows_at_once(n), max(len(order), 1))
     psi = room(at_once * n).reshape(at_once, n)
     for lo in range(0, len(order), at_once):
         rows = order[lo : lo + at_once]
@@ -228,7 +227,7 @@ def _blocks(data: Sections, cells: Comparisons) -> list[_Block]:
             lo = 0
             while lo < len(same):
                 n = int(n_control[same[lo]])
-                some = same[lo : lo + rows_at_once(n, len(data.x))]
+                some = same[lo : lo + rows_at_once(n)]
                 lo += len(some)
                 first, q = int(data.offset[period[some[0]]]), period[some[0]]
                 cuts = np.flatnonzero(np.diff(n_control[some])) + 1
@@ -354,10 +353,10 @@ def _reweighted(data: Sections, cells: Comparisons) -> _Reweighted:
             sums[block.cells] += prob @ ww
             prob *= prob
             squares[block.cells] += prob @ ww
-        return sums[open_], squares[open_]
+        return sums[open_, :p], (sums[open_] - squares[open_]).reshape(-1, p, p)
 
     case, _, row = _members(data, cells)
-    treated = Treated(case, data.x[:, row], data.w[row], data.w[row])
+    treated = Treated(case, data.x[:, row], data.w[row], np.ones(len(row), dtype=bool))
 
     def alone(j: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         first = data.offset[cells.period[:, j]]
@@ -367,14 +366,16 @@ def _reweighted(data: Sections, cells: Comparisons) -> _Reweighted:
         return data.x[:, rows], np.isin(rows, own).astype(float), data.w[rows]
 
     control, _ = _plain_sums(data, cells)
-    logits = newton(treated.cold(control.w.sum(axis=0), k), treated, shared, alone)
+    coef = treated.cold(control.w.sum(axis=0))
+    last, before, separated = newton(coef, treated, shared, alone)
+    separated |= treated.told_apart(coef, last, before)
     xx, xy, w2 = np.zeros((2, k, p * p)), np.zeros((2, k, p)), np.zeros((2, k))
     hessian, largest = np.zeros((k, p * p)), np.zeros(k)
     with np.errstate(over="ignore", invalid="ignore"):
         for block in blocks:
             odds, other = views(block)
             w, y, ww = data.w[block.rows], data.y[block.rows], products[:, block.rows].T
-            np.exp(np.matmul(logits.coef[block.cells], data.x[:, block.rows], out=odds), out=odds)
+            np.exp(np.matmul(coef[block.cells], data.x[:, block.rows], out=odds), out=odds)
             block.clear(odds)
             side_, some = block.side, block.cells
             xx[side_, some] = odds @ ww
@@ -385,12 +386,10 @@ def _reweighted(data: Sections, cells: Comparisons) -> _Reweighted:
             odds /= other
             odds /= other
             hessian[some] += odds @ ww
-    prob = sigmoid(np.einsum("jp,pj->j", logits.coef[case], treated.x))
-    heads = np.searchsorted(case, np.arange(k))
-    hessian += np.add.reduceat(products[:, row] * (prob - prob * prob), heads, axis=1).T
-    hessian[logits.separated] = np.eye(p).ravel()
+        hessian = hessian.reshape(k, p, p) + treated.sums(coef)[1]
+    hessian[separated] = np.eye(p)
     sums = _Sums(xx.reshape(2, k, p, p), xy, w2)
-    return _Reweighted(logits.coef, logits.separated, sums, hessian.reshape(k, p, p), largest / (1 + largest))
+    return _Reweighted(coef, separated, sums, hessian, largest / (1 + largest))
 
 
 # ---- influence -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ their Hessians, and a fit starts from the coefficients of the neighbouring contr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,27 +28,9 @@ BLOCK = 1 << 16
 """Elements of one temporary array; small enough to stay in cache."""
 
 
-@dataclass(frozen=True)
-class Logits:
-    """K fitted logits.
-
-    Attributes
-    ----------
-    coef
-        (K, p) coefficients.
-    separated
-        (K,) True where no finite maximum exists because some combination of covariates tells treated units, all or
-        a few, apart from the others. The reverse, controls unlike any treated unit, is no reason: their odds are zero
-        in the limit, which is the weight they should have.
-    """
-
-    coef: np.ndarray
-    separated: np.ndarray
-
-
-def rows_at_once(n: int, p: int) -> int:
-    """Rows of length n handled together: temporaries stay in cache, products with the p² moments in one thread."""
-    return max(1, BLOCK // max(n, 1) * 4 // max(4, p * p))
+def rows_at_once(n: int) -> int:
+    """Rows of length n handled together: temporaries stay in cache."""
+    return max(1, BLOCK // max(n, 1))
 
 
 def outer_rows(x: np.ndarray) -> np.ndarray:
@@ -58,88 +39,57 @@ def outer_rows(x: np.ndarray) -> np.ndarray:
     return (x[:, None, :] * x[None, :, :]).reshape(p * p, n)
 
 
-def shared_logits(
-    x: np.ndarray,
-    w: np.ndarray,
-    n_shared: int,
-    case: np.ndarray,
-    unit: np.ndarray,
-    n_cases: int,
-    start: np.ndarray | None = None,
-    *,
-    products: np.ndarray | None = None,
-    room: np.ndarray | None = None,
-) -> Logits:
-    """Fit ``n_cases`` logits that share the first ``n_shared`` columns of ``x``.
+class Treated:
+    """The successes of K logits.
 
     Parameters
     ----------
-    x
-        (p, n) regressors, one column per unit, the first row ones.
-    w
-        (n,) positive weights.
-    n_shared
-        Columns 0 … n_shared−1 enter every logit, as failures unless listed as treated.
-    case, unit
-        Flat lists of the treated: unit ``unit[j]`` is a success in logit ``case[j]``. It may lie among the shared
-        columns (a later cohort among the not yet treated) or outside. ``case`` ascends from 0 and leaves none out.
-    start
-        (K, p) starting values; where NaN and by default the weighted share of treated and zero slopes.
-    products
-        ``outer_rows(x) * w``, when made before.
-    room
-        Memory for temporaries, some multiple of ``n_shared`` elements.
-    """
-    p = len(x)
-    xs = x[:, :n_shared]
-    ww = outer_rows(xs) * w[:n_shared] if products is None else products[:, :n_shared]  # the first p rows are w x
-    if room is None:
-        room = np.empty(min(rows_at_once(n_shared, p), n_cases) * n_shared)
-    rows = min(len(room) // n_shared, n_cases)
-
-    def shared(coef: np.ndarray, _: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        sums, squares = np.empty((2, len(coef), p * p))
-        for lo in range(0, len(coef), rows):
-            some = slice(lo, lo + rows)
-            prob = room[: len(coef[some]) * n_shared].reshape(-1, n_shared)
-            sigmoid(np.matmul(coef[some], xs, out=prob))
-            np.matmul(prob, ww.T, out=sums[some])
-            prob *= prob
-            np.matmul(prob, ww.T, out=squares[some])
-        return sums, squares
-
-    def alone(k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        members = np.unique(np.concatenate([np.arange(n_shared), unit[case == k]]))
-        return x[:, members], np.isin(members, unit[case == k]).astype(float), w[members]
-
-    outside = np.where(unit >= n_shared, w[unit], 0.0)
-    treated = Treated(case, x[:, unit], w[unit], outside)
-    coef = treated.cold(w[:n_shared].sum(), n_cases) if start is None or np.isnan(start).any() else start.copy()
-    if start is not None:
-        known = ~np.isnan(start).any(axis=1)
-        coef[known] = start[known]
-    return newton(coef, treated, shared, alone)
-
-
-@dataclass(frozen=True)
-class Treated:
-    """The successes of K logits: flat, ``case`` ascending from 0 and leaving none out.
-
-    ``x`` (p, J), weights ``w`` (J,), and ``outside`` (J,) the same weights, zero for those among the shared rows.
+    case
+        (J,) ascending from 0, leaving none out: success j belongs to logit ``case[j]``.
+    x, w
+        (p, J) regressors, the first row ones, and (J,) weights.
+    outside
+        (J,) whether it is not among the rows that the logits share.
     """
 
-    case: np.ndarray
-    x: np.ndarray
-    w: np.ndarray
-    outside: np.ndarray
+    def __init__(self, case: np.ndarray, x: np.ndarray, w: np.ndarray, outside: np.ndarray):
+        self.case, self.x, self.w = case, x, w
+        self.heads = np.flatnonzero(np.concatenate([[True], case[1:] != case[:-1]]))
+        self.total = np.add.reduceat(x * w, self.heads, axis=1).T
+        self.outside = outside
+        self._products = outer_rows(x) * w
 
-    def cold(self, shared: float | np.ndarray, n_cases: int) -> np.ndarray:
+    def cold(self, shared: float | np.ndarray) -> np.ndarray:
         """Start (K, p) at the weighted share of treated and zero slopes; ``shared`` is the weight of shared rows."""
-        heads = np.searchsorted(self.case, np.arange(n_cases))
-        share = np.add.reduceat(self.w, heads) / (shared + np.add.reduceat(self.outside, heads))
-        coef = np.zeros((n_cases, len(self.x)))
+        share = self.total[:, 0] / (shared + np.add.reduceat(self.w * self.outside, self.heads))
+        coef = np.zeros_like(self.total)
         coef[:, 0] = np.log(share / np.maximum(1 - share, 1e-12))
         return coef
+
+    def log_odds(self, coef: np.ndarray) -> np.ndarray:
+        """Each at the coefficients (K, p) of its logit, (J,)."""
+        return np.einsum("jp,pj->j", coef.take(self.case, axis=0), self.x)
+
+    def sums(self, coef: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Σ w p x (K, p) and Σ w p (1 − p) x x' (K, p, p) over those outside."""
+        p = len(self.x)
+        prob = sigmoid(self.log_odds(coef))
+        part = self._products * (prob * self.outside)
+        score = np.add.reduceat(part[:p], self.heads, axis=1).T
+        part *= np.subtract(1.0, prob, out=prob)
+        return score, np.add.reduceat(part, self.heads, axis=1).T.reshape(-1, p, p)
+
+    def told_apart(self, coef: np.ndarray, last: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+        """Whether some combination of regressors tells successes, all or a few, apart from the other rows: (K,).
+
+        ``last`` is the step that led to ``coef``. Then no finite maximum exists. The reverse, failures unlike any
+        success, is no reason: their odds are zero in the limit, which is the weight they should have.
+        """
+        eta = self.log_odds(coef)
+        out = np.zeros(len(coef), dtype=bool)
+        out[self.case[self.log_odds(last) > MOVING * np.maximum(eta, 1.0)]] = True
+        lost = self.total[:, 0] - np.add.reduceat(sigmoid(eta) * self.w, self.heads)
+        return out | (lost < CERTAIN * self.total[:, 0]) | deficient(hessian, FLAT)
 
 
 def newton(
@@ -147,57 +97,52 @@ def newton(
     treated: Treated,
     shared: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     alone: Callable[[int], tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> Logits:
-    """Fit K logits at once from ``coef`` (K, p).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit K logits at once from ``coef`` (K, p), which is changed in place.
 
-    ``shared(coef, cases)`` returns Σ w p x x' and Σ w p² x x' over the shared rows of some cases, (k, p²) each;
-    ``alone(k)`` the x, success and w of all rows of one case, as :func:`logit` takes them.
+    ``shared(coef, cases)`` returns Σ w p x (k, p) and Σ w p (1 − p) x x' (k, p, p) over the shared rows of some cases;
+    ``alone(k)`` the x, success and w of all rows of one case, as :func:`logit` takes them: a case whose steps do not
+    lead to a maximum is fitted alone with damped ones.
+
+    Returns
+    -------
+    tuple
+        The last steps (K, p), zero for cases fitted alone; the Hessians where these steps began (K, p, p); which cases
+        were found separated when fitted alone (K,). For the others ask :meth:`Treated.told_apart`.
     """
-    n_cases, p = coef.shape
-    case = treated.case
-    heads = np.searchsorted(case, np.arange(n_cases))
-    total = np.add.reduceat(treated.x * treated.w, heads, axis=1).T
-    outside = outer_rows(treated.x) * treated.outside if treated.outside.any() else None
-    hessian = np.zeros((n_cases, p, p))
-    last = np.zeros((n_cases, p))
-    open_ = np.arange(n_cases)
-    separated = np.zeros(n_cases, dtype=bool)
+    hessian, last = np.zeros((len(coef), *coef.shape[1:] * 2)), np.zeros_like(coef)
+    failed = np.zeros(len(coef), dtype=bool)
+    open_ = np.arange(len(coef))
     for _ in range(MAX_ITERATIONS):
-        sums, squares = shared(coef[open_], open_)
-        if outside is not None:
-            prob = sigmoid(np.einsum("jp,pj->j", coef[case], treated.x))
-            part = outside * prob
-            sums += np.add.reduceat(part, heads, axis=1).T[open_]
-            part *= prob
-            squares += np.add.reduceat(part, heads, axis=1).T[open_]
-        score = total[open_] - sums[:, :p]
-        grams = (sums - squares).reshape(-1, p, p)
-        hessian[open_] = grams
-        step, singular = solve_each(grams, score)
+        score, gram = shared(coef[open_], open_)
+        if treated.outside.any():
+            more = treated.sums(coef)
+            score, gram = score + more[0][open_], gram + more[1][open_]
+        score = treated.total[open_] - score
+        step, singular = solve_each(gram, score)
         decrement = np.einsum("kp,kp->k", step, score)
-        bad = singular | ~np.isfinite(decrement) | (np.abs(step) > 1e3).any(axis=1)
-        coef[open_[~bad]] += step[~bad]
-        last[open_[~bad]] = step[~bad]
-        separated[open_[bad]] = True
-        open_ = open_[~bad & (decrement > DECREMENT)]
+        hessian[open_] = gram
+        if not np.abs(step).max() < 1e3 or singular.any():
+            bad = singular | ~(np.abs(step) < 1e3).all(axis=1)
+            failed[open_[bad]] = True
+            open_, step, decrement = open_[~bad], step[~bad], decrement[~bad]
+        coef[open_] += step
+        last[open_] = step
+        open_ = open_[decrement > DECREMENT]
         if not len(open_):
             break
-    separated[open_] = True
-    for k in np.flatnonzero(separated).tolist():  # Newton without damping can overshoot: only a damped fit may refuse
-        coef[k], hessian[k], separated[k] = logit(*alone(k))
+    failed[open_] = True
+    for k in np.flatnonzero(failed).tolist():  # Newton without damping can overshoot: only a damped fit may refuse
+        coef[k], hessian[k], failed[k] = logit(*alone(k))
         last[k] = 0.0
-    eta = np.einsum("jp,pj->j", coef[case], treated.x)
-    separated[case[np.einsum("jp,pj->j", last[case], treated.x) > MOVING * np.maximum(eta, 1.0)]] = True
-    lost = total[:, 0] - np.add.reduceat(sigmoid(eta) * treated.w, heads)
-    separated |= (lost < CERTAIN * total[:, 0]) | deficient(hessian, FLAT)
-    return Logits(coef, separated)
+    return last, hessian, failed
 
 
 def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """Fit one logit by Newton's method with step halving.
 
     ``x`` is (p, n) with a first row of ones, ``success`` 0/1, ``w`` positive weights. Returns coefficients (p,),
-    Hessian (p, p) and whether successes are separated (see :class:`Logits`).
+    Hessian (p, p) and whether successes are separated (see :meth:`Treated.told_apart`).
     """
     p = len(x)
     scale = w.mean()

@@ -5,7 +5,8 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import linprog
 
-from g287stats.numerics.glm import deficient, logit, outer_rows, shared_logits
+from g287stats.numerics.glm import Treated, deficient, logit, newton, outer_rows
+from g287stats.numerics.propensities import Comparisons, Layout, Monomials, Panel, reweighted
 
 
 def data(n=400, p=3, seed=1):
@@ -29,51 +30,113 @@ def test_one_logit_is_statsmodels():
     assert not separated
 
 
-@pytest.mark.parametrize("n_shared", [400, 330])
-@pytest.mark.parametrize("warm", [False, True])
-def test_shared_logits_are_the_separate_ones(n_shared, warm):
-    """Treated units inside the shared columns (0–39 …) and outside (from n_shared on)."""
-    x, w, rng = data()
-    groups = [np.arange(k * 7, k * 7 + 7) for k in range(8)] + [
-        np.arange(n_shared + k * 5, n_shared + 5 + k * 5) for k in range(13)
-    ]
-    groups = [g for g in groups if g[-1] < 400]
-    case, unit = np.repeat(np.arange(len(groups)), [len(g) for g in groups]), np.concatenate(groups)
-    start = rng.normal(scale=0.3, size=(len(groups), 3)) - [4, 0, 0] if warm else None
-    fitted = shared_logits(x, w, n_shared, case, unit, len(groups), start)
-    assert not fitted.separated.any()
-    for k, group in enumerate(groups):
-        members = np.union1d(np.arange(n_shared), group)
-        coef, _, _ = logit(x[:, members], np.isin(members, group).astype(float), w[members])
-        np.testing.assert_allclose(fitted.coef[k], coef, atol=1e-9)
+def cells_of(groups, n_control):
+    """One cell in one set of controls for every group; outcomes do not matter."""
+    zero = np.zeros(len(groups), dtype=int)
+    return Comparisons(np.asarray(groups), zero + 1, zero, np.broadcast_to(n_control, len(groups)), zero)
+
+
+def spans_of(x, w, start, stop):
+    y = np.random.default_rng(0).normal(size=(2, x.shape[1]))
+    return Panel(y, x[None], w, np.asarray(start), np.asarray(stop))
+
+
+def brute(panel, group, n):
+    """Coefficients, and the sums over controls at them, of one group."""
+    x, w = panel.x[0], panel.w
+    own = np.arange(panel.start[group], panel.stop[group])
+    rows = np.union1d(np.arange(n), own)
+    coef, _, _ = logit(x[:, rows], np.isin(rows, own).astype(float), w[rows])
+    controls = np.setdiff1d(np.arange(n), own)
+    xc, o = x[:, controls], np.exp(coef @ x[:, controls]) * w[controls]
+    p = 1 / (1 + np.exp(-coef @ x[:, rows]))
+    change = panel.y[1] - panel.y[0]
+    return {
+        "coef": coef,
+        "moments": (xc * o) @ xc.T,
+        "hessian": (x[:, rows] * (w[rows] * p * (1 - p))) @ x[:, rows].T,
+        "kish": o @ o,
+        "largest": (o / w[controls] / (1 + o / w[controls])).max(),
+        "change": xc @ (o * change[controls]),
+    }
+
+
+@pytest.mark.parametrize("p", [2, 3, 6, 8])
+@pytest.mark.parametrize("sizes", [(400,), (400, 380, 379, 300)])
+def test_propensities_and_their_sums_are_those_of_each_group_alone(p, sizes):
+    """Treated units inside the shared columns and outside, cold and after units have left."""
+    x, w, _ = data(p=p)
+    start = np.r_[np.arange(8) * 7, 400 - 13 * 5 + np.arange(13) * 5]
+    panel = spans_of(x, w, start, start + np.r_[np.full(8, 7), np.full(13, 5)])
+    cells = cells_of(np.tile(np.arange(21), len(sizes)), np.repeat(sizes, 21))
+    layout = Layout(cells)
+    found = reweighted(panel, layout)
+    assert not found.separated.any()
+    for j, cell in enumerate(layout.order):
+        expected = brute(panel, cells.group[cell], cells.n_control[cell])
+        for name, value in expected.items():
+            np.testing.assert_allclose(getattr(found, name)[j], value, rtol=2e-9, atol=1e-9, err_msg=name)
+
+
+def test_monomials_are_every_product_once():
+    x, w, _ = data(p=4)
+    positions = Monomials.of(4)
+    assert len(positions) == 20 and Monomials.of(7).three is None and len(Monomials.of(7)) == 28
+    values = positions.values(x, w)
+    np.testing.assert_allclose(values[:4], x * w)
+    for a, b, c in np.ndindex(4, 4, 4):
+        np.testing.assert_allclose(values[positions.three[a, b, c]], w * x[a] * x[b] * x[c], atol=1e-15)
+        np.testing.assert_allclose(values[positions.two[a, b]], w * x[a] * x[b], atol=1e-15)
+    assert positions.two.max() == 9
 
 
 def test_a_bad_start_is_rescued():
     x, w, _ = data()
-    case, unit = np.zeros(30, dtype=int), np.arange(0, 300, 10)
-    good = shared_logits(x, w, 400, case, unit, 1)
-    bad = shared_logits(x, w, 400, case, unit, 1, np.array([[9.0, -30.0, 30.0]]))
-    assert not bad.separated.any()
-    np.testing.assert_allclose(bad.coef, good.coef, atol=1e-9)
+    own = np.arange(0, 300, 10)
+    d = np.isin(np.arange(400), own) * 1.0
+    treated = Treated(np.zeros(30, dtype=int), x[:, own], w[own], np.zeros(30, dtype=bool))
+
+    def shared(coef, _):
+        with np.errstate(over="ignore"):
+            p = 1 / (1 + np.exp(-coef @ x))
+        return (p * w) @ x.T, np.einsum("kn,an,bn->kab", p * (1 - p) * w, x, x)
+
+    coef = np.array([[9.0, -30.0, 30.0]])
+    _, _, failed = newton(coef, treated, shared, lambda k: (x, d, w))
+    assert not failed.any()
+    np.testing.assert_allclose(coef[0], logit(x, d, w)[0], atol=1e-9)
 
 
 def test_separation_is_found_and_rare_treatment_is_not():
     x, w, _ = data()
     top = np.argsort(-x[1])[:12]
     one = np.argsort(np.abs(x[1:]).sum(axis=0))[:1]  # one treated unit in the middle: extreme, but a maximum exists
-    case, unit = np.repeat([0, 1], [12, 1]), np.concatenate([top, one])
-    fitted = shared_logits(x, w, 400, case, unit, 2)
-    assert fitted.separated.tolist() == [True, False]
     for group, separated in ((top, True), (one, False)):
         d = np.zeros(400)
         d[group] = 1
         coef, _, found = logit(x, d, w)
         assert found is separated
+        assert both(x, d, w) == (separated, separated)
         if not separated:
             np.testing.assert_allclose(coef, by_statsmodels(x, d, w).params, atol=1e-7)
     quasi = np.vstack([x, np.isin(np.arange(400), top)])  # an indicator true for treated units only
     d = np.isin(np.arange(400), np.r_[top, 50:80]).astype(float)
     assert logit(quasi, d, w)[2]
+
+
+def test_separated_groups_do_not_disturb_the_others():
+    """One group told apart among five, in every set of controls: the rest is as without it."""
+    x, w, _ = data()
+    x = x[:, np.argsort(-np.abs(x[1]), kind="stable")]
+    x[1, 395:] = 40.0
+    panel = spans_of(x, w, 375 + 5 * np.arange(5), 380 + 5 * np.arange(5))
+    sizes = (370, 360, 350)
+    with_it = Layout(cells_of(np.tile(np.arange(5), 3), np.repeat(sizes, 5)))
+    without = Layout(cells_of(np.tile(np.arange(4), 3), np.repeat(sizes, 4)))
+    a, b = reweighted(panel, with_it), reweighted(panel, without)
+    assert a.separated.tolist() == [False] * 4 + [True] + [False] * 4 + [True] + [False] * 4 + [True]
+    for name in ("coef", "moments", "hessian", "change"):
+        np.testing.assert_allclose(getattr(a, name)[~a.separated], getattr(b, name), rtol=1e-9, atol=1e-9)
 
 
 def told_apart(x, d):
@@ -85,8 +148,9 @@ def told_apart(x, d):
 
 def both(x, d, w):
     """Separation as found alone and with shared controls."""
-    unit = np.flatnonzero(d)
-    return logit(x, d, w)[2], shared_logits(x, w, len(d), np.zeros(len(unit), dtype=int), unit, 1).separated[0]
+    order, n = np.argsort(d, kind="stable"), len(d)  # treated last, yet among the shared columns
+    panel = spans_of(x[:, order], w[order], [n - int(d.sum())], [n])
+    return logit(x, d, w)[2], reweighted(panel, Layout(cells_of([0], n))).separated[0]
 
 
 @pytest.mark.parametrize("size", [5, 50, 1000])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from g287stats.numerics import glm
+from g287stats.numerics import propensities
 from g287stats.numerics.two_by_two import Comparisons, Panel, fit, influence
 
 SIZES = (150, 60, 20, 40, 10, 30)  # never treated, then groups 0 … 4, the latest treated first
@@ -58,7 +58,8 @@ def test_a_start_from_the_units_that_left_takes_one_pass(monkeypatch):
     t, group = (a.ravel() for a in np.meshgrid(np.arange(1, 11), np.arange(10), indexing="ij"))
     cells = Comparisons(group, t, t - 1, 3000 - 20 * (t - 1), np.zeros_like(t))
     logits = []
-    newton = glm.newton
+    newton = propensities.newton
+    moved = []
 
     def counted(coef, treated, shared, alone):
         logits.append(0)
@@ -67,10 +68,13 @@ def test_a_start_from_the_units_that_left_takes_one_pass(monkeypatch):
             logits[-1] += 1
             return shared(*arguments)
 
-        return newton(coef, treated, once, alone)
+        found = newton(coef, treated, once, alone)
+        moved.append((np.abs(found[0]) @ np.abs(x).max(axis=1)).max())
+        return found
 
-    monkeypatch.setattr(glm, "newton", counted)
+    monkeypatch.setattr(propensities, "newton", counted)
     fit(data, cells, "dr")
     assert logits[0] > 2
     assert len(logits) == 10
     assert sum(logits[1:]) <= 10
+    assert sum(m <= propensities.NEAR for m in moved[1:]) >= 8  # and their sums need no other pass
