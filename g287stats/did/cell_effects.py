@@ -16,6 +16,7 @@ from g287stats.did.regression import unit_keys
 from g287stats.errors import Problems
 from g287stats.inference.blocks import BlockedInfluence
 from g287stats.numerics import cross_sections, two_by_two
+from g287stats.numerics.memory import room
 from g287stats.numerics.threads import one_thread
 
 
@@ -37,7 +38,9 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
     n, p = design.n_units, design.covariates.shape[1]
     order = np.argsort(-design.cohort, kind="stable")
     w = _fixed_weights(design)
-    y = np.take(by_unit_and_period(design, grid.periods, design.y).T, order, axis=1)
+    y = room(len(grid.periods), n)
+    for row, column in zip(y, by_unit_and_period(design, grid.periods, design.y).T):
+        np.take(column, order, out=row, mode="clip")
     y -= y[np.argmax(~np.isnan(y), axis=0), np.arange(n)]  # levels drop out of long differences, digits do not
     x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
     refuse_collinear(design, np.nan_to_num(x), w[order])
@@ -58,10 +61,17 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
         parts.append((units, live[good], data, cells.take(good), fit))
 
     blocks = partial(_long_difference_blocks, parts, use, n)
-    member = (design.cohort[:, None] == grid.cohorts) * w[:, None]
-    share = member.mean(axis=0)
     influence = BlockedInfluence(blocks, len(grid.t), order, _unit_keys(design), design.unit_labels)
-    return CellEffects(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
+    return CellEffects(point, influence, overlap[0], overlap[1], problem, *_shares(design.cohort, w, grid.cohorts))
+
+
+def _shares(cohort: np.ndarray, w: np.ndarray, cohorts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted shares of the cohorts (G,) and their influence, rows × G."""
+    member = np.multiply(cohort[:, None] == cohorts, w[:, None], out=room(len(w), len(cohorts)))
+    share = member.mean(axis=0)
+    member -= share
+    member /= len(w)
+    return share, member
 
 
 def _long_difference_blocks(
@@ -168,14 +178,13 @@ def by_cross_sections(design: Design, grid: Grid, method: cross_sections.Method,
     blocks = partial(_cross_section_blocks, live, data, cells, fit, method)
     n = len(order)
     weight = np.bincount(unit, w) / np.bincount(unit) if by_unit else w
-    member = ((design.cohort if by_unit else cohort)[:, None] == grid.cohorts) * weight[:, None]
-    share = member.mean(axis=0)
     if by_unit:
         keys, names = _unit_keys(design), design.unit_labels
     else:
         keys, names = {"observation": np.arange(n), **design.clusters}, None
     influence = BlockedInfluence(blocks, count, order, keys, names)
-    return CellEffects(point, influence, overlap[0], overlap[1], problem, share, (member - share) / n)
+    shares = _shares(design.cohort if by_unit else cohort, weight, grid.cohorts)
+    return CellEffects(point, influence, overlap[0], overlap[1], problem, *shares)
 
 
 def _cross_section_blocks(

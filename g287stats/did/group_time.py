@@ -245,7 +245,7 @@ def _labelled(
             "n_treated": int(treated.sum()),
             "n_cohorts": len(present),
             "balanced": design.balanced,
-            "flow": design.flow.to_frame(),
+            "flow": design.flow,
             "overlap": overlap,
             "refused": refused,
         },

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from g287stats.errors import DesignError
 from g287stats.inference.estimate import Aggregation, Cells
+from g287stats.numerics.memory import room
 
 if TYPE_CHECKING:
     from g287stats.inference.estimate import Estimate
@@ -136,7 +137,7 @@ def _averages(
     if cells is not None and cells.mass_influence is not None and cells.mass_group is not None:
         slope = np.zeros((len(members), cells.mass_influence.shape[1]))
         np.add.at(slope, (row, cells.mass_group[cell]), (estimate.point[cell] - point[row]) / totals[row])
-        extra = cells.mass_influence @ slope.T
+        extra = np.matmul(cells.mass_influence, slope.T, out=room(len(cells.mass_influence), len(members)))
     return replace(
         estimate,
         labels=labels,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
+from g287stats.numerics.memory import room
 
 SmallSample = Literal["nonnested", "full", "none", "did", "unadjusted"]
 
@@ -178,7 +179,8 @@ class Clustered:
         """Cluster sums scaled by the factor; None for two-way clustering."""
         if len(self.levels) > 1:
             return None
-        return np.sqrt(self.factor()) * influence.sums(influence.codes(self.levels[0]))
+        sums = influence.sums(influence.codes(self.levels[0]))
+        return np.multiply(sums, np.sqrt(self.factor()), out=room(*sums.shape))
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ class _Work:
         if version != self.now:
             self.now, self.x, self.treated = version, self.panel.x[version], None
             self.columns = self.monomials.values(self.x, self.panel.w)
-            self.squares = np.ascontiguousarray((self.columns[: len(self.x)] * self.panel.w).T)
+            self.squares = self.columns[: len(self.x)] * self.panel.w
             self.reach = np.abs(self.x).max(axis=1)
 
     def fit(self, fits: slice) -> None:
@@ -255,7 +255,9 @@ class _Work:
             first, last = self.spans[group]
             odds[k, first : min(last, n)] = 0.0
         np.matmul(odds, columns, out=with_odds)
-        self.squared[fits] = np.multiply(odds, odds, out=square) @ self.squares[:n]
+        np.multiply(odds, odds, out=square)
+        for j, column in enumerate(self.squares[:, :n]):  # a few columns are quickest one by one
+            np.matmul(square, column, out=self.squared[fits, j])
         self.top[fits] = odds.argmax(axis=1)
         self.latest[groups] = np.arange(fits.start, fits.stop)
         self._change(fits, odds, columns)

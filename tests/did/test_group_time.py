@@ -471,7 +471,7 @@ def test_always_treated_and_late_counties():
     with pytest.warns(DesignWarning, match=r"2 units treated from the first period on .* c001, c002"):
         gt = att_gt(frame, "y", **KEYS)
     assert gt.sample["n_units"] == 38
-    flow = gt.sample["flow"].set_index("step")
+    flow = gt.sample["flow"].to_frame().set_index("step")
     assert flow.loc["always treated", "rows"] == -14
     assert flow.loc["kept", "rows"] == gt.sample["n_obs"] == 38 * 7
     assert 2050 not in set(gt.labels["cohort"])
@@ -487,7 +487,8 @@ def test_the_first_period_is_that_of_counties_that_can_be_compared():
     frame = frame[(frame["year"] > 2000) | (frame["county"] == "c001")]
     for mode in ("balanced_only", "keep_unbalanced"):
         gt = quiet(frame, panel=mode)
-        assert dict(zip(gt.sample["flow"]["step"], gt.sample["flow"]["units"]))["always treated"] == 2
+        flow = gt.sample["flow"].to_frame()
+        assert dict(zip(flow["step"], flow["units"]))["always treated"] == 2
         same(gt, quiet(frame[~frame["county"].isin(["c001", "c002", "c005"])], panel=mode))
     with pytest.raises(DesignError, match="always treated"):
         quiet(frame[frame["g"] <= 2001])
@@ -499,7 +500,8 @@ def test_counties_with_gaps_are_counted():
     with pytest.warns(DesignWarning, match=r"3 units not observed in every period .*keep_unbalanced.*c000, c001, c002"):
         gt = att_gt(frame, "y", **KEYS)
     assert gt.sample["n_units"] == 37
-    assert dict(zip(gt.sample["flow"]["step"], gt.sample["flow"]["rows"]))["not in every period"] == -18
+    flow = gt.sample["flow"].to_frame()
+    assert dict(zip(flow["step"], flow["rows"]))["not in every period"] == -18
     kept = quiet(frame, panel="keep_unbalanced")
     assert kept.sample["n_units"] == 40
     assert kept.sample["n_obs"] == 40 * 7 - 3
