@@ -72,6 +72,15 @@ class DesignWarning(G287Warning):
     """A design choice has a consequence the user should know (exits, overlap, gaps, small cohorts)."""
 
 
+class FewTreatedWarning(DesignWarning):
+    """Fewer than ten clusters hold a treated unit: clustered standard errors reject too often.
+
+    Remedy: ``g.randomization_test``, ``g.ferman_pinto``, ``g.wild_bootstrap``. Where one of them stands beside the
+    estimate, ``warnings.simplefilter("ignore", FewTreatedWarning)`` silences this kind alone; the note stays in
+    ``notes``.
+    """
+
+
 class InferenceWarning(G287Warning):
     """The requested uncertainty is unreliable here (few clusters, few treated, unidentified variance)."""
 

@@ -29,7 +29,7 @@ from g287stats.did.coding import (
     numeric,
     several,
 )
-from g287stats.errors import DesignError, DesignWarning, Problems
+from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, Problems
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
 
@@ -240,6 +240,7 @@ def prepare(
     cluster: str | Sequence[str] | None = None,
     fixed_effects: Sequence[str | tuple[str, ...]] = (),
     exposure: str | None = None,
+    clustered: bool = True,
 ) -> Design:
     """Check and code a panel; the only place where labels become integers.
 
@@ -254,6 +255,9 @@ def prepare(
         that spans several periods of ``time`` is refused, a finer one is read as the period that contains it, with a
         note). ``time`` is an integer (a year) or a ``Period``; it must count consecutive periods by ones. A tuple in
         ``fixed_effects`` is an interaction: ``("state", "year")``.
+    clustered
+        Whether clustered standard errors will be taken, of which few treated clusters are to be told
+        (``FewTreatedWarning``).
 
     Raises
     ------
@@ -383,11 +387,13 @@ def prepare(
             moving = np.unique(rows.unit[1:][moves(rows.unit, levels[name])])
             names = ", ".join(str(u) for u in labels[moving[:8]])
             notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
-    if cohort or treatment:
+    few: list[str] = []
+    if clustered and (cohort or treatment):
         treated = (cohort_units > 0) & (cohort_units < rows.n_periods)
         if treatment:
             treated = rows.nonzero_units(values[treatment])
-        notes += _few_treated(treated, levels, clusters or (unit,))
+        few = _few_treated(treated, levels, clusters or (unit,))
+        notes += few
     effects = {}
     for parts in parts_of:
         codes = np.zeros(rows.n, dtype=np.int64)
@@ -403,7 +409,7 @@ def prepare(
                 f'An interaction is a tuple, fixed_effects=[("state", {time!r})]'
             )
     for note in notes:
-        warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
+        warnings.warn(f"{outcome}: {note}", FewTreatedWarning if note in few else DesignWarning, stacklevel=3)
     return Design(
         outcome=outcome,
         unit_name=unit,

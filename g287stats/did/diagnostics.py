@@ -118,7 +118,7 @@ def bacon(
     IdentificationError
         Treatment does not vary net of unit and period effects.
     """
-    design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment)
+    design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, clustered=False)
     start, label = _groups(design)
     y = matrix(design)[:, np.unique(design.time)]
     holes = np.isnan(y).any(1)
@@ -227,7 +227,9 @@ def twfe_weights(
     IdentificationError
         Treatment does not vary net of unit and period effects.
     """
-    design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights)
+    design = prepare(
+        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, clustered=False
+    )
     on = design.treatment
     d = (design.time >= design.cohort[design.unit]).astype(float) if on is None else on
     projection = absorb(
@@ -292,7 +294,9 @@ def cohort_sizes(
     period): ``n_units``, ``share`` of units, ``n_obs``, ``n_treated_obs``, ``periods_before``, ``periods_after`` and,
     with ``weights``, ``weight_share``.
     """
-    design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights)
+    design = prepare(
+        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, clustered=False
+    )
     start, label = _groups(design)
     times = np.unique(design.time)
     w = np.ones(design.n) if design.weights is None else design.weights

@@ -379,7 +379,14 @@ def _features(
     variables = [variables] if isinstance(variables, str) else list(variables)
     if not variables:
         raise DesignError("name the variables to balance")
-    design = prepare(data, variables[0], covariates=variables[1:], cluster=tuple(exact), **keys)  # type: ignore[arg-type]
+    design = prepare(
+        data,
+        variables[0],
+        covariates=variables[1:],
+        cluster=tuple(exact),
+        clustered=False,
+        **keys,  # type: ignore[arg-type]
+    )
     notes = list(design.notes)
     cohort = design.cohort
     if design.treatment is not None:

@@ -289,9 +289,7 @@ def _estimate(
     choose("distribution", distribution, get_args(Distribution))
     choose("inference", inference, get_args(Inference))
     choose("effects", shape, ("att", "event"))
-    with warnings.catch_warnings():  # nothing is clustered here
-        warnings.filterwarnings("ignore", message=".* treated clusters", category=DesignWarning)
-        design = prepare(data, outcome, **keys)  # type: ignore[arg-type]
+    design = prepare(data, outcome, clustered=False, **keys)  # type: ignore[arg-type]
     y, cohorts, notes = _admit(design)
     controls = np.flatnonzero(cohorts >= design.n_periods)
     starts = [int(c) for c in np.unique(cohorts) if 0 < c < design.n_periods]
@@ -428,7 +426,7 @@ def _estimate(
 
 def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return outcome matrix, cohorts and notes; refuse panels with holes or without either side."""
-    notes = [n for n in design.notes if " treated clusters " not in n]
+    notes = list(design.notes)
     cohorts = absorbing_cohort(design, "use g.switching_did")
     y = matrix(design)
     observed = np.unique(design.time)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from g287stats.did.design import NEVER, prepare
-from g287stats.errors import DesignError, DesignWarning
+from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 
@@ -258,6 +258,15 @@ def test_few_treated_clusters_are_told(n_treated, told):
     for key in ({"cohort": "g"}, {"treatment": "d"}):
         notes = quiet(data, "y", unit="county", time="year", **key).notes
         assert any(f"only {n_treated} treated clusters ('county')" in n for n in notes) == told
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DesignWarning)
+            warnings.simplefilter("ignore", FewTreatedWarning)  # the one kind that is told here
+            prepare(data, "y", unit="county", time="year", **key)
+            warnings.simplefilter("error", FewTreatedWarning)
+            prepare(data, "y", unit="county", time="year", clustered=False, **key)
+            if told:
+                with pytest.raises(FewTreatedWarning, match=f"only {n_treated} treated clusters"):
+                    prepare(data, "y", unit="county", time="year", **key)
     by_state = quiet(
         data.assign(state=data["county"] // 20), "y", unit="county", time="year", cohort="g", cluster="state"
     )

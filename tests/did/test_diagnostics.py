@@ -1,12 +1,15 @@
 """Goodman-Bacon decomposition, weights of two-way fixed effects, cohort sizes."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
 
 from g287stats.did.diagnostics import bacon, cohort_sizes, twfe_weights
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.did.matching import balance_weights
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 
@@ -31,6 +34,16 @@ def test_bacon_matches_r_bacondecomp(name):
     assert set(types.index) == set(b.by_type.index)
     for kind, row in types.iterrows():
         agree(b.by_type.loc[kind, "weight"], None, row)
+
+
+def test_without_standard_errors_few_treated_clusters_are_not_told():
+    data = panel("panel_null")
+    data["g"] = data["g"].where(data["county"].isin(data.loc[data["g"].notna(), "county"].unique()[:3]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DesignWarning)
+        for diagnose in (bacon, twfe_weights, cohort_sizes):
+            diagnose(data, "y", **KEYS)
+        assert balance_weights(data, ["y"], exact=["state"], **KEYS).notes == ()
 
 
 def dummies_coefficient(data, treatment):
