@@ -34,11 +34,12 @@ def describe(outcome, exposure, estimate):
     return {
         "outcome": outcome, "exposure": exposure, "treated": estimate.sample["n_treated"],
         "counties": estimate.sample["n_units"], "effect": float(estimate.point[0]),
-        "std_error": float(estimate.se.iloc[0]), "p_clustered": float(estimate.p_values().iloc[0]),
-        "p_permutation": permuted.p, "p_wild": wild.p,
+        "std_error": float(estimate.se.iloc[0]), "p_value_clustered": float(estimate.p_values().iloc[0]),
+        "p_value_permutation": permuted.p_value, "p_value_wild": wild.p_value,
         "detectable": g.minimum_detectable_effect(estimate).exact,
     }  # fmt: skip
 
 
 def few(row):
-    return f"{row['treated']} treated; permutation p {row['p_permutation']:.3f}, wild bootstrap p {row['p_wild']:.3f}"
+    permutation, wild = row["p_value_permutation"], row["p_value_wild"]
+    return f"{row['treated']} treated; permutation p {permutation:.3f}, wild bootstrap p {wild:.3f}"

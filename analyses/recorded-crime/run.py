@@ -65,6 +65,6 @@ def describe(data, outcome, controls, event, start):
     return {
         "data": data, "outcome": outcome, "controls": controls, "treated": event.sample["n_treated"],
         "units": event.sample["n_units"], "effect": effect, "std_error": se, "percent": 100 * effect / start,
-        "p_leads": f"{event.pretrend_test().p_value:.3f}", "detectable": detectable,
+        "p_value_leads": f"{event.pretrend_test().p_value:.3f}", "detectable": detectable,
         "detectable_percent": 100 * detectable / start, "smallest_margin_percent": 100 * smallest / start,
     }  # fmt: skip

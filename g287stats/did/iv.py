@@ -86,14 +86,15 @@ def iv_did(
 
         ``strength``: a row per treatment with the robust ``F`` of the instruments and its ``p_value``; ``partial_r2``;
         ``conditional_F`` (Sanderson and Windmeijer: what is left for this treatment once the instruments have served
-        the others; equal to F for one treatment) with ``conditional_p``; and for one treatment ``effective_F``
+        the others; equal to F for one treatment) with ``p_value_conditional``; and for one treatment ``effective_F``
         (Montiel Olea and Pflueger; equal to F for one instrument).
 
         ``anderson_rubin``: ``p_value`` of τ = 0, valid however weak the instruments, and for one treatment the ``set``
-        of values not rejected: an interval, two rays, everything, or, with more instruments than treatments, nothing.
+        of values not rejected, a row with ``conf_low`` and ``conf_high`` per interval: one, two rays, everything, or,
+        with more instruments than treatments, nothing.
 
         ``overidentification`` (more instruments than treatments): Hansen's ``J`` of two-step GMM with the clusters of
-        the estimate, ``df``, ``p_value``; ``sargan`` and ``sargan_p_value`` presume homoskedastic errors.
+        the estimate, ``df``, ``p_value``; ``sargan`` and ``p_value_sargan`` presume homoskedastic errors.
 
         The projection is ours, two-stage least squares ``linearmodels``'.
 
@@ -139,7 +140,7 @@ def iv_did(
     rubin: dict[str, Any] = {"p_value": reduced.test().p_value}
     if m == 1:
         rubin |= {"level": level, "set": _anderson_rubin(first[endogenous[0]], reduced, level)}
-        if not rubin["set"]:
+        if rubin["set"].empty:
             notes.append(f"the Anderson–Rubin set is empty: at {level:g} no effect agrees with every instrument")
     for note in notes:
         warnings.warn(f"{outcome}: {note}", InferenceWarning, stacklevel=2)
@@ -207,7 +208,7 @@ def _two_stage(
     params, m = fit.params.to_numpy(), x.shape[1]
     sargan = {}
     if z.shape[1] > m:
-        sargan = {"sargan": float(fit.sargan.stat), "sargan_p_value": float(fit.sargan.pval)}
+        sargan = {"sargan": float(fit.sargan.stat), "p_value_sargan": float(fit.sargan.pval)}
     return np.r_[params[-m:], params[:-m]], sargan
 
 
@@ -228,7 +229,7 @@ def _strength(
         row = {"treatment": name, "F": wald.statistic / n_z, "p_value": wald.p_value}
         moved, whole = (float(_cross(projection, a[:, [j]], a[:, [j]])[0, 0]) for a in (own, all_of_it))
         row["partial_r2"] = moved / whole
-        row |= {"conditional_F": row["F"], "conditional_p": row["p_value"]}
+        row |= {"conditional_F": row["F"], "p_value_conditional": row["p_value"]}
         if m == 1:
             v = estimate.cov().to_numpy()
             q = np.linalg.inv(estimate.design.fit.bread[:n_z, :n_z])
@@ -242,7 +243,7 @@ def _strength(
             free = n_z - m + 1
             f = test.statistic / free
             p = stats.chi2.sf(test.statistic, free) if np.isinf(test.df) else stats.f.sf(f, free, test.df)
-            row |= {"conditional_F": f, "conditional_p": float(p)}
+            row |= {"conditional_F": f, "p_value_conditional": float(p)}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -282,7 +283,7 @@ def _hansen(
     return {"J": j, "df": df, "p_value": float(stats.chi2.sf(j, df))}
 
 
-def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> tuple[tuple[float, float], ...]:
+def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> pd.DataFrame:
     """Values b for which (reduced form − b · first stage) is not rejected: intervals in order, exact.
 
     With r, f the coefficients and V(b) the covariance of r − b f, the test accepts where (r − bf)'V(b)⁻¹(r − bf) ≤ c.
@@ -319,7 +320,7 @@ def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> tuple[t
             out[-1] = (out[-1][0], float(high * scale))
         else:
             out.append((float(low * scale), float(high * scale)))
-    return tuple(out)
+    return pd.DataFrame(out, columns=["conf_low", "conf_high"], dtype=float)
 
 
 def _between(low: float, high: float) -> float:

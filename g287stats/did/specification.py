@@ -39,10 +39,10 @@ class SpecificationCurve(Shown):
     frame
         One row per specification, in order of the estimate: ``rank``, ``spec`` (number in the order given), one
         column per choice (``outcome``, ``estimator``, ``sample``, and those of ``choices``), ``estimate``,
-        ``std_error``, ``t``, ``p_value``, ``conf_low``, ``conf_high``, ``p_romano_wolf``, ``band_low``,
+        ``std_error``, ``statistic``, ``p_value``, ``conf_low``, ``conf_high``, ``p_value_romano_wolf``, ``band_low``,
         ``band_high`` (simultaneous), ``n_units``, ``n_obs``, ``preferred``.
     tests
-        Joint tests of no effect anywhere: ``test``, ``value``, ``p_value``.
+        Joint tests of no effect anywhere: ``test``, ``statistic``, ``p_value``.
     estimate
         The joint estimate, parameters named by specification number.
     failed
@@ -84,7 +84,7 @@ class SpecificationCurve(Shown):
             f"{len(f)} specifications{rest}: estimates from {low:.4g} to {high:.4g}, "
             f"median {f['estimate'].median():.4g}; "
             f"{100 * share:.0f} % significant at {100 * (1 - self.level):g} %, "
-            f"{100 * (f['p_romano_wolf'] < 1 - self.level).mean():.0f} % after correction; "
+            f"{100 * (f['p_value_romano_wolf'] < 1 - self.level).mean():.0f} % after correction; "
             f"no effect in any: p = {together['average z']:.3g}."
         )
 
@@ -268,7 +268,7 @@ def _frame(
                 **dict(zip(dimensions, spec)),
                 "estimate": float(e.point[0]),
                 "std_error": se,
-                "t": float(e.point[0]) / se,
+                "statistic": float(e.point[0]) / se,
                 "p_value": float(e.p_values().iloc[0]),
                 "conf_low": float(interval["conf_low"]),
                 "conf_high": float(interval["conf_high"]),
@@ -277,7 +277,7 @@ def _frame(
             }
         )
     out = pd.DataFrame(rows)
-    out["p_romano_wolf"] = romano_wolf(together, draws=draws, seed=seed)
+    out["p_value_romano_wolf"] = romano_wolf(together, draws=draws, seed=seed)
     half = sup_t(together, level=level, draws=draws, seed=seed) * out["std_error"]
     out["band_low"], out["band_high"] = out["estimate"] - half, out["estimate"] + half
     chosen = np.full(len(out), bool(preferred))
@@ -309,4 +309,4 @@ def _tests(together: Estimate, level: float, draws: int, seed: int) -> pd.DataFr
         total += len(chunk)
     names = ["median estimate", "share significant, dominant sign", "average z"]
     values = [float(np.median(together.point)), float(observed[1]), float((together.point / se).mean())]
-    return pd.DataFrame({"test": names, "value": values, "p_value": (1 + counts) / (1 + total)})
+    return pd.DataFrame({"test": names, "statistic": values, "p_value": (1 + counts) / (1 + total)})

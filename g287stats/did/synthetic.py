@@ -138,8 +138,8 @@ class SyntheticFit:
     estimate: float
     predictors: pd.DataFrame
 
-    def placebo_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the values of the ATT that the placebo test does not reject, an interval around the estimate.
+    def conf_int_placebo(self, level: float = 0.95) -> pd.DataFrame:
+        """Return the values of the ATT that the placebo test does not reject: one row, ``conf_low`` and ``conf_high``.
 
         Inverts ``p_value``: a value is rejected when the estimate lies at least as far from it as all but a share
         1 − level of the placebo estimates lie from zero. Presumes no shape of the noise, only that it is alike in
@@ -151,7 +151,8 @@ class SyntheticFit:
         allowed = int(np.floor((1 - level) * (1 + len(size)) + 1e-9))
         half = float(size[-allowed]) if allowed else np.inf
         warn_unbounded((-half, half), "ATT", f"a placebo test with {len(size)} placements", level)
-        return self.estimate - half, self.estimate + half
+        ends = {"conf_low": self.estimate - half, "conf_high": self.estimate + half}
+        return pd.DataFrame(ends, index=pd.Index(["ATT"], name="term"))
 
 
 def synthetic_did(
@@ -384,7 +385,7 @@ def _estimate(
     )
     sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
     if p_value is not None:
-        sample |= {"placebo_p_value": p_value, "placebo_p_value_rmspe": p_ratio}
+        sample |= {"p_value_placebo": p_value, "p_value_rmspe": p_ratio}
     overall = Estimate(
         labels=pd.DataFrame({"term": ["ATT"]}),
         point=point[:1],

@@ -24,15 +24,15 @@ class Equivalence(Shown):
     margin
         Lower and upper bound of effects regarded as negligible.
     alpha
-        Level of each one-sided test; ``interval`` has level 1 − 2·alpha.
-    p_lower, p_upper
+        Level of each one-sided test; the interval has ``level`` 1 − 2·alpha.
+    p_value_lower, p_value_upper
         P-values of "the effect is at or below the lower margin" and "at or above the upper margin".
-    p
+    p_value
         The larger of the two: the p-value of non-equivalence.
-    interval
+    conf_low, conf_high
         The 1 − 2·alpha confidence interval (90 % at the default); equivalence holds exactly when it lies inside
         the margin.
-    interval95
+    conf_low_95, conf_high_95
         The 95 % interval: what is excluded at 95 %.
     smallest_margin
         Smallest symmetric margin for which equivalence would be concluded at ``alpha``.
@@ -45,42 +45,46 @@ class Equivalence(Shown):
     df: float
     margin: tuple[float, float]
     alpha: float
-    p_lower: float
-    p_upper: float
-    p: float
-    interval: tuple[float, float]
-    interval95: tuple[float, float]
+    p_value_lower: float
+    p_value_upper: float
+    p_value: float
+    conf_low: float
+    conf_high: float
+    conf_low_95: float
+    conf_high_95: float
     smallest_margin: float
+
+    @property
+    def level(self) -> float:
+        """Confidence level of ``conf_low`` and ``conf_high``: 1 − 2·alpha."""
+        return 1 - 2 * self.alpha
 
     @property
     def equivalent(self) -> bool:
         """Whether non-equivalence is rejected at ``alpha``."""
-        return self.p < self.alpha
+        return self.p_value < self.alpha
 
     @property
     def sentence(self) -> str:
         """The sentence to write: what is excluded at 95 %, and whether the effect is within the margin."""
-        low, high = self.interval95
         lower, upper = self.margin
         span = f"±{upper:.4g}" if lower == -upper else f"{lower:.4g} to {upper:.4g}"
         verdict = (
-            f"The effect is within {span} (equivalence test, p = {self.p:.3g})."
+            f"The effect is within {span} (equivalence test, p = {self.p_value:.3g})."
             if self.equivalent
-            else f"An effect beyond {span} is not excluded (equivalence test, p = {self.p:.3g}); "
+            else f"An effect beyond {span} is not excluded (equivalence test, p = {self.p_value:.3g}); "
             f"the smallest margin that could be claimed is ±{self.smallest_margin:.4g}."
         )
         return (
             f"Estimate {self.estimate:.4g} (standard error {self.std_error:.4g}): effects on {self.outcome} below "
-            f"{low:.4g} and above {high:.4g} are excluded at 95 %. {verdict}"
+            f"{self.conf_low_95:.4g} and above {self.conf_high_95:.4g} are excluded at 95 %. {verdict}"
         )
 
     def tidy(self) -> pd.DataFrame:
         """One row with every number."""
         row = {k: v for k, v in vars(self).items() if not isinstance(v, tuple)}
         row |= {"margin_low": self.margin[0], "margin_high": self.margin[1], "equivalent": self.equivalent}
-        row |= {"conf_low": self.interval[0], "conf_high": self.interval[1]}
-        row |= {"conf95_low": self.interval95[0], "conf95_high": self.interval95[1]}
-        return pd.DataFrame([row])
+        return pd.DataFrame([row | {"level": self.level}])
 
     def _words(self) -> str:
         return self.sentence
@@ -131,10 +135,12 @@ def equivalence(
         df=s.df,
         margin=(low, high),
         alpha=alpha,
-        p_lower=p_lower,
-        p_upper=p_upper,
-        p=max(p_lower, p_upper),
-        interval=(s.estimate - half, s.estimate + half),
-        interval95=(s.estimate - half95, s.estimate + half95),
+        p_value_lower=p_lower,
+        p_value_upper=p_upper,
+        p_value=max(p_lower, p_upper),
+        conf_low=s.estimate - half,
+        conf_high=s.estimate + half,
+        conf_low_95=s.estimate - half95,
+        conf_high_95=s.estimate + half95,
         smallest_margin=abs(s.estimate) + half,
     )

@@ -31,14 +31,14 @@ class FewTreated(Shown):
     ----------
     term, outcome, estimate
         The difference-in-differences coefficient, in units of the outcome.
-    p
+    p_value
         Two-sided p-value of no effect.
-    conf_int
-        Interval at ``level``.
-    draws
+    conf_low, conf_high
+        Interval at ``level``; missing when not asked for.
+    draws, enumerated, seed
+        Number of draws, whether they are all combinations of controls, and how they were drawn.
+    drawn
         Simulated deviations of the estimate from the truth, (draws,).
-    enumerated
-        Whether all combinations of controls were used.
     variance
         Ferman–Pinto: coefficients ``A`` and ``B`` of var(W) = A + B/size; else empty.
     """
@@ -47,32 +47,33 @@ class FewTreated(Shown):
     term: str
     outcome: str
     estimate: float
-    p: float
-    conf_int: tuple[float, float]
+    p_value: float
+    conf_low: float
+    conf_high: float
     level: float
     n_treated: int
     n_controls: int
+    draws: int
     enumerated: bool
     seed: int | None
     variance: dict[str, float]
-    draws: np.ndarray = field(repr=False)
+    drawn: np.ndarray = field(repr=False)
 
     @property
     def sd(self) -> float:
         """Standard deviation of the simulated deviations."""
-        return float(self.draws.std(ddof=1))
+        return float(self.drawn.std(ddof=1))
 
     def tidy(self) -> pd.DataFrame:
         """One row."""
-        row = {k: v for k, v in vars(self).items() if k not in ("conf_int", "draws", "variance")}
-        row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], **self.variance}
-        return pd.DataFrame([row])
+        row = {k: v for k, v in vars(self).items() if k not in ("drawn", "variance")}
+        return pd.DataFrame([row | self.variance])
 
     def _words(self) -> str:
-        how = "all" if self.enumerated else f"{len(self.draws):,} draws of"
+        how = "all" if self.enumerated else f"{self.draws:,} draws of"
         return (
-            f"{self.term}: {self.estimate:.4g}, {self.method} p = {self.p:.4g}, {100 * self.level:g} % interval "
-            f"[{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}] "
+            f"{self.term}: {self.estimate:.4g}, {self.method} p = {self.p_value:.4g}, {100 * self.level:g} % interval "
+            f"[{self.conf_low:.4g}, {self.conf_high:.4g}] "
             f"({self.n_treated} treated, {how} {self.n_controls} controls)"
         )
 
@@ -139,15 +140,17 @@ def conley_taber(
         term=f.term,
         outcome=est.outcome,
         estimate=f.estimate,
-        p=_share(deviations, f.estimate),
-        conf_int=(f.estimate - float(high), f.estimate - float(low)),
+        p_value=_share(deviations, f.estimate),
+        conf_low=f.estimate - float(high),
+        conf_high=f.estimate - float(low),
         level=level,
         n_treated=k,
         n_controls=len(controls),
+        draws=len(deviations),
         enumerated=enumerated,
         seed=None if enumerated or positions is not None else seed,
         variance={},
-        draws=deviations,
+        drawn=deviations,
     )
 
 
@@ -241,15 +244,17 @@ def ferman_pinto(
         term=f.term,
         outcome=est.outcome,
         estimate=estimate,
-        p=p,
-        conf_int=interval,
+        p_value=p,
+        conf_low=interval[0],
+        conf_high=interval[1],
         level=level,
         n_treated=k,
         n_controls=n - k,
+        draws=len(deviations),
         enumerated=k == 1,
         seed=None if k == 1 or positions is not None else seed,
         variance={"A": a, "B": b},
-        draws=deviations,
+        drawn=deviations,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
-from g287stats.errors import DesignError, InferenceWarning, choose
+from g287stats.errors import DesignError, InferenceWarning, check_level, choose
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.shown import Shown
 
@@ -64,23 +64,24 @@ class HonestDiD(Shown):
         consecutive post periods the trend moves by at most Mbar times its largest pre-period move.
     frame
         One row per bound: ``bound``, ``conf_low``, ``conf_high``.
-    original
+    conf_low_original, conf_high_original
         Interval under exact parallel trends (normal).
     breakdown
         Smallest bound whose interval contains ``value``; 0 when the interval at bound 0 already does, infinite
         when none up to the largest bound searched does.
     target
         Weight of each post-period event time in the target.
-    alpha, value, outcome, estimate
-        Level, the value tested (0), the outcome, and the target's point estimate.
+    level, value, outcome, estimate
+        Confidence level, the value tested (0), the outcome, and the target's point estimate.
     """
 
     kind: Kind
     frame: pd.DataFrame
-    original: tuple[float, float]
+    conf_low_original: float
+    conf_high_original: float
     breakdown: float
     target: pd.Series
-    alpha: float
+    level: float
     value: float
     outcome: str
     estimate: float
@@ -89,8 +90,8 @@ class HonestDiD(Shown):
     def sentence(self) -> str:
         """The sentence to write."""
         name = "M" if self.kind == "smoothness" else "Mbar"
-        if self.original[0] <= self.value <= self.original[1]:
-            low, high = self.original
+        low, high = self.conf_low_original, self.conf_high_original
+        if low <= self.value <= high:
             return (
                 f"The interval under exact parallel trends ({low:.4g} to {high:.4g}) already contains "
                 f"{self.value:g}: there is no sign to overturn."
@@ -108,7 +109,8 @@ class HonestDiD(Shown):
 
     def tidy(self) -> pd.DataFrame:
         """The original interval and one row per bound."""
-        first = {"bound": np.nan, "conf_low": self.original[0], "conf_high": self.original[1], "method": "original"}
+        ends = {"conf_low": self.conf_low_original, "conf_high": self.conf_high_original}
+        first = {"bound": np.nan, **ends, "method": "original"}
         method = "FLCI" if self.kind == "smoothness" else "C-LF"
         return pd.concat([pd.DataFrame([first]), self.frame.assign(method=method)], ignore_index=True)
 
@@ -132,7 +134,7 @@ def honest_did(
     Mbar: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0),
     M: Sequence[float] | None = None,
     target: Literal["average", "first"] | int | Mapping[int, float] = "average",
-    alpha: float = 0.05,
+    level: float = 0.95,
     value: float = 0.0,
 ) -> HonestDiD:
     """Confidence intervals robust to violations of parallel trends.
@@ -165,6 +167,8 @@ def honest_did(
     inequalities. Review of Economic Studies 90, 2763–2791. Armstrong, T. and Kolesár, M. (2018). Optimal
     inference in a class of regression models. Econometrica 86, 655–683.
     """
+    check_level(level)
+    alpha = 1 - level
     v = event_vector(es, target)
     point = float(v.weights @ v.beta[v.n_pre :])
     se = float(np.sqrt(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights))
@@ -185,10 +189,11 @@ def honest_did(
     return HonestDiD(
         kind=kind,
         frame=pd.DataFrame(rows, columns=["bound", "conf_low", "conf_high"]),
-        original=(point - half, point + half),
+        conf_low_original=point - half,
+        conf_high_original=point + half,
         breakdown=_breakdown(interval, value, start),
         target=pd.Series(v.weights, index=pd.Index(v.post, name="event_time"), name="weight"),
-        alpha=alpha,
+        level=level,
         value=value,
         outcome=es.outcome,
         estimate=point,

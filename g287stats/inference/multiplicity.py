@@ -37,7 +37,7 @@ def holm(p_values: Sequence[float] | pd.Series) -> pd.Series:
     stepped = known.to_numpy()[order] * (m - np.arange(m))
     adjusted = np.empty(m)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    out = pd.Series(np.nan, index=p.index, name="p_holm")
+    out = pd.Series(np.nan, index=p.index, name="p_value_holm")
     out[p.notna()] = adjusted
     return out
 
@@ -173,8 +173,8 @@ class MultipleTests(Shown):
     Attributes
     ----------
     frame
-        One row per parameter: ``term``, ``outcome``, ``estimate``, ``std_error``, ``t``, ``p_value``, ``p_holm``,
-        ``p_romano_wolf``.
+        One row per parameter: ``term``, ``outcome``, ``estimate``, ``std_error``, ``statistic``, ``p_value``,
+        ``p_value_holm``, ``p_value_romano_wolf``.
     estimate
         The joint estimate (covariance across all of them, ``.test()``, ``.bands()``).
     wald
@@ -232,10 +232,10 @@ def multiple_testing(
     se = whole.se.to_numpy()
     t = whole.point / se
     frame = whole.labels[["term", "outcome"]].copy()
-    frame["estimate"], frame["std_error"], frame["t"] = whole.point, se, t
+    frame["estimate"], frame["std_error"], frame["statistic"] = whole.point, se, t
     frame["p_value"] = whole.p_values().to_numpy()
-    frame["p_holm"] = holm(frame["p_value"]).to_numpy()
-    frame["p_romano_wolf"] = romano_wolf(whole, draws=draws, seed=seed, weights=weights)
+    frame["p_value_holm"] = holm(frame["p_value"]).to_numpy()
+    frame["p_value_romano_wolf"] = romano_wolf(whole, draws=draws, seed=seed, weights=weights)
     try:
         wald = whole.test(np.isfinite(se))
     except DesignError:

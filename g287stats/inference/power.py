@@ -170,8 +170,8 @@ def power_simulation(
     data
         A DataFrame (keys named) or a ``CountyPanel``; the cohort is missing for never-treated units.
     estimator
-        Callable from a frame to an Estimate with one parameter (its p-value decides) or to a result with ``.p``
-        and ``.estimate`` (wild bootstrap, randomisation test, Conley–Taber …).
+        Callable from a frame to an Estimate with one parameter (its p-value decides) or to a result with
+        ``.p_value`` and ``.estimate`` (wild bootstrap, randomisation test, Conley–Taber …).
     effects
         Planted effects, in units of the outcome, or as a share of it with ``scale="relative"``. Zero is added.
     units
@@ -246,14 +246,14 @@ def power_simulation(
     from tqdm import tqdm
 
     bar = tqdm(runs(), total=draws * len(planted), desc="power", unit="run", disable=None)
-    table = pd.DataFrame(list(bar), columns=["draw", "effect", "p", "estimate", "message"])
+    table = pd.DataFrame(list(bar), columns=["draw", "effect", "p_value", "estimate", "message"])
     failures = table.loc[table["message"] != "", ["draw", "effect", "message"]].reset_index(drop=True)
     good = table[table["message"] == ""]
     if good.empty:
         raise DesignError(f"the estimator failed in every run: {failures['message'].iloc[0]}")
     rows = []
     for effect, part in good.groupby("effect", sort=True):
-        share = float((part["p"] < alpha).mean())
+        share = float((part["p_value"] < alpha).mean())
         error = np.sqrt(share * (1 - share) / len(part))
         rows.append((effect, share, error, part["estimate"].mean(), part["estimate"].std(), len(part)))
     names = ["effect", "power", "mc_se", "mean_estimate", "sd_estimate", "n_draws"]
@@ -275,7 +275,7 @@ def _p_and_estimate(result: Any) -> tuple[float, float]:
     if isinstance(result, Estimate):
         s = scalar(result)
         return float(2 * _reference_distribution(s.df).sf(abs(s.estimate / s.std_error))), s.estimate
-    return float(result.p), float(result.estimate)
+    return float(result.p_value), float(result.estimate)
 
 
 def _crossing(frame: pd.DataFrame, target: float) -> float:

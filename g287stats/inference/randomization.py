@@ -37,19 +37,23 @@ class RandomizationTest(Shown):
     ----------
     term, outcome, estimate
         The coefficient, in units of the outcome.
-    statistic, observed
-        What is compared, and its value under the actual assignment.
-    p
-        Two-sided p-value: under enumeration the share of assignments at least as extreme, the actual one
-        included; with random draws (1 + count)/(1 + draws).
-    p_share
+    compared, statistic
+        What is compared (``coefficient`` or ``t``), and its value under the actual assignment.
+    null
+        Constant effect tested.
+    p_value
+        Two-sided: under enumeration the share of assignments at least as extreme, the actual one included; with
+        random draws (1 + count)/(1 + draws).
+    p_value_share
         Count/draws without the added one.
-    p_right, p_left
-        One-sided, same convention as ``p``.
-    conf_int
+    p_value_right, p_value_left
+        One-sided, same convention as ``p_value``.
+    conf_low, conf_high
         Constant effects not rejected at 1 − ``level`` (coefficient statistic; otherwise missing).
-    draws
-        The statistic under each reassignment.
+    draws, enumerated, seed
+        Number of reassignments, whether they are all of them, and how they were drawn.
+    drawn
+        The statistic under each reassignment, (draws,).
     placements
         Labels of the units that receive treatment in each reassignment when few enough to list
         (one treated unit), else None.
@@ -58,45 +62,46 @@ class RandomizationTest(Shown):
     term: str
     outcome: str
     estimate: float
-    statistic: str
-    observed: float
+    compared: Statistic
+    statistic: float
     null: float
-    p: float
-    p_share: float
-    p_right: float
-    p_left: float
-    conf_int: tuple[float, float]
+    p_value: float
+    p_value_share: float
+    p_value_right: float
+    p_value_left: float
+    conf_low: float
+    conf_high: float
     level: float
+    draws: int
     enumerated: bool
     seed: int | None
-    draws: np.ndarray = field(repr=False)
+    drawn: np.ndarray = field(repr=False)
     placements: pd.Index | None = field(default=None, repr=False)
 
     @property
     def sd(self) -> float:
         """Standard deviation of the reassignment distribution."""
-        return float(self.draws.std(ddof=1))
+        return float(self.drawn.std(ddof=1))
 
     @property
     def frame(self) -> pd.DataFrame:
         """One row per reassignment, with the treated unit when there is one."""
-        out = pd.DataFrame({"statistic": self.draws})
+        out = pd.DataFrame({"statistic": self.drawn})
         if self.placements is not None:
             out.insert(0, self.placements.name or "unit", self.placements)
         return out
 
     def tidy(self) -> pd.DataFrame:
         """One row."""
-        drop = ("conf_int", "draws", "placements")
-        row = {k: v for k, v in vars(self).items() if k not in drop}
-        row |= {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1], "n_draws": len(self.draws)}
-        return pd.DataFrame([row])
+        return pd.DataFrame([{k: v for k, v in vars(self).items() if k not in ("drawn", "placements")}])
 
     def _words(self) -> str:
-        how = f"all {len(self.draws):,} placements" if self.enumerated else f"{len(self.draws):,} reassignments"
-        low, high = self.conf_int
-        interval = "" if np.isnan(low) else f", {100 * self.level:g} % interval [{low:.4g}, {high:.4g}]"
-        return f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p:.4g} ({self.statistic}, {how}){interval}"
+        how = f"all {self.draws:,} placements" if self.enumerated else f"{self.draws:,} reassignments"
+        interval = f", {100 * self.level:g} % interval [{self.conf_low:.4g}, {self.conf_high:.4g}]"
+        return (
+            f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p_value:.4g} ({self.compared}, {how})"
+            f"{'' if np.isnan(self.conf_low) else interval}"
+        )
 
 
 def randomization_test(
@@ -199,18 +204,20 @@ def randomization_test(
         term=f.term,
         outcome=est.outcome,
         estimate=f.estimate,
-        statistic=statistic,
-        observed=observed,
+        compared=statistic,
+        statistic=observed,
         null=null,
-        p=p,
-        p_share=share,
-        p_right=right,
-        p_left=left,
-        conf_int=interval,
+        p_value=p,
+        p_value_share=share,
+        p_value_right=right,
+        p_value_left=left,
+        conf_low=interval[0],
+        conf_high=interval[1],
         level=level,
+        draws=total,
         enumerated=enumerated,
         seed=None if enumerated or assignments is not None else seed,
-        draws=values,
+        drawn=values,
         placements=placements,
     )
 
@@ -405,17 +412,19 @@ def placebo_test(
         term=actual.terms[0] if isinstance(actual, Estimate) else "statistic",
         outcome=actual.outcome if isinstance(actual, Estimate) else "",
         estimate=observed,
-        statistic="coefficient",
-        observed=observed,
+        compared="coefficient",
+        statistic=observed,
         null=0.0,
-        p=p,
-        p_share=share,
-        p_right=right,
-        p_left=left,
-        conf_int=(np.nan, np.nan),
+        p_value=p,
+        p_value_share=share,
+        p_value_right=right,
+        p_value_left=left,
+        conf_low=np.nan,
+        conf_high=np.nan,
         level=0.95,
+        draws=len(values_drawn),
         enumerated=enumerated,
         seed=None if enumerated else seed,
-        draws=np.array(values_drawn),
+        drawn=np.array(values_drawn),
         placements=placements,
     )

@@ -46,22 +46,23 @@ class WildBootstrap(Shown):
         The coefficient, in units of the outcome.
     null
         Value tested.
-    t
+    statistic
         t statistic with the cluster-robust sandwich without its constant factor (it cancels in the comparison).
-    p
+    p_value
         Symmetric p-value: share of draws with |t*| ≥ |t|, ties counted (so that under full enumeration the draw
         that reproduces the data is in).
-    p_strict
+    p_value_strict
         The same with |t*| > |t|, the convention of Stata's boottest.
-    p_equal_tail
+    p_value_equal_tail
         2·min(share t* ≥ t, share t* ≤ t), at most 1.
-    conf_int
-        Values not rejected by the symmetric test at 1 − ``level``; infinite where no value is rejected.
+    conf_low, conf_high
+        Values not rejected by the symmetric test at 1 − ``level``; infinite where no value is rejected, missing when
+        not asked for.
     draws, enumerated, weights, impose_null, seed
         How it was done.
     level, cluster, n_clusters, bootstrap_level, n_groups
         Confidence level; clusters of the t statistic; level at which signs are drawn.
-    t_draws
+    drawn
         The bootstrap statistics at the null, (draws,).
     """
 
@@ -69,11 +70,12 @@ class WildBootstrap(Shown):
     outcome: str
     estimate: float
     null: float
-    t: float
-    p: float
-    p_strict: float
-    p_equal_tail: float
-    conf_int: tuple[float, float]
+    statistic: float
+    p_value: float
+    p_value_strict: float
+    p_value_equal_tail: float
+    conf_low: float
+    conf_high: float
     draws: int
     enumerated: bool
     weights: Weights
@@ -84,20 +86,19 @@ class WildBootstrap(Shown):
     n_clusters: int
     bootstrap_level: str
     n_groups: int
-    t_draws: np.ndarray = field(repr=False)
+    drawn: np.ndarray = field(repr=False)
 
     def tidy(self) -> pd.DataFrame:
         """One row."""
-        row = {k: v for k, v in vars(self).items() if k not in ("conf_int", "t_draws")}
-        return pd.DataFrame([row | {"conf_low": self.conf_int[0], "conf_high": self.conf_int[1]}])
+        return pd.DataFrame([{k: v for k, v in vars(self).items() if k != "drawn"}])
 
     def _words(self) -> str:
         how = f"all {self.draws:,}" if self.enumerated else f"{self.draws:,}"
-        p = f"= {self.p:.4g}" if self.p > 0 else f"< {1 / self.draws:.2g}"
+        p = f"= {self.p_value:.4g}" if self.p_value > 0 else f"< {1 / self.draws:.2g}"
         restricted = "null imposed" if self.impose_null else "unrestricted"
         return (
             f"{self.term}: {self.estimate:.4g}, wild cluster bootstrap p {p}, "
-            f"{100 * self.level:g} % interval [{self.conf_int[0]:.4g}, {self.conf_int[1]:.4g}] "
+            f"{100 * self.level:g} % interval [{self.conf_low:.4g}, {self.conf_high:.4g}] "
             f"({how} {self.weights} draws by {self.bootstrap_level}, {self.n_clusters} {self.cluster} clusters, "
             f"{restricted})"
         )
@@ -200,11 +201,12 @@ def wild_bootstrap(
         outcome=est.outcome,
         estimate=f.estimate,
         null=null,
-        t=float(t),
-        p=p_value(null),
-        p_strict=float((np.abs(t_draws) > abs(t) + tie).mean()),
-        p_equal_tail=float(min(1.0, 2 * min((t_draws >= t - tie).mean(), (t_draws <= t + tie).mean()))),
-        conf_int=interval,
+        statistic=float(t),
+        p_value=p_value(null),
+        p_value_strict=float((np.abs(t_draws) > abs(t) + tie).mean()),
+        p_value_equal_tail=float(min(1.0, 2 * min((t_draws >= t - tie).mean(), (t_draws <= t + tie).mean()))),
+        conf_low=interval[0],
+        conf_high=interval[1],
         draws=len(t_draws),
         enumerated=bool(enumerated),
         weights=weights,
@@ -215,7 +217,7 @@ def wild_bootstrap(
         n_clusters=int(codes.max()) + 1,
         bootstrap_level=drawn_name,
         n_groups=n_groups,
-        t_draws=t_draws,
+        drawn=t_draws,
     )
 
 

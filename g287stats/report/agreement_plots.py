@@ -76,7 +76,7 @@ def survival_table(record: Agreements, by: Literal["model", "all"] = "model", le
 
     An agreement in force when the record ends is censored there; an end known to a window counts at its
     midpoint. Spells ended by a correction of the record, not in fact, are left out. Columns ``group``,
-    ``years``, ``survival``, ``low``, ``high`` (pointwise, Greenwood), ``at_risk``.
+    ``years``, ``survival``, ``conf_low``, ``conf_high`` (pointwise, Greenwood), ``at_risk``.
     """
     spells = record.frame[record.frame["exit"].isna() | record.frame["exit"].eq("real")]
     middle = spells["last_listed"] + (spells["gone_by"] - spells["last_listed"]) / 2
@@ -96,8 +96,8 @@ def survival_table(record: Agreements, by: Literal["model", "all"] = "model", le
                     "group": name,
                     "years": np.r_[0.0, curve.surv_times],
                     "survival": np.r_[1.0, curve.surv_prob],
-                    "low": np.r_[1.0, np.clip(curve.surv_prob - half, 0, 1)],
-                    "high": np.r_[1.0, np.clip(curve.surv_prob + half, 0, 1)],
+                    "conf_low": np.r_[1.0, np.clip(curve.surv_prob - half, 0, 1)],
+                    "conf_high": np.r_[1.0, np.clip(curve.surv_prob + half, 0, 1)],
                     "at_risk": np.r_[mine.sum(), curve.n_risk].astype(int),
                 }
             )

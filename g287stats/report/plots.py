@@ -197,13 +197,13 @@ def plot_map_series(
 
 
 def plot_survival(curve: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw survival of agreements: columns ``years``, ``survival``, ``low``, ``high`` and optional ``group``."""
+    """Draw survival of agreements: ``years``, ``survival``, ``conf_low``, ``conf_high`` and optional ``group``."""
     ax = ax or plt.subplots(figsize=(6.5, 4))[1]
     groups = curve.groupby("group", sort=True) if "group" in curve else [("all", curve)]
     for name, part in groups:
         color = MODEL_COLORS.get(str(name), "#117733")
         ax.step(part["years"], part["survival"], where="post", color=color, label=str(name))
-        ax.fill_between(part["years"], part["low"], part["high"], step="post", color=color, alpha=0.2, lw=0)
+        ax.fill_between(part["years"], part["conf_low"], part["conf_high"], step="post", color=color, alpha=0.2, lw=0)
     ax.set_xlabel("years since signing")
     ax.set_ylabel("share still in force")
     ax.set_ylim(0, 1.02)
@@ -253,7 +253,8 @@ def plot_honest(result: Any, ax: Axes | None = None) -> Axes:
     frame = result.frame
     step = float(frame["bound"].diff().median()) if len(frame) > 1 else 1.0
     ax.vlines(frame["bound"], frame["conf_low"], frame["conf_high"], color="#4477AA", lw=3)
-    ax.vlines(float(frame["bound"].min()) - step, *result.original, color=INK, lw=3, label="exact parallel trends")
+    ends = (result.conf_low_original, result.conf_high_original)
+    ax.vlines(float(frame["bound"].min()) - step, *ends, color=INK, lw=3, label="exact parallel trends")
     ax.axhline(result.value, color=INK, lw=0.8)
     name = (
         "M: largest change of slope" if result.kind == "smoothness" else "Mbar: multiple of the largest lead violation"
@@ -277,7 +278,7 @@ def plot_specification_curve(result: Any, *, width: float = 9.0) -> Figure:
     )
     x = np.arange(len(frame))
     top.vlines(x, frame["conf_low"], frame["conf_high"], color=GREY, lw=2)
-    kept = (frame["p_romano_wolf"] < 1 - result.level).to_numpy()
+    kept = (frame["p_value_romano_wolf"] < 1 - result.level).to_numpy()
     top.plot(x[~kept], frame["estimate"][~kept], "o", mfc="white", mec="#4477AA", ms=4)
     top.plot(x[kept], frame["estimate"][kept], "o", color="#4477AA", ms=4)
     top.axhline(0, color=INK, lw=0.8)

@@ -117,7 +117,7 @@ def _aggregated(estimate: Estimate) -> dict[str, Interval]:
 def _instrumented(estimate: Estimate) -> dict[str, Interval]:
     """The Wald interval and the Anderson–Rubin set, from its first to its last value."""
     pieces = estimate.sample["anderson_rubin"]["set"]
-    bounds = (float(estimate.point[0]), np.nan, float(pieces[0][0]), float(pieces[-1][1]))
+    bounds = (float(estimate.point[0]), np.nan, float(pieces["conf_low"].iloc[0]), float(pieces["conf_high"].iloc[-1]))
     return _first(estimate, "overall") | {"overall, Anderson–Rubin": bounds}
 
 
@@ -143,8 +143,8 @@ def _placebo(estimate: Estimate) -> dict[str, Interval]:
     """The t interval and the inverted placebo test; the share of draws in which the latter misses is its size."""
     fit = estimate.design
     assert isinstance(fit, SyntheticFit)
-    low, high = fit.placebo_interval()
-    inverted = (fit.estimate, np.nan, low, high)
+    low, high = fit.conf_int_placebo().to_numpy()[0]
+    inverted = (fit.estimate, np.nan, float(low), float(high))
     return _first(estimate, "overall") | {"overall, placebo test inverted": inverted}
 
 

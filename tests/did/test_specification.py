@@ -44,7 +44,7 @@ def test_every_cell_is_the_estimate():
     assert row["std_error"] == pytest.approx(one.se.iloc[0], rel=1e-12)
     two = event_study(panel(), "y", **KEYS).overall
     assert cell.loc[("y", "event study", "all", "none"), "estimate"] == pytest.approx(two.point[0], rel=1e-12)
-    assert (r.frame["p_romano_wolf"] >= r.frame["p_value"] - 0.05).all()
+    assert (r.frame["p_value_romano_wolf"] >= r.frame["p_value"] - 0.05).all()
     assert (r.frame["band_low"] <= r.frame["conf_low"] + 1e-12).all()
     assert "32 specifications" in r.sentence
 
@@ -86,7 +86,7 @@ def test_skipped_failed_and_preferred():
 
 def test_rows_do_not_matter():
     a, b = curve(), curve(panel().sample(frac=1, random_state=4))
-    columns = ["spec", "estimate", "std_error", "p_romano_wolf", "band_low"]
+    columns = ["spec", "estimate", "std_error", "p_value_romano_wolf", "band_low"]
     pd.testing.assert_frame_equal(a.frame[columns], b.frame[columns], rtol=1e-9)
     pd.testing.assert_frame_equal(a.tests, b.tests, rtol=1e-9)
 

@@ -183,7 +183,7 @@ def test_corrections_and_bootstrap_take_each_exposures_average():
     e = spillover_event_study(staggered_line(noise=1.0), "y", exposures=NAMES, window=(-3, 3), **KEYS)
     own = e.labels["treatment"] == "ring_1"
     weights = {t: 1 / 4 for t, on, when in zip(e.terms, own, e.labels["event_time"]) if on and when >= 0}
-    assert wild_bootstrap(e.overall, "ring_1", draws=99).p == wild_bootstrap(e, weights, draws=99).p
+    assert wild_bootstrap(e.overall, "ring_1", draws=99).p_value == wild_bootstrap(e, weights, draws=99).p_value
     assert bias_reduced(e.overall).point == pytest.approx(e.overall.point, abs=1e-12)
 
 
@@ -204,7 +204,8 @@ def test_sensitivity_takes_one_exposure_at_a_time():
     with pytest.raises(DesignError, match=r'choose one, es.select\(es.labels\["treatment"\] == \'own\'\)'):
         honest_did(e)
     ring = e.select(e.labels["treatment"] == "ring_1")
-    low, high = honest_did(ring, kind="smoothness", M=[0.0]).original
+    ours = honest_did(ring, kind="smoothness", M=[0.0])
+    low, high = ours.conf_low_original, ours.conf_high_original
     after = e.combine(
         ((e.labels["treatment"] == "ring_1") & (e.labels["event_time"] >= 0)).to_numpy()[None, :] / 4, ["m"]
     )

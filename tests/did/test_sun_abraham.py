@@ -176,8 +176,8 @@ def test_wild_bootstrap_and_corrections_work_through_the_interacted_regression()
     term, rest = cells[5], [*cells[:5], *cells[6:]]
     alone = twfe(data, "y", treatment=term, covariates=rest, **keys)
     ours, theirs = wild_bootstrap(estimate, term, draws=199), wild_bootstrap(alone, draws=199)
-    assert ours.t == pytest.approx(theirs.t, rel=1e-8)
-    assert ours.p == theirs.p
+    assert ours.statistic == pytest.approx(theirs.statistic, rel=1e-8)
+    assert ours.p_value == theirs.p_value
     ours, theirs = bias_reduced(estimate, terms=[term]), bias_reduced(alone)
     assert ours.se.iloc[0] == pytest.approx(theirs.se.iloc[0], rel=1e-8)
     assert ours.df == pytest.approx(theirs.df, rel=1e-8)
@@ -193,7 +193,7 @@ def test_averages_take_the_wild_bootstrap_and_corrections_too(kind):
     psi = average.influence.sums(average.influence.codes("state"))[:, -1]
     boot = wild_bootstrap(average, average.terms[-1], draws=99)
     assert boot.estimate == pytest.approx(average.point[-1], abs=1e-10)
-    assert boot.t == pytest.approx(average.point[-1] / np.sqrt((psi**2).sum()), rel=1e-8)
+    assert boot.statistic == pytest.approx(average.point[-1] / np.sqrt((psi**2).sum()), rel=1e-8)
     assert corrected.df < estimate.df
 
 

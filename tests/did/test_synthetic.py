@@ -260,7 +260,7 @@ def test_degrees_of_freedom_by_hand():
 def test_placebo_interval_holds_the_values_that_the_placebo_test_does_not_reject(single, kind):
     """With 23 controls the test at 5 % rejects when no placebo is as large: the interval is ± the largest."""
     e = single[kind]
-    low, high = e.design.placebo_interval()
+    low, high = e.design.conf_int_placebo().loc["ATT"]
     largest = e.design.placebos["estimate"].abs().max()
     assert (low, high) == pytest.approx((e.point[0] - largest, e.point[0] + largest), abs=1e-12)
     data = load_panel("single_unit")
@@ -268,18 +268,18 @@ def test_placebo_interval_holds_the_values_that_the_placebo_test_does_not_reject
         without = data.assign(y=data["y"] - value * data["d"])
         assert (FITS[kind](without, "y", **KEYS).design.p_value > 0.05) == inside
     second, third = e.design.placebos["estimate"].abs().nlargest(3).iloc[1:]
-    assert e.design.placebo_interval(0.9)[1] - e.point[0] == pytest.approx(second)  # ⌊0.1 · 24⌋ = 2
-    assert e.design.placebo_interval(0.87)[1] - e.point[0] == pytest.approx(third)  # ⌊0.13 · 24⌋ = 3
+    for level, half in ((0.9, second), (0.87, third)):  # ⌊0.1 · 24⌋ = 2, ⌊0.13 · 24⌋ = 3
+        assert e.design.conf_int_placebo(level)["conf_high"].iloc[0] - e.point[0] == pytest.approx(half)
 
 
 def test_too_few_placebos_bound_nothing():
     data = load_panel("single_unit")
     few = synthetic_did(data[data["county"] <= 18], "y", **KEYS)  # 17 controls
     with pytest.warns(InferenceWarning, match="placebo test with 17 placements cannot reject any value at 0.05"):
-        assert few.design.placebo_interval() == (-np.inf, np.inf)
+        assert few.design.conf_int_placebo().to_numpy().tolist() == [[-np.inf, np.inf]]
     jackknife = synthetic_did(load_panel("panel_null"), "y", **KEYS)
     with pytest.raises(DesignError, match='needs inference="placebo"'):
-        jackknife.design.placebo_interval()
+        jackknife.design.conf_int_placebo()
 
 
 def test_placements_of_one_unit_are_drawn_without_repetition_when_there_are_many():

@@ -20,11 +20,11 @@ def test_reference(variant):
     est = from_moments([o["estimate"]], [o["se"]], df=float(o["df"]))
     r = equivalence(est, o["margin"])
     got = {
-        "p_lower": r.p_lower,
-        "p_upper": r.p_upper,
-        "p": r.p,
-        "ci90_lo": r.interval[0],
-        "ci90_hi": r.interval[1],
+        "p_lower": r.p_value_lower,
+        "p_upper": r.p_value_upper,
+        "p": r.p_value,
+        "ci90_lo": r.conf_low,
+        "ci90_hi": r.conf_high,
         "smallest_margin": r.smallest_margin,
     }
     for quantity, row in rows.iterrows():
@@ -34,7 +34,7 @@ def test_reference(variant):
 def test_by_hand():
     # b = 0.1, s = 0.05, margin 0.2, normal: z_lower = 0.3/0.05 = 6, z_upper = -0.1/0.05 = -2, p = 0.02275.
     r = equivalence(from_moments([0.1], [0.05]), 0.2)
-    assert r.p == pytest.approx(0.022750131948179)
+    assert r.p_value == pytest.approx(0.022750131948179)
     assert r.equivalent
     assert "within ±0.2" in r.sentence
     assert "below 0.002002 and above 0.198 are excluded at 95 %" in r.sentence
@@ -47,9 +47,9 @@ def test_decision_is_the_interval():
     for _ in range(50):
         b, s, m, df = rng.normal(), rng.uniform(0.1, 1), rng.uniform(0.1, 3), rng.integers(3, 40)
         r = equivalence(from_moments([b], [s], df=df), m)
-        assert r.equivalent == (r.interval[0] > -m and r.interval[1] < m)
+        assert r.equivalent == (r.conf_low > -m and r.conf_high < m)
         at_smallest = equivalence(from_moments([b], [s], df=df), r.smallest_margin)
-        assert at_smallest.p == pytest.approx(0.05)
+        assert at_smallest.p_value == pytest.approx(0.05)
 
 
 def test_asymmetric_margin_and_refusals():

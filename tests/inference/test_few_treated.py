@@ -30,9 +30,9 @@ def single():
 def check(result, rows):
     got = {
         "estimate": result.estimate,
-        "p": result.p,
-        "ci95_lo": result.conf_int[0],
-        "ci95_hi": result.conf_int[1],
+        "p": result.p_value,
+        "ci95_lo": result.conf_low,
+        "ci95_hi": result.conf_high,
         "sd_dev": result.sd,
         "sd_draws": result.sd,
         "A": result.variance.get("A"),
@@ -65,7 +65,7 @@ def test_ferman_pinto_single_unit():
     d, est = single()
     r = ferman_pinto(est, d.groupby("county")["pop"].first())
     check(r, expected("single_unit", "ferman_pinto", "enumerated"))
-    assert r.conf_int[0] < r.estimate < r.conf_int[1]
+    assert r.conf_low < r.estimate < r.conf_high
 
 
 def test_conley_taber_by_hand():
@@ -80,9 +80,9 @@ def test_conley_taber_by_hand():
     d["cohort"] = np.where(d["county"] == 1, 2001.0, np.nan)
     r = conley_taber(twfe(d, "y", **KEYS))
     assert r.estimate == pytest.approx(3)
-    np.testing.assert_allclose(np.sort(r.draws), [-1, 0, 1], atol=1e-12)
-    assert r.p == 0
-    assert r.conf_int == pytest.approx((2, 4))
+    np.testing.assert_allclose(np.sort(r.drawn), [-1, 0, 1], atol=1e-12)
+    assert r.p_value == 0
+    assert (r.conf_low, r.conf_high) == pytest.approx((2, 4))
 
 
 def test_staggered_conley_taber():
@@ -93,9 +93,9 @@ def test_staggered_conley_taber():
     est = twfe(few, "y", **KEYS)
     r = conley_taber(est, draws=500)
     again = conley_taber(twfe(few.sample(frac=1, random_state=1), "y", **KEYS), draws=500)
-    np.testing.assert_array_equal(r.draws, again.draws)
+    np.testing.assert_array_equal(r.drawn, again.drawn)
     assert r.n_treated == 3
-    assert r.conf_int[0] < r.estimate < r.conf_int[1]
+    assert r.conf_low < r.estimate < r.conf_high
     with pytest.raises(DesignError, match="one adoption date"):
         ferman_pinto(est, d.groupby("county")["weight"].first())
 
@@ -145,12 +145,12 @@ def sizes(n_treated: int, draws: int, *, n_units: int = 100, seed: int = 287, sm
         p = {
             "cluster-robust t (CRV1)": est.p_values().iloc[0],
             "CR2, Bell–McCaffrey t": bias_reduced(est).p_values().iloc[0],
-            "wild bootstrap, unrestricted": wild_bootstrap(est, draws=399, impose_null=False, ci=False).p,
-            "wild bootstrap, null imposed": wild_bootstrap(est, draws=399, ci=False).p,
-            "randomisation, coefficient": randomization_test(est, draws=399, ci=False).p,
-            "randomisation, t": randomization_test(est, draws=399, statistic="t", ci=False).p,
-            "Conley–Taber": conley_taber(est, draws=399).p,
-            "Ferman–Pinto": ferman_pinto(est, pd.Series(population), draws=399, ci=False).p,
+            "wild bootstrap, unrestricted": wild_bootstrap(est, draws=399, impose_null=False, ci=False).p_value,
+            "wild bootstrap, null imposed": wild_bootstrap(est, draws=399, ci=False).p_value,
+            "randomisation, coefficient": randomization_test(est, draws=399, ci=False).p_value,
+            "randomisation, t": randomization_test(est, draws=399, statistic="t", ci=False).p_value,
+            "Conley–Taber": conley_taber(est, draws=399).p_value,
+            "Ferman–Pinto": ferman_pinto(est, pd.Series(population), draws=399, ci=False).p_value,
         }
         for name, value in p.items():
             count.setdefault(name, []).append(value <= 0.05)

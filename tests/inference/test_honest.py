@@ -27,8 +27,8 @@ def event_study():
 def test_original(variant, target):
     r = honest_did(event_study(), target=target, Mbar=[0])
     rows = expected("es_vector", "honest.original", variant)
-    agree(r.original[0], None, rows.loc["lb"])
-    agree(r.original[1], None, rows.loc["ub"])
+    agree(r.conf_low_original, None, rows.loc["lb"])
+    agree(r.conf_high_original, None, rows.loc["ub"])
 
 
 @pytest.mark.parametrize(("variant", "target"), TARGETS)

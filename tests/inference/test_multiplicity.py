@@ -97,8 +97,8 @@ def test_identical_hypotheses_cost_nothing():
     same = {"y": e, "minus y": twfe(d, "y3", cluster="state", **KEYS)}
     r = multiple_testing(same, draws=1999).frame
     alone = multiple_testing({"y": e}, draws=1999).frame
-    assert r["p_romano_wolf"].tolist() == [alone["p_romano_wolf"].iloc[0]] * 2
-    assert r["p_holm"].iloc[0] == pytest.approx(2 * r["p_value"].iloc[0])
+    assert r["p_value_romano_wolf"].tolist() == [alone["p_value_romano_wolf"].iloc[0]] * 2
+    assert r["p_value_holm"].iloc[0] == pytest.approx(2 * r["p_value"].iloc[0])
 
 
 def test_single_step_and_monotone():

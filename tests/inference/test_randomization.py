@@ -30,9 +30,9 @@ def test_reference_coefficient(null):
     r = randomization_test(null, assignments=load_panel("draws_ri"))
     got = {
         "estimate": r.estimate,
-        "p_two_sided": r.p,
-        "p_share": r.p_share,
-        "p_right": r.p_right,
+        "p_two_sided": r.p_value,
+        "p_share": r.p_value_share,
+        "p_right": r.p_value_right,
         "sd_of_draws": r.sd,
     }
     for quantity, row in expected("panel_null", "randomization_inference", "county.coefficient").iterrows():
@@ -42,8 +42,8 @@ def test_reference_coefficient(null):
 def test_reference_t(null):
     r = randomization_test(null, statistic="t", assignments=load_panel("draws_ri"))
     rows = expected("panel_null", "randomization_inference", "county.t")
-    agree(r.observed, None, rows.loc["t"])
-    agree(r.p, None, rows.loc["p_two_sided"])
+    agree(r.statistic, None, rows.loc["t"])
+    agree(r.p_value, None, rows.loc["p_two_sided"])
 
 
 def test_reference_single_unit():
@@ -52,7 +52,7 @@ def test_reference_single_unit():
     placed = r.frame.set_index("county")["statistic"]
     rows = expected("single_unit", "randomization_inference", "county.coefficient")
     agree(r.estimate, None, rows.loc["estimate"])
-    agree(r.p, None, rows.loc["p_two_sided"])
+    agree(r.p_value, None, rows.loc["p_two_sided"])
     for county, value in placed.items():
         agree(value, None, rows.loc[f"placement_{county}"])
 
@@ -84,7 +84,7 @@ def test_each_draw_is_a_refit(statistic, options):
         keys = {k: v for k, v in KEYS.items() if k != "cohort"}
         refit = twfe(again, "y", treatment="d_new", cluster="state", small_sample="unadjusted", **keys, **options)
         value = refit.point[0] if statistic == "coefficient" else refit.point[0] / refit.se.iloc[0]
-        assert r.draws[j] == pytest.approx(value, rel=1e-8, abs=1e-10)
+        assert r.drawn[j] == pytest.approx(value, rel=1e-8, abs=1e-10)
 
 
 def test_complete_panel_shortcut_is_the_projection(null):
@@ -97,20 +97,20 @@ def test_complete_panel_shortcut_is_the_projection(null):
         slow = randomization_test(null, draws=20, statistic="t")
     finally:
         randomization._Refit.statistics = original
-    np.testing.assert_allclose(fast.draws, slow.draws, rtol=1e-9)
+    np.testing.assert_allclose(fast.drawn, slow.drawn, rtol=1e-9)
 
 
 def test_interval_inverts_the_test(null):
     r = randomization_test(null, draws=199)
-    for end, inward in ((r.conf_int[0], 1e-6), (r.conf_int[1], -1e-6)):
-        assert randomization_test(null, draws=199, null=end + inward, ci=False).p > 0.05
-        assert randomization_test(null, draws=199, null=end - inward, ci=False).p <= 0.05
+    for end, inward in ((r.conf_low, 1e-6), (r.conf_high, -1e-6)):
+        assert randomization_test(null, draws=199, null=end + inward, ci=False).p_value > 0.05
+        assert randomization_test(null, draws=199, null=end - inward, ci=False).p_value <= 0.05
 
 
 def test_rows_do_not_matter(null):
     d = panel("panel_null").sample(frac=1, random_state=8)
     a, b = randomization_test(null, draws=50), randomization_test(twfe(d, "y", **KEYS), draws=50)
-    np.testing.assert_array_equal(a.draws, b.draws)
+    np.testing.assert_array_equal(a.drawn, b.drawn)
 
 
 def test_arrangements():
@@ -133,7 +133,7 @@ def test_within_strata(null):
     r = randomization_test(est, within="state", draws=99)
     treated_states = d.loc[d["g"] > 0, "state"].unique()
     assert len(treated_states) == 3
-    assert 0 < r.p <= 1
+    assert 0 < r.p_value <= 1
 
 
 def test_any_estimator(null):
@@ -144,8 +144,8 @@ def test_any_estimator(null):
     refit = lambda f: twfe(f, "y", **KEYS)
     a = placebo_test(d, refit, unit="county", cohort="cohort", draws=40, seed=3)
     b = randomization_test(refit(d), draws=40, seed=3)
-    np.testing.assert_allclose(np.sort(a.draws), np.sort(b.draws), rtol=1e-8)
-    assert a.p == b.p
+    np.testing.assert_allclose(np.sort(a.drawn), np.sort(b.drawn), rtol=1e-8)
+    assert a.p_value == b.p_value
 
 
 def test_size_is_exact():
@@ -158,7 +158,7 @@ def test_size_is_exact():
         y = rng.standard_t(2, size=(20, 6))
         d = pd.DataFrame({"u": np.repeat(np.arange(20), 6), "t": np.tile(np.arange(2000, 2006), 20), "y": y.ravel()})
         d["g"] = np.where(d["u"] == 0, 2003.0, np.nan)
-        rejections += randomization_test(twfe(d, "y", unit="u", time="t", cohort="g"), ci=False).p <= 0.1
+        rejections += randomization_test(twfe(d, "y", unit="u", time="t", cohort="g"), ci=False).p_value <= 0.1
     assert rejections / draws == pytest.approx(0.1, abs=3 * np.sqrt(0.09 / draws))
 
 
@@ -179,5 +179,6 @@ def test_too_few_placements_are_told():
     est = twfe(small, "y", unit="county", time="year", treatment="d")
     with pytest.warns(InferenceWarning, match="10 reassignments cannot reject"):
         r = randomization_test(est)
-    assert r.conf_int == (-np.inf, np.inf)
-    assert np.isfinite(randomization_test(est, level=0.8).conf_int).all()
+    assert (r.conf_low, r.conf_high) == (-np.inf, np.inf)
+    shorter = randomization_test(est, level=0.8)
+    assert np.isfinite([shorter.conf_low, shorter.conf_high]).all()

@@ -143,7 +143,7 @@ def test_the_average_after_treatment_is_a_combination_of_the_event_study():
     assert one.se.iloc[0] == pytest.approx(two.se.iloc[0], rel=1e-10)
     assert one.df != pytest.approx(two.df)  # its own degrees of freedom, not the smallest of the parts
     same = wild_bootstrap(es, {t: 1 / after.sum() for t, a in zip(es.terms, after) if a}, draws=199)
-    assert wild_bootstrap(es.overall, draws=199).p == same.p
+    assert wild_bootstrap(es.overall, draws=199).p_value == same.p_value
 
 
 @pytest.mark.parametrize("kind", ["CR2", "CR3"])

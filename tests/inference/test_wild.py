@@ -28,12 +28,12 @@ def test_reference(name, impose):
     rows = expected(name, "wild_cluster_bootstrap", "state.null_imposed" if impose else "state.unrestricted")
     got = {
         "beta": r.estimate,
-        "t": r.t,
-        "p_ge": r.p,
-        "p_gt": r.p_strict,
-        "p_equal_tail": r.p_equal_tail,
-        "ci95_lo": r.conf_int[0],
-        "ci95_hi": r.conf_int[1],
+        "t": r.statistic,
+        "p_ge": r.p_value,
+        "p_gt": r.p_value_strict,
+        "p_equal_tail": r.p_value_equal_tail,
+        "ci95_lo": r.conf_low,
+        "ci95_hi": r.conf_high,
     }
     assert r.enumerated
     assert r.draws == 4096
@@ -87,7 +87,7 @@ def test_each_draw_is_a_refit(extra, impose):
     cluster = pd.factorize(d["state"], sort=True)[0]
     b, t = refit_t(y, x, others, cluster, w)
     assert r.estimate == pytest.approx(b, abs=1e-9)
-    assert r.t == pytest.approx(t, rel=1e-8)
+    assert r.statistic == pytest.approx(t, rel=1e-8)
     s = np.sqrt(w)[:, None]
     columns = others if impose else np.column_stack([others, x])
     fitted = columns @ np.linalg.lstsq(columns * s, y[:, None] * s, rcond=None)[0][:, 0]
@@ -96,7 +96,7 @@ def test_each_draw_is_a_refit(extra, impose):
     signs = multipliers(np.random.default_rng(5), 40, int(cluster.max()) + 1, "rademacher")
     for j in (0, 7, 23, 39):
         y_star = fitted + signs[j][cluster] * (y - fitted) - (0.0 if impose else b) * x
-        assert r.t_draws[j] == pytest.approx(refit_t(y_star, x, others, cluster, w)[1], rel=1e-7, abs=1e-9)
+        assert r.drawn[j] == pytest.approx(refit_t(y_star, x, others, cluster, w)[1], rel=1e-7, abs=1e-9)
 
 
 def test_combination_of_coefficients():
@@ -111,7 +111,7 @@ def test_combination_of_coefficients():
     from g287stats.inference.covariance import Clustered
 
     mean = es.combine(weights, ["mean"]).with_rule(Clustered(("state",), "unadjusted", n_clusters={"state": 12}))
-    assert r.t == pytest.approx(r.estimate / mean.se.iloc[0], rel=1e-10)
+    assert r.statistic == pytest.approx(r.estimate / mean.se.iloc[0], rel=1e-10)
     with pytest.raises(DesignError, match="name one coefficient"):
         wild_bootstrap(es)
 
@@ -119,9 +119,9 @@ def test_combination_of_coefficients():
 def test_interval_inverts_the_test():
     est = twfe(panel("panel_null"), "y", cluster="state", **KEYS)
     r = wild_bootstrap(est)
-    for end, inward in ((r.conf_int[0], 1e-6), (r.conf_int[1], -1e-6)):
-        assert wild_bootstrap(est, null=end + inward, ci=False).p > 0.05
-        assert wild_bootstrap(est, null=end - inward, ci=False).p <= 0.05
+    for end, inward in ((r.conf_low, 1e-6), (r.conf_high, -1e-6)):
+        assert wild_bootstrap(est, null=end + inward, ci=False).p_value > 0.05
+        assert wild_bootstrap(est, null=end - inward, ci=False).p_value <= 0.05
 
 
 def test_rows_and_labels_do_not_matter():
@@ -129,12 +129,12 @@ def test_rows_and_labels_do_not_matter():
     one = wild_bootstrap(twfe(d, "y", cluster="state", **KEYS), draws=999)
     shuffled = d.sample(frac=1, random_state=3)
     two = wild_bootstrap(twfe(shuffled, "y", cluster="state", **KEYS), draws=999)
-    np.testing.assert_array_equal(one.t_draws, two.t_draws)
-    assert one.conf_int == two.conf_int
+    np.testing.assert_array_equal(one.drawn, two.drawn)
+    assert (one.conf_low, one.conf_high) == (two.conf_low, two.conf_high)
     assert not one.enumerated
     three = wild_bootstrap(twfe(d.assign(y=d["y"] * 10 + 3), "y", cluster="state", **KEYS), draws=999)
-    assert three.p == one.p
-    assert three.conf_int == pytest.approx(tuple(10 * c for c in one.conf_int), rel=1e-8)
+    assert three.p_value == one.p_value
+    assert (three.conf_low, three.conf_high) == pytest.approx((10 * one.conf_low, 10 * one.conf_high), rel=1e-8)
 
 
 def test_webb_is_enumerated_when_that_is_small():
@@ -150,17 +150,17 @@ def test_too_few_clusters_are_told():
     d = panel("panel_small").assign(group=lambda d: d["state"] % 4)
     with pytest.warns(InferenceWarning, match="unbounded"):
         r = wild_bootstrap(twfe(d, "y", cluster="group", **KEYS))
-    assert r.conf_int == (-np.inf, np.inf)
+    assert (r.conf_low, r.conf_high) == (-np.inf, np.inf)
 
 
 def test_one_treated_cluster_is_told():
     """One treated county: hopelessly wide with the null imposed, far too short without; both are flagged."""
     est = twfe(load_panel("single_unit"), "y", unit="county", time="year", treatment="d")
     with pytest.warns(InferenceWarning, match="effectively 1.1 of 24"):
-        wide = wild_bootstrap(est).conf_int
+        wide = wild_bootstrap(est)
     with pytest.warns(InferenceWarning, match="too often"):
-        short = wild_bootstrap(est, impose_null=False).conf_int
-    assert wide[1] - wide[0] > 10 * (short[1] - short[0])
+        short = wild_bootstrap(est, impose_null=False)
+    assert wide.conf_high - wide.conf_low > 10 * (short.conf_high - short.conf_low)
 
 
 def test_subcluster_draws_are_refits():
@@ -176,7 +176,7 @@ def test_subcluster_draws_are_refits():
     signs = multipliers(np.random.default_rng(9), 30, int(unit.max()) + 1, "rademacher")
     for j in (0, 11, 29):
         y_star = fitted + signs[j][unit] * (y - fitted)
-        assert r.t_draws[j] == pytest.approx(refit_t(y_star, x, others, cluster, np.ones(len(d)))[1], rel=1e-8)
+        assert r.drawn[j] == pytest.approx(refit_t(y_star, x, others, cluster, np.ones(len(d)))[1], rel=1e-8)
 
 
 def test_refusals():
@@ -204,4 +204,4 @@ def test_all_sign_patterns():
 def test_unit_and_county_name_the_unit_as_in_the_estimators():
     est = twfe(load_panel("panel_small").rename(columns={"county": "fips"}), "y", unit="fips", time="year", cohort="g")
     assert wild_bootstrap(est, cluster="county", draws=99).cluster == "fips"
-    assert wild_bootstrap(est, cluster="unit", draws=99).p == wild_bootstrap(est, draws=99).p
+    assert wild_bootstrap(est, cluster="unit", draws=99).p_value == wild_bootstrap(est, draws=99).p_value
