@@ -20,13 +20,11 @@ from g287stats.inference.assignment import (
 )
 from g287stats.inference.estimate import Estimate
 from g287stats.inference.fitted import Fitted, fitted, static_effect
-from g287stats.inference.inversion import invert, warn_unbounded
+from g287stats.inference.inversion import TIES, not_rejected, warn_unbounded
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
 Statistic = Literal["coefficient", "t"]
-
-_TIES = 1e-9
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class RandomizationTest(Shown):
     p_value_right, p_value_left
         One-sided, same convention as ``p_value``.
     conf_low, conf_high
-        Constant effects not rejected at 1 − ``level`` (coefficient statistic; otherwise missing).
+        Ends of the smallest interval that holds every constant effect not rejected at 1 − ``level``; missing when
+        not asked for, and for a placebo test.
     draws, enumerated, seed
         Number of reassignments, whether they are all of them, and how they were drawn.
     drawn
@@ -139,8 +138,9 @@ def randomization_test(
     cluster
         Level of the t statistic (default: the estimate's first).
     ci, level
-        Invert the test of a constant effect (coefficient statistic only) into an interval of this level; infinite,
-        with a warning, when there are too few reassignments to reject anything.
+        Invert the test of a constant effect into an interval of this level; infinite, with a warning, when there are
+        too few reassignments to reject anything. Exact for the reassignments used, and no refits: see
+        :func:`~g287stats.inference.inversion.not_rejected`.
 
     Notes
     -----
@@ -176,30 +176,26 @@ def randomization_test(
     else:
         batches, total = random_arrangements(paths.of_unit, draws, seed, strata), draws
     _, cluster_codes = f.codes(cluster)
-    # coefficient of the outcome and of the actual treatment on every reassigned treatment: b_y − null·b_d
-    model = _Refit(f, paths, cluster_codes, statistic == "t", null)
+    model = _Refit(f, paths, cluster_codes, statistic == "t")
     placements = None
     parts = []
     from tqdm import tqdm
 
     with tqdm(total=total, desc="randomisation", unit="draw", disable=None if model.slow else True) as bar:
         for batch in batches:
-            parts.append(model.statistics(batch, bar))
+            parts.append(model.lines(batch, bar))
             if enumerated and len(paths.treated) == 1:
                 placements = design.unit_labels[batch.argmax(axis=1)]
-    b_y, b_d, t = (np.concatenate([p[j] for p in parts]) for j in range(3))
-    observed = model.observed
-    values = t if statistic == "t" else b_y - null * b_d
+    lines = np.hstack(parts)
+    gap = f.estimate - null
+    values = (lines[0] + gap * lines[1]) / np.sqrt(lines[2] + 2 * gap * lines[3] + gap * gap * lines[4])
+    observed = gap / model.error
     p, share, right, left = _p_values(values, observed, enumerated)
-    interval = (np.nan, np.nan)
-    if ci and statistic == "coefficient":
-        spread = max(float(b_y.std()), 1e-300)
-
-        def p_at(effect: float) -> float:
-            return _p_values(b_y - effect * b_d, f.estimate - effect, enumerated)[0]
-
-        interval = (invert(p_at, f.estimate, -spread, 1 - level), invert(p_at, f.estimate, spread, 1 - level))
-        warn_unbounded(interval, f.term, f"{total:,} reassignments", level)
+    low, high = np.nan, np.nan
+    if ci:
+        gaps = not_rejected(lines, model.error, 1 - level, added=0 if enumerated else 1)
+        low, high = f.estimate - gaps[1], f.estimate - gaps[0]
+        warn_unbounded((low, high), f.term, f"{total:,} reassignments", level)
     return RandomizationTest(
         term=f.term,
         outcome=est.outcome,
@@ -211,8 +207,8 @@ def randomization_test(
         p_value_share=share,
         p_value_right=right,
         p_value_left=left,
-        conf_low=interval[0],
-        conf_high=interval[1],
+        conf_low=low,
+        conf_high=high,
         level=level,
         draws=total,
         enumerated=enumerated,
@@ -224,7 +220,7 @@ def randomization_test(
 
 def _p_values(draws: np.ndarray, observed: float, enumerated: bool) -> tuple[float, float, float, float]:
     """Two-sided, share, right and left p-values; ties (relative 1e-9) count as extreme."""
-    tie = _TIES * abs(observed)
+    tie = TIES * abs(observed)
     n = len(draws)
     counts = [
         int((np.abs(draws) >= abs(observed) - tie).sum()),
@@ -237,10 +233,16 @@ def _p_values(draws: np.ndarray, observed: float, enumerated: bool) -> tuple[flo
 
 
 class _Refit:
-    """Statistics of the regression when the treatment is another arrangement of the paths."""
+    """Statistics of the regression when the treatment is another arrangement of the paths.
 
-    def __init__(self, f: Fitted, paths: Paths, clusters: np.ndarray, with_t: bool, null: float):
-        self.f, self.paths, self.with_t, self.null = f, paths, with_t, null
+    With e the residual, d the actual treatment off everything else and τ the estimate, the outcome less a constant
+    effect τ − c is e + c·d up to what the regression absorbs. On a reassigned treatment it has the coefficient
+    b_e + c·b_d with variance v₀ + 2c·v₁ + c²·v₂ (one where coefficients are compared): five numbers a draw serve every
+    null. ``error`` is the standard error of the actual coefficient, which no null changes (one likewise).
+    """
+
+    def __init__(self, f: Fitted, paths: Paths, clusters: np.ndarray, with_t: bool):
+        self.f, self.paths, self.with_t = f, paths, with_t
         design, p = f.design, f.projection
         self.clusters = clusters
         self.n_clusters = int(clusters.max()) + 1
@@ -252,20 +254,21 @@ class _Refit:
                 "the coefficient is not that of the treatment path itself (a dose that is not a 0/1 path?); "
                 "any estimator can be given to g.placebo_test"
             )
-        # outcome and treatment off everything but the treatment
-        self.y = f.fit.residual + f.estimate * f.direction
-        self.d = f.direction
+        self.e, self.d = f.fit.residual, f.direction
         flat = p.weights is None and len(p.codes) == 1 and f.fit.bread.shape == (1, 1)
         self.grid = (
             flat and design.n == design.n_units * design.n_periods and p.rank == design.n_units + design.n_periods - 1
         )
         self.slow = not self.grid
-        left = self.y - null * self.d
-        self.observed = float(f.estimate - null)
+        self.error = 1.0
         if with_t:
-            e = f.fit.residual
-            scores = np.bincount(clusters, wx * e, self.n_clusters)
-            self.observed = float((wx @ left) / np.sqrt((scores**2).sum()))
+            scores = np.bincount(clusters, wx * self.e, self.n_clusters)
+            self.error = float(np.sqrt((scores**2).sum()) / f.scale)
+            if self.error <= 1e-13 * float(np.abs(design.y).max()):
+                raise DesignError(
+                    "there is no t statistic: the clustered variance is zero up to rounding (an exact fit, or two "
+                    'clusters). Use statistic="coefficient"'
+                )
         if self.grid:
             self._prepare_grid()
 
@@ -276,35 +279,37 @@ class _Refit:
         share = np.bincount(paths.of_unit, minlength=len(paths.table)) / n
         centred = paths.table - paths.table.mean(axis=1, keepdims=True)
         self.off = centred - share @ centred  # residualised path of a unit that has it
-        self.cross_y = self.y.reshape(n, t) @ self.off.T
+        self.cross_e = self.e.reshape(n, t) @ self.off.T
         self.cross_d = self.d.reshape(n, t) @ self.off.T
         self.norm = (self.off**2).sum(axis=1)
 
-    def statistics(self, batch: np.ndarray, bar: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Coefficients of outcome and treatment on each reassigned treatment, and t statistics (or zeros)."""
+    def lines(self, batch: np.ndarray, bar: Any) -> np.ndarray:
+        """b_e, b_d, v₀, v₁ and v₂ of every reassignment, (5, draws)."""
         if not self.grid:
             return self._by_projection(batch, bar)
-        rows = np.arange(batch.shape[1])
-        s_y, s_d = self.cross_y[rows, batch], self.cross_d[rows, batch]
-        b_y, b_d = s_y.sum(axis=1) / self.f.scale, s_d.sum(axis=1) / self.f.scale
-        t = np.zeros(len(batch))
+        rows, q = np.arange(batch.shape[1]), self.f.scale
+        s_e, s_d = self.cross_e[rows, batch], self.cross_d[rows, batch]
+        out = np.zeros((5, len(batch)))
+        out[0], out[1], out[2] = s_e.sum(axis=1) / q, s_d.sum(axis=1) / q, 1.0
         if self.with_t:
-            b = b_y - self.null * b_d
-            scores = s_y - self.null * s_d - b[:, None] * self.norm[batch]
+            norm = self.norm[batch]
+            s_e -= out[0][:, None] * norm
+            s_d -= out[1][:, None] * norm
             unit_cluster = np.zeros(batch.shape[1], dtype=np.int64)
             unit_cluster[self.f.design.unit] = self.clusters
             if self.n_clusters < batch.shape[1]:
                 add = np.zeros((batch.shape[1], self.n_clusters))
                 add[rows, unit_cluster] = 1.0
-                scores = scores @ add
-            t = b * self.f.scale / np.sqrt((scores**2).sum(axis=1))
+                s_e, s_d = s_e @ add, s_d @ add
+            out[2:] = [np.einsum("ij,ij->i", a, b) / q**2 for a, b in ((s_e, s_e), (s_e, s_d), (s_d, s_d))]
         bar.update(len(batch))
-        return b_y, b_d, t
+        return out
 
-    def _by_projection(self, batch: np.ndarray, bar: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _by_projection(self, batch: np.ndarray, bar: Any) -> np.ndarray:
         f, design, p = self.f, self.f.design, self.f.projection
         others = self._others()
-        out = np.zeros((3, len(batch)))
+        out = np.zeros((5, len(batch)))
+        out[2] = 1.0
         for j, arrangement in enumerate(batch):
             x = p.residualize(self.paths.table[arrangement[design.unit], design.time])
             w = x if p.weights is None else x * p.weights
@@ -314,13 +319,13 @@ class _Refit:
             q = w @ x
             if q <= 1e-12 * f.scale:
                 raise DesignError("a reassigned treatment does not vary after the fixed effects; use within=")
-            out[0, j], out[1, j] = w @ self.y / q, w @ self.d / q
+            out[:2, j] = w @ self.e / q, w @ self.d / q
             if self.with_t:
-                b = out[0, j] - self.null * out[1, j]
-                scores = np.bincount(self.clusters, w * (self.y - self.null * self.d - b * x), self.n_clusters)
-                out[2, j] = b * q / np.sqrt((scores**2).sum())
+                left = (self.e - out[0, j] * x, self.d - out[1, j] * x)
+                e, d = (np.bincount(self.clusters, w * v, self.n_clusters) / q for v in left)
+                out[2:, j] = e @ e, e @ d, d @ d
             bar.update(1)
-        return out[0], out[1], out[2]
+        return out
 
     def _others(self) -> np.ndarray | None:
         """Orthonormal basis (weighted) of the regressors other than the treatment, or None."""

@@ -1,12 +1,16 @@
 """Randomisation inference: stored draws, full enumeration, refits, exactness."""
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
 from reference_did import agree, expected, load_panel
 
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.assignment import all_arrangements, count_arrangements, random_arrangements
+from g287stats.inference.inversion import not_rejected
 from g287stats.inference.randomization import placebo_test, randomization_test
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
@@ -91,20 +95,106 @@ def test_complete_panel_shortcut_is_the_projection(null):
     from g287stats.inference import randomization
 
     fast = randomization_test(null, draws=20, statistic="t")
-    original = randomization._Refit.statistics
-    randomization._Refit.statistics = randomization._Refit._by_projection
+    original = randomization._Refit.lines
+    randomization._Refit.lines = randomization._Refit._by_projection
     try:
         slow = randomization_test(null, draws=20, statistic="t")
     finally:
-        randomization._Refit.statistics = original
+        randomization._Refit.lines = original
     np.testing.assert_allclose(fast.drawn, slow.drawn, rtol=1e-9)
 
 
-def test_interval_inverts_the_test(null):
-    r = randomization_test(null, draws=199)
+@pytest.mark.parametrize("statistic", ["coefficient", "t"])
+@pytest.mark.parametrize("drop", [0, 3])
+def test_interval_inverts_the_test(statistic, drop):
+    d = panel("panel_null").drop(index=[5, 77, 300][:drop])
+    est = twfe(d, "y", cluster="state" if drop else None, **KEYS)
+    how = {"statistic": statistic, "draws": 99}
+    r = randomization_test(est, **how)
     for end, inward in ((r.conf_low, 1e-6), (r.conf_high, -1e-6)):
-        assert randomization_test(null, draws=199, null=end + inward, ci=False).p_value > 0.05
-        assert randomization_test(null, draws=199, null=end - inward, ci=False).p_value <= 0.05
+        assert randomization_test(est, null=end + inward, ci=False, **how).p_value > 0.05
+        assert randomization_test(est, null=end - inward, ci=False, **how).p_value <= 0.05
+
+
+@pytest.mark.parametrize("statistic", ["coefficient", "t"])
+def test_interval_against_refits_of_every_placement_at_every_effect(statistic):
+    """Six units, two treated: least squares with dummies for each of 15 placements and 401 constant effects."""
+    y = np.random.default_rng(5).standard_t(3, size=(6, 4))
+    unit, time = np.repeat(np.arange(6), 4), np.tile(np.arange(4), 6)
+    dummies = np.column_stack([unit[:, None] == np.arange(6), time[:, None] == np.arange(1, 4)]).astype(float)
+
+    def compared(outcomes, chosen):
+        x = (np.isin(unit, chosen) & (time >= 2)).astype(float)
+        x = x - dummies @ np.linalg.lstsq(dummies, x, rcond=None)[0]
+        left = outcomes - dummies @ np.linalg.lstsq(dummies, outcomes, rcond=None)[0]
+        b = x @ left / (x @ x)
+        scores = (unit == np.arange(6)[:, None]) @ (x[:, None] * (left - np.outer(x, b)))
+        return np.abs(b if statistic == "coefficient" else b * (x @ x) / np.sqrt((scores**2).sum(axis=0)))
+
+    effects = np.linspace(-10, 10, 401)
+    outcomes = y.reshape(-1, 1) - effects * (np.isin(unit, [1, 4]) & (time >= 2))[:, None]
+    placed = np.array([compared(outcomes, pair) for pair in itertools.combinations(range(6), 2)])
+    p = (placed >= compared(outcomes, [1, 4]) * (1 - 1e-9)).mean(axis=0)
+    kept = effects[p > 0.2]
+
+    d = pd.DataFrame(
+        {"u": unit, "t": 2000 + time, "y": y.ravel(), "g": np.where(np.isin(unit, [1, 4]), 2002.0, np.nan)}
+    )
+    r = randomization_test(twfe(d, "y", unit="u", time="t", cohort="g"), statistic=statistic, level=0.8)
+    assert r.enumerated and r.draws == 15
+    assert kept[0] - 0.05 < r.conf_low <= kept[0] < kept[-1] <= r.conf_high < kept[-1] + 0.05
+
+
+def test_interval_holds_every_effect_not_rejected_when_they_are_no_interval():
+    """Draws whose variance grows slowly with the effect are extreme again far out: counted on a grid."""
+    apart = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        b, d = rng.normal(size=40), rng.uniform(-1, 1, 40)
+        e, f = rng.normal(size=(2, 40, 3)) * np.array([1.0, 0.2])[:, None, None]
+        lines = np.stack([b, d, (e * e).sum(1), (e * f).sum(1), (f * f).sum(1)])
+        c = np.linspace(-30, 30, 6001)
+        t = np.abs(b[:, None] + c * d[:, None]) / np.linalg.norm(e[:, None] + c[:, None] * f[:, None], axis=2)
+        kept = np.flatnonzero((1 + (t >= np.abs(c)).sum(axis=0)) / 41 > 0.1)
+        low, high = not_rejected(lines, 1.0, 0.1, added=1)
+        assert c[kept[0]] - 0.01 < low <= c[kept[0]] and c[kept[-1]] <= high < c[kept[-1]] + 0.01
+        apart += bool((np.diff(kept) > 1).any())
+    assert apart >= 2
+
+
+def coverage(statistic: str, draws: int, *, smallest: bool, n: int = 40, treated: int = 6) -> float:
+    """Share of simulated panels whose 95 % interval holds the constant effect of 1: AR(1) noise (0.5) of t(4).
+
+    With ``smallest`` the noise variance is 1 + 3/size, and the smallest units are treated.
+    """
+    rng = np.random.default_rng(287)
+    size = np.sort(np.exp(rng.normal(0, 1, n)))
+    scale = np.sqrt(1 + 3 / size) if smallest else np.ones(n)
+    d = pd.DataFrame({"u": np.repeat(np.arange(n), 8), "t": np.tile(np.arange(2001, 2009), n)})
+    held = 0
+    for _ in range(draws):
+        e = rng.standard_t(4, size=(n, 8))
+        for t in range(1, 8):
+            e[:, t] = 0.5 * e[:, t - 1] + np.sqrt(0.75) * e[:, t]
+        first = np.full(n, np.nan)
+        first[np.arange(treated) if smallest else rng.choice(n, treated, replace=False)] = 2005.0
+        d["g"] = first[d["u"]]
+        d["y"] = (e * scale[:, None]).ravel() + (d["t"] >= d["g"])
+        r = randomization_test(twfe(d, "y", unit="u", time="t", cohort="g"), statistic=statistic, draws=199)
+        held += r.conf_low <= 1 <= r.conf_high
+    return held / draws
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::g287stats.errors.FewTreatedWarning")
+def test_coverage():
+    """Six treated of forty: exact under exchangeability; when the treated are noisier only the t statistic holds."""
+    found = {(s, k): coverage(s, 2000, smallest=k) for s in ("coefficient", "t") for k in (False, True)}
+    print(found)
+    assert 0.93 <= found["coefficient", False] <= 0.97
+    assert 0.93 <= found["t", False] <= 0.97
+    assert 0.93 <= found["t", True] <= 0.97
+    assert found["coefficient", True] < 0.9
 
 
 def test_rows_do_not_matter(null):
@@ -151,8 +241,6 @@ def test_any_estimator(null):
 def test_size_is_exact():
     """With exchangeable units the p-value is uniform on its support: size at 10 % within noise of 10 %."""
     rng = np.random.default_rng(0)
-    import pandas as pd
-
     rejections, draws = 0, 300
     for _ in range(draws):
         y = rng.standard_t(2, size=(20, 6))
@@ -169,6 +257,9 @@ def test_refusals(null):
         randomization_test(null, assignments=[list(range(901, 913))])
     with pytest.raises(DesignError, match="statistic"):
         randomization_test(null, statistic="mean")
+    exact = panel("panel_null").assign(y=lambda f: f["year"] + (f["year"] >= f["cohort"]))
+    with pytest.raises(DesignError, match="no t statistic: the clustered variance is zero"):
+        randomization_test(twfe(exact, "y", **KEYS), statistic="t")
     with pytest.raises(DesignError, match=r"takes the static effect of g\.twfe"):
         randomization_test(event_study(panel("panel_null"), "y", **KEYS))
 
