@@ -32,7 +32,7 @@ def g287stats_(frame: pd.DataFrame) -> dict[str, float]:
     middle = time.perf_counter()
     r = wild_bootstrap(est, draws=DRAWS)
     end = time.perf_counter()
-    return {"bootstrap": end - middle, "with_fit": end - start, "t": r.t, "p": r.p}
+    return {"bootstrap": end - middle, "with_fit": end - start, "t": r.statistic, "p": r.p_value}
 
 
 def wildboottest_(frame: pd.DataFrame) -> dict[str, float]:
