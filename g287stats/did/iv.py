@@ -96,7 +96,7 @@ def iv_did(
         ``overidentification`` (more instruments than treatments): Hansen's ``J`` of two-step GMM with the clusters of
         the estimate, ``df``, ``p_value``; ``sargan`` and ``p_value_sargan`` presume homoskedastic errors.
 
-        The projection is ours, two-stage least squares ``linearmodels``'.
+        Verified against ``linearmodels``, which estimates the same model with explicit dummies.
 
     Raises
     ------
@@ -130,10 +130,11 @@ def iv_did(
     left = projection.residualize(np.column_stack([design.y, design.covariates]))
     y, x, instrument, controls = left[:, 0], left[:, 1 : 1 + m], left[:, 1 + m : 1 + m + n_z], left[:, 1 + m + n_z :]
     fitted = x - np.column_stack([first[name].design.fit.residual for name in endogenous])
-    bread = _bread(projection, x, fitted, controls, endogenous, names)
-    beta, sargan = _two_stage(y, x, instrument, controls, design.weights)
+    moved = np.column_stack([fitted, controls])
+    bread = _bread(projection, x, moved, controls, endogenous, names)
+    beta = bread @ _cross(projection, moved, y)
     residual = y - np.column_stack([x, controls]) @ beta
-    fit = LeastSquares(projection, (), np.column_stack([fitted, controls]), beta, bread, residual, None)
+    fit = LeastSquares(projection, (), moved, beta, bread, residual, None)
     second = Regression(design, projection, fit, (*endogenous, *covariates), design.y.copy())
     strength = _strength(first, stage, d, x, fitted, controls, projection)
     notes = _weakness(strength)
@@ -154,7 +155,8 @@ def iv_did(
     }  # fmt: skip
     if n_z > m:
         off = _off(projection, instrument, controls)
-        facts["overidentification"] = _hansen(design, estimate, y, x, off, residual, n_z - m) | sargan
+        facts["overidentification"] = _hansen(design, estimate, y, x, off, residual, n_z - m)
+        facts["overidentification"] |= _sargan(projection, off, residual, n_z - m)
     return replace(estimate, sample={**estimate.sample, **facts})
 
 
@@ -174,16 +176,19 @@ def _off(projection: Projection, a: np.ndarray, controls: np.ndarray) -> np.ndar
 def _bread(
     projection: Projection,
     x: np.ndarray,
-    fitted: np.ndarray,
+    moved: np.ndarray,
     controls: np.ndarray,
     endogenous: tuple[str, ...],
     names: tuple[str, ...],
 ) -> np.ndarray:
-    """Inverse cross product of fitted treatments and controls; treatments that are not moved apart are an error."""
+    """Inverse cross product of ``moved``: fitted treatments, then controls.
+
+    Treatments that are not moved apart are an error.
+    """
     size = np.sqrt(np.diag(_cross(projection, x, x)))
-    own = _off(projection, fitted, controls) / np.where(size > 0, size, 1.0)
+    own = _off(projection, moved[:, : len(endogenous)], controls) / np.where(size > 0, size, 1.0)
     gram = _cross(projection, own, own)
-    still = [name for name, moved in zip(endogenous, np.diag(gram)) if moved < 1e-14]
+    still = [name for name, square in zip(endogenous, np.diag(gram)) if square < 1e-14]
     if still:
         raise IdentificationError(
             f"{', '.join(names)} do not move {', '.join(map(repr, still))} at all given the effects"
@@ -193,23 +198,9 @@ def _bread(
         raise IdentificationError(
             f"{', '.join(names)} move {' and '.join(endogenous)} only together, so their effects cannot be told apart"
         )
-    dense = np.column_stack([fitted, controls])
-    return np.linalg.inv(_cross(projection, dense, dense))
-
-
-def _two_stage(
-    y: np.ndarray, x: np.ndarray, z: np.ndarray, controls: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Coefficients of x and the controls by linearmodels, and Sargan's overidentification test."""
-    from linearmodels.iv import IV2SLS
-
-    exog = controls if controls.shape[1] else None
-    fit: Any = IV2SLS(y, exog, x, z, weights=weights).fit(cov_type="unadjusted")
-    params, m = fit.params.to_numpy(), x.shape[1]
-    sargan = {}
-    if z.shape[1] > m:
-        sargan = {"sargan": float(fit.sargan.stat), "p_value_sargan": float(fit.sargan.pval)}
-    return np.r_[params[-m:], params[:-m]], sargan
+    gram = _cross(projection, moved, moved)
+    scale = 1 / np.sqrt(np.diag(gram))
+    return np.asarray(np.linalg.inv(gram * scale[:, None] * scale) * scale[:, None] * scale)
 
 
 def _strength(
@@ -281,6 +272,14 @@ def _hansen(
     gap = g_y - g_x @ beta
     j = float(gap @ weight @ gap)
     return {"J": j, "df": df, "p_value": float(stats.chi2.sf(j, df))}
+
+
+def _sargan(projection: Projection, z: np.ndarray, residual: np.ndarray, df: int) -> dict[str, float]:
+    """Sargan's statistic: n times the share of the squared residuals of 2SLS that the instruments explain."""
+    g = _cross(projection, z, residual)
+    explained = g @ np.linalg.solve(_cross(projection, z, z), g)
+    statistic = float(len(residual) * explained / projection.inner(residual, residual))
+    return {"sargan": statistic, "p_value_sargan": float(stats.chi2.sf(statistic, df))}
 
 
 def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> pd.DataFrame:

@@ -40,8 +40,27 @@ def test_matches_linearmodels_with_dummies(instruments, weights):
     w = None if weights is None else data["w"]
     fit = IV2SLS(data["y"], exog, data["d"], data[instruments], weights=w)
     fit = fit.fit(cov_type="clustered", clusters=data["county"], debiased=False)
-    assert e.point[0] == pytest.approx(fit.params["d"], abs=1e-9)
-    assert e.se.iloc[0] / np.sqrt(e.rule.factor()) == pytest.approx(fit.std_errors["d"], abs=1e-9)
+    assert e.point[0] == pytest.approx(fit.params["d"], rel=1e-10)
+    assert e.se.iloc[0] / np.sqrt(e.rule.factor()) == pytest.approx(fit.std_errors["d"], rel=1e-10)
+    if len(instruments) > 1:
+        found = e.sample["overidentification"]
+        assert found["sargan"] == pytest.approx(fit.sargan.stat, rel=1e-10)
+        assert found["sargan_p_value"] == pytest.approx(fit.sargan.pval, rel=1e-10)
+
+
+def test_clusters_that_cut_across_each_other_match_linearmodels():
+    """Two-way clusters, errors shared by periods, a covariate in other units; cov = V_county + V_year − V_both."""
+    data = endogenous(11, n=40, t=12)
+    data["y"] += np.random.default_rng(5).normal(size=12)[data["year"]] * data["z"]
+    data["x"] = 1e6 * data["x"] + 3e6
+    data["county"] = data["county"].to_numpy()[::-1]
+    kw = {"treatment": "d", "instruments": ["z", "z2"], "covariates": ["x"], "cluster": ["county", "year"]}
+    e = iv_did(data, "y", small_sample="unadjusted", **kw, **KEYS)
+    model = IV2SLS(data["y"], explicit(data.assign(x=data["x"] / 1e6)), data["d"], data[["z", "z2"]])
+    pairs = data["county"] * 12 + data["year"]
+    fits = (model.fit(cov_type="clustered", clusters=c) for c in (data["county"], data["year"], pairs))
+    one, two, both = (float(fit.cov.loc["d", "d"]) for fit in fits)
+    assert e.cov().to_numpy()[0, 0] == pytest.approx(one + two - both, rel=1e-10)
 
 
 def test_first_stage_and_reduced_form_are_regressions():
@@ -142,10 +161,12 @@ def test_several_treatments_match_linearmodels_with_dummies(instruments, weights
     fit = IV2SLS(data["y"], explicit(data), data[["d1", "d2"]], data[instruments], weights=w)
     fit = fit.fit(cov_type="clustered", clusters=data["county"], debiased=False)
     assert e.terms == ["d1", "d2"]
-    assert e.point == pytest.approx(fit.params[["d1", "d2"]].to_numpy(), abs=1e-9)
+    assert e.point == pytest.approx(fit.params[["d1", "d2"]].to_numpy(), rel=1e-10)
     assert e.cov().to_numpy() / e.rule.factor() == pytest.approx(
-        fit.cov.loc[["d1", "d2"], ["d1", "d2"]].to_numpy(), abs=1e-9
+        fit.cov.loc[["d1", "d2"], ["d1", "d2"]].to_numpy(), rel=1e-10
     )
+    if len(instruments) == 3:
+        assert e.sample["overidentification"]["sargan"] == pytest.approx(fit.sargan.stat, rel=1e-9)
     if len(instruments) == 2:  # just identified: first stages times effects are the reduced form
         first = np.array([e.sample["first_stage"][d].point for d in ("d1", "d2")])
         assert first.T @ e.point == pytest.approx(e.sample["reduced_form"].point, abs=1e-10)
