@@ -159,7 +159,8 @@ class Clustered:
         codes = [influence.codes(v) for v in self.levels]
         terms = [(1.0, c) for c in codes]
         if len(codes) == 2:
-            terms.append((-1.0, np.unique(np.column_stack(codes), axis=0, return_inverse=True)[1].reshape(-1)))
+            both = codes[0].astype(np.int64) * (int(codes[1].max()) + 1) + codes[1]
+            terms.append((-1.0, np.unique(both, return_inverse=True)[1].reshape(-1)))
         return terms
 
     def matrix(self, influence: Influence) -> np.ndarray:
