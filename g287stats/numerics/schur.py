@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 RANK = 1e-9
 """A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
 
+FEW = 16
+"""Components of at most so many units are solved through their units, all at once."""
+
 
 class UnitSlopes:
     """Orthonormal basis, within each unit, of the variables with unit-specific slopes (off the intercept)."""
@@ -151,3 +154,100 @@ class Block:
             out[level, m] = self.scale[level]
         size = np.abs(out).max(axis=0, initial=0.0)
         return out / np.where(size > 0, size, 1.0)
+
+
+class Components:
+    """The Schur complement of the levels in many components of few units, solved through the units.
+
+    With D the weight of the levels and P (units × levels) the scaled sums of the units, S = D − P'P and
+
+        S⁻ = D⁻¹ + D⁻¹P' C⁺ P D⁻¹,      C = I − P D⁻¹ P',
+
+    where C has a small block for each component; its null directions n give those of S, D⁻¹P'n. This is what results
+    when the levels are eliminated before the units.
+
+    Parameters
+    ----------
+    p
+        P, (N, L).
+    mass
+        Weight of the levels, (L,).
+    component
+        Component of each unit, (N,).
+    """
+
+    def __init__(self, p: sparse.csr_array, mass: np.ndarray, component: np.ndarray):
+        self.levels = slice(None)
+        self.inverse = np.divide(1.0, mass, out=np.zeros(len(mass)), where=mass > 0)
+        self.p = p
+        self.mean = sparse.csr_array((p.data * self.inverse[p.indices], p.indices, p.indptr), shape=p.shape)
+        size = np.bincount(component)
+        order = np.argsort(component, kind="stable")
+        start = np.cumsum(size) - size
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order)) - start[component[order]]
+        gram = sparse.coo_array(self.mean @ p.T)
+        row, column = gram.coords
+        self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        for u in np.unique(size[size > 0]).tolist():
+            alike = np.flatnonzero(size == u)
+            number = np.full(len(size), -1)
+            number[alike] = np.arange(len(alike))
+            here = number[component[row]] >= 0
+            c = np.zeros((len(alike), u, u))
+            c[number[component[row[here]]], place[row[here]], place[column[here]]] = -gram.data[here]
+            c[:, np.arange(u), np.arange(u)] += 1.0
+            value, vector = np.linalg.eigh(c)
+            lost = value <= RANK
+            inverse = np.divide(1.0, value, out=np.zeros_like(value), where=~lost)
+            self.parts.append((order[start[alike][:, None] + np.arange(u)], vector, inverse, lost))
+        self.rank = int((mass > 0).sum()) - sum(int(lost.sum()) for *_, lost in self.parts)
+
+    def _units(self, b: np.ndarray) -> np.ndarray:
+        """C⁺ times (N, k)."""
+        out = np.empty_like(b)
+        for members, vector, inverse, _ in self.parts:
+            inner = np.matmul(vector.transpose(0, 2, 1), b[members]) * inverse[:, :, None]
+            out[members] = np.matmul(vector, inner)
+        return out
+
+    def solve(self, b: np.ndarray) -> np.ndarray:
+        """Coefficients (L, k)."""
+        return self.inverse[:, None] * b + self.mean.T @ self._units(self.mean @ b)
+
+    def null(self) -> np.ndarray:
+        """Null directions in the levels' own scale, one column each."""
+        columns = []
+        for members, vector, _, lost in self.parts:
+            for component, j in np.argwhere(lost):
+                at = np.zeros(self.mean.shape[0])
+                at[members[component]] = vector[component, :, j]
+                columns.append(self.mean.T @ at)
+        out = np.array(columns).T if columns else np.zeros((self.mean.shape[1], 0))
+        size = np.abs(out).max(axis=0, initial=0.0)
+        return out[:, size > 0] / size[size > 0]
+
+    def border(self, a: sparse.csr_array, q: np.ndarray, cross: np.ndarray) -> tuple[Coupling, np.ndarray]:
+        """Coupling with other levels and their Schur complement, from sums by level (L, M) and unit (N, M).
+
+        ``cross`` (M, M) holds the sums by pairs of the other levels.
+        """
+        left = q - self.mean @ a
+        scaled = sparse.csr_array(sparse.diags_array(self.inverse) @ a)
+        schur = cross - (a.T @ scaled).toarray() - left.T @ self._units(left)
+        return Coupling(a, self.p, q), schur
+
+
+class Coupling:
+    """Cross product A − P'Q of the main levels and the others off the units, never formed."""
+
+    def __init__(self, a: sparse.csr_array, p: sparse.csr_array, q: np.ndarray):
+        self.a, self.p, self.q = a, p, q
+
+    def dot(self, others: np.ndarray) -> np.ndarray:
+        """From the others (M, k) to the main levels (L, k)."""
+        return self.a @ others - self.p.T @ (self.q @ others)
+
+    def tdot(self, levels: np.ndarray) -> np.ndarray:
+        """From the main levels (L, k) to the others (M, k)."""
+        return self.a.T @ levels - self.q.T @ (self.p @ levels)

@@ -9,7 +9,7 @@ eliminated in closed form; what is left is the Schur complement
 a period-by-period matrix, factorised once by a pivoted Cholesky decomposition. There is no iteration and no
 tolerance to choose. Where levels fall into blocks that share no unit (state × year, cohort × period) the largest
 effect is factorised block by block and the remaining ones through a second Schur complement, so that the cost is
-linear in rows and in blocks.
+linear in rows and in blocks. Blocks of a few units (place × period, two series each) are solved through their units.
 
 Everything here is codes and floats; labels are unknown. Any row order is accepted, sums run in the given order.
 """
@@ -25,7 +25,7 @@ from scipy import sparse
 
 from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
-from g287stats.numerics.schur import Block, Flat, Pair, UnitSlopes
+from g287stats.numerics.schur import FEW, Block, Components, Coupling, Flat, Pair, UnitSlopes
 from g287stats.numerics.threads import one_thread
 
 
@@ -200,7 +200,7 @@ class Projection:
         return [[equal], *(self._pair_matrices(j) for j in self._rest)]
 
     @cached_property
-    def _blocks(self) -> list[Block]:
+    def _blocks(self) -> list[Block] | list[Components]:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
@@ -231,7 +231,7 @@ class Projection:
             pairs += [Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
         return pairs
 
-    def _main_blocks(self) -> list[Block]:
+    def _main_blocks(self) -> list[Block] | list[Components]:
         """Schur complement of the main effect in blocks of levels that share no unit."""
         main, pairs = self._main, self._pairs[self._main]
         mass = self.level_weight[main]
@@ -248,6 +248,8 @@ class Projection:
             shape=(self.n_units + self.sizes[main],) * 2,
         )
         _, label = sparse.csgraph.connected_components(graph, directed=False)
+        if self._slopes is None and np.bincount(label[: self.n_units]).max() <= FEW:
+            return [Components(sparse.csr_array(pairs[0].scaled()), mass, label[: self.n_units])]
         by_unit = np.argsort(label[: self.n_units], kind="stable")
         by_level = np.argsort(label[self.n_units :], kind="stable")
         unit_label, level_label = label[: self.n_units][by_unit], label[self.n_units :][by_level]
@@ -267,23 +269,36 @@ class Projection:
         return blocks
 
     @cached_property
-    def _border(self) -> tuple[np.ndarray, Block] | None:
+    def _border(self) -> tuple[Pair | Coupling, Block] | None:
         """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
         if not self._rest:
             return None
         ones = np.ones(self.n) if self.weights is None else self.weights
         total = int(self._offset[-1])
-        coupling = np.zeros((self.sizes[self._main], total))
-        schur = np.zeros((total, total))
         mass = np.concatenate([self.level_weight[j] for j in self._rest])
+        if isinstance(main := self._blocks[0], Components):
+            coupling, schur = main.border(*self._sums_of_rest(ones))
+            return coupling, Block(np.arange(total), schur, mass)
+        dense = np.zeros((self.sizes[self._main], total))
+        schur = np.zeros((total, total))
         for a, j in enumerate(self._rest):
             here = slice(self._offset[a], self._offset[a + 1])
-            coupling[:, here] = self._together(self._main, j, ones)
+            dense[:, here] = self._together(self._main, j, ones)
             for b, i in enumerate(self._rest):
                 schur[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
         for block in self._blocks:
-            schur -= coupling[block.levels].T @ block.solve(coupling[block.levels])
-        return coupling, Block(np.arange(total), schur, mass)
+            schur -= dense[block.levels].T @ block.solve(dense[block.levels])
+        return Pair(dense), Block(np.arange(total), schur, mass)
+
+    def _sums_of_rest(self, ones: np.ndarray) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
+        """Weighted sums of the remaining levels by main level, by unit in its basis, and by each other."""
+        code = [self._code(j) + self._offset[a] for a, j in enumerate(self._rest)]
+        total, k = int(self._offset[-1]), len(code)
+        pairs = (np.tile(self._code(self._main), k), np.concatenate(code))
+        by_main = sparse.csr_array((np.tile(ones, k), pairs), (self.sizes[self._main], total))
+        by_unit = np.hstack([self._pairs[j][0].dense() for j in self._rest])
+        cross = sum(np.bincount(i * total + j, ones, total * total) for i in code for j in code)
+        return by_main, by_unit, np.asarray(cross).reshape(total, total)
 
     def _together(self, i: int, j: int, ones: np.ndarray) -> np.ndarray:
         """Cross product V_i' W M_U V_j."""
@@ -330,9 +345,9 @@ class Projection:
                 full = np.zeros(sum(self.sizes))
                 for a, j in enumerate(self._rest):
                     full[self._place(j)] = v[self._offset[a] : self._offset[a + 1]]
-                main = full[self._place(self._main)]
+                main, moved = full[self._place(self._main)], coupling.dot(v[:, None])
                 for block in self._blocks:
-                    main[block.levels] = -block.solve((coupling[block.levels] @ v)[:, None])[:, 0]
+                    main[block.levels] = -block.solve(moved[block.levels])[:, 0]
                 out.append(full)
         stacked = np.array(out).T if out else np.zeros((sum(self.sizes), 0))
         return tuple(stacked[self._place(j)] for j in range(len(self.sizes)))
@@ -453,10 +468,10 @@ class Projection:
         if self._border is not None:
             coupling, border = self._border
             rest = np.concatenate([b[j] for j in self._rest])
-            x = border.solve(rest - coupling.T @ main)
+            x = border.solve(rest - coupling.tdot(main))
             for a, j in enumerate(self._rest):
                 out[j] = x[self._offset[a] : self._offset[a + 1]]
-            moved = coupling @ x
+            moved = coupling.dot(x)
             for block in self._blocks:
                 main[block.levels] -= block.solve(moved[block.levels])
         return tuple(out)

@@ -12,9 +12,9 @@ from g287stats.errors import DesignError, IdentificationError
 KEYS = {"unit": "series", "time": "year", "eligible": "e", "place": "county"}
 
 
-def two_groups(seed=0, noise=1.0, effect=2.0, cohorts=(4, 6)):
+def two_groups(seed=0, noise=1.0, effect=2.0, cohorts=(4, 6), n=40):
     """Each county has an eligible and an ineligible series; county-year shocks and group trends are common."""
-    base = staggered(seed, n=40, t=8, cohorts=cohorts, effect=0.0)
+    base = staggered(seed, n=n, t=8, cohorts=cohorts, effect=0.0)
     rng = np.random.default_rng(seed + 1)
     shock = rng.normal(size=len(base)) * 5
     rows = []
@@ -40,21 +40,22 @@ def test_by_hand():
     assert triple_difference(data, "y", treatment="d", **KEYS).point[0] == pytest.approx(4)
 
 
-def test_equals_two_way_effects_on_the_gap_between_groups():
-    data = two_groups()
+@pytest.mark.parametrize("n", [40, 400])  # few places, and so many that they are solved through their units
+def test_equals_two_way_effects_on_the_gap_between_groups(n):
+    data = two_groups(n=n)
     ddd = triple_difference(data, "y", treatment="d", **KEYS)
     wide = data.pivot(index=["county", "year", "d", "g"], columns="e", values="y").reset_index()
     gap = twfe(wide.assign(gap=wide[1] - wide[0]), "gap", unit="county", time="year", treatment="d")
-    assert ddd.point[0] == pytest.approx(gap.point[0], abs=1e-10)
+    assert ddd.point[0] == pytest.approx(gap.point[0], abs=1e-12)
     raw = [e.se.iloc[0] / np.sqrt(e.rule.factor()) for e in (ddd, gap)]
-    assert raw[0] == pytest.approx(raw[1], abs=1e-10)
+    assert raw[0] == pytest.approx(raw[1], abs=1e-12)
     assert ddd.rule.levels == ("county",)
     es = triple_difference(data, "y", cohort="g", effects="event", window=(-3, 3), **KEYS)
     other = event_study(
         wide.assign(gap=wide[1] - wide[0]), "gap", unit="county", time="year", cohort="g", window=(-3, 3)
     )
-    assert es.point == pytest.approx(other.point, abs=1e-9)
-    assert es.overall.point[0] == pytest.approx(other.overall.point[0], abs=1e-9)
+    assert es.point == pytest.approx(other.point, abs=1e-11)
+    assert es.overall.point[0] == pytest.approx(other.overall.point[0], abs=1e-11)
 
 
 def test_noiseless_truth_and_what_must_not_matter():
@@ -77,7 +78,7 @@ def test_a_state_policy_with_county_series():
     data["d"] = ((data["state"] < 3) & (data["year"] >= 4)).astype(int)
     data["y"] = 2.0 * data["d"] * data["e"] + data["state"] * data["year"] + rng.normal(size=60)[data["county"]]
     e = triple_difference(data, "y", eligible="e", place="state", unit="county", time="year", treatment="d")
-    assert e.point[0] == pytest.approx(2, abs=1e-9)
+    assert e.point[0] == pytest.approx(2, abs=1e-11)
 
 
 def test_refusals():

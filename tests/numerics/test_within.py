@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from g287stats.numerics import within
 from g287stats.numerics.least_squares import Collinear, Factor, least_squares
+from g287stats.numerics.schur import Block, Components
 from g287stats.numerics.within import absorb
 
 N, T = 20, 7
@@ -91,22 +93,78 @@ def test_by_hand():
     assert y.tolist() == [1.0, 3.0, 2.0, 8.0]
 
 
-def test_large_blocks_take_the_sparse_way():
-    """State × year in many states: too wide for one dense table, solved state by state."""
+@pytest.mark.parametrize(("each", "kind"), [(3, Components), (30, Block)])
+def test_many_levels_take_the_sparse_way(each, kind):
+    """State × year in many states: too wide for one dense table; small states through their units, all at once."""
     rng = np.random.default_rng(3)
     n_units, n_periods = 900, 10
     unit, time = np.repeat(np.arange(n_units), n_periods), np.tile(np.arange(n_periods), n_units)
-    keep = rng.random(len(unit)) < 0.8
+    keep = (rng.random(len(unit)) < 0.8) & ~((unit < each) & (time == 4))  # in the first state nobody in period 4
+    keep[10 : 2 * n_periods] = False
+    keep[10] = True  # a unit seen once
+    keep[each * n_periods : (each + 1) * n_periods] = False  # a unit never seen
     unit, time = unit[keep], time[keep]
-    state = unit // 3
+    state = unit // each
     a, w = rng.normal(size=len(unit)), np.exp(rng.normal(size=len(unit)))
-    p = absorb(unit, time, n_units=n_units, n_periods=n_periods, weights=w, effects=[state * n_periods + time])
-    assert len(p._blocks) > 200
-    left = p.residualize(a)
-    for s in range(0, 300, 29):  # within a state the problem stands alone
-        here = state == s
-        f = np.hstack([dummies(unit[here] - unit[here].min()), dummies(time[here])])
-        np.testing.assert_allclose(left[here], weighted_residual(f, a[here][:, None], w[here])[:, 0], atol=1e-10)
+    parity = unit % 2 * n_periods + time
+    for more in ([], [parity]):
+        p = absorb(
+            unit, time, n_units=n_units, n_periods=n_periods, weights=w, effects=[state * n_periods + time, *more],
+            sizes=[n_units // each * n_periods, *(2 * n_periods for _ in more)],
+        )  # fmt: skip
+        assert isinstance(p._blocks[0], kind)
+        left = p.residualize(a)
+        assert p._weighted(left) @ left < w @ a**2
+        for codes in (unit, state * n_periods + time, *more):  # the normal equations of weighted least squares
+            np.testing.assert_allclose(np.bincount(codes, w * left), 0, atol=1e-11)
+        rest = a - left  # and what was taken is a combination of the effects
+        np.testing.assert_allclose(p.residualize(rest), 0, atol=1e-11)
+        np.testing.assert_allclose(p.evaluate(p.coefficients(a))[:, 0], rest, atol=1e-11)
+        assert p.identified(unit, time, [state * n_periods + time, *more]).all()
+        lone = np.array([0, 0, each])  # no level of that period; the unit never seen
+        when = np.array([4, 0, 0])
+        known = p.identified(
+            lone, when, [lone // each * n_periods + when, *([lone % 2 * n_periods + when] if more else [])]
+        )
+        assert known.tolist() == [False, (0, 0) in set(zip(unit.tolist(), time.tolist())), False]
+        if not more:  # within a state the problem stands alone
+            rank = 0
+            for s in range(n_units // each):
+                here = state == s
+                f = np.hstack([dummies(unit[here] - unit[here].min()), dummies(time[here])])
+                rank += np.linalg.matrix_rank(f)
+                np.testing.assert_allclose(
+                    left[here], weighted_residual(f, a[here][:, None], w[here])[:, 0], atol=1e-10
+                )
+            assert p.rank == rank
+
+
+def test_levels_through_units_are_the_pivoted_blocks(monkeypatch):
+    """The two ways of the Schur complement leave the same, know the same and span the same."""
+    rng = np.random.default_rng(8)
+    unit, time = np.repeat(np.arange(600), 12), np.tile(np.arange(12), 600)
+    keep = (rng.random(len(unit)) < 0.5) & (unit != 7)
+    unit, time = unit[keep], time[keep]
+    a, w = rng.normal(size=(len(unit), 2)), rng.uniform(0.1, 5, len(unit))
+    effects = [unit // 2 * 12 + time, unit % 2 * 12 + time]
+    kw = {"n_units": 600, "n_periods": 12, "weights": w, "effects": effects, "sizes": [3600, 24]}
+    found = []
+    for few in (16, 0):
+        monkeypatch.setattr(within, "FEW", few)
+        p = absorb(unit, time, **kw)
+        assert isinstance(p._blocks[0], Components if few else Block)
+        everywhere = np.repeat(np.arange(600), 12), np.tile(np.arange(12), 600)
+        codes = [everywhere[0] // 2 * 12 + everywhere[1], everywhere[0] % 2 * 12 + everywhere[1]]
+        known = p.identified(*everywhere, codes)
+        fitted = p.evaluate(p.coefficients(a), *everywhere, codes)[known]
+        found.append((p.rank, p.residualize(a), known, fitted, p.linked(3)))
+    one, other = found
+    assert one[0] == other[0]
+    np.testing.assert_allclose(one[1], other[1], atol=1e-12)
+    np.testing.assert_array_equal(one[2], other[2])
+    assert 0 < one[2].sum() < len(one[2])
+    np.testing.assert_allclose(one[3], other[3], atol=1e-11)
+    np.testing.assert_array_equal(one[4], other[4])
 
 
 def test_any_row_order():
