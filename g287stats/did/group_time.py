@@ -32,9 +32,9 @@ METHOD = Method(
     title="Callaway–Sant'Anna group-time effects",
     references=(
         "Callaway, B. and Sant'Anna, P. H. C. (2021). Difference-in-Differences with multiple time periods. "
-        "Journal of Econometrics 225(2), 200–230.",
+        "Journal of Econometrics 225(2), 200–230. doi:10.1016/j.jeconom.2020.12.001",
         "Sant'Anna, P. H. C. and Zhao, J. (2020). Doubly robust difference-in-differences estimators. "
-        "Journal of Econometrics 219(1), 101–122.",
+        "Journal of Econometrics 219(1), 101–122. doi:10.1016/j.jeconom.2020.06.003",
     ),
 )
 _NONE_REFUSED = pd.DataFrame({"cohort": [], "time": [], "reason": []})
