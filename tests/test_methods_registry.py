@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -157,13 +158,18 @@ def strings(value):
         yield value.__doc__.split("References\n", 1)[1]
 
 
-def code_references():
-    """Works cited by the constants and the public docstrings of the rooms that hold methods."""
+def modules():
     for package in (g287stats.did, g287stats.inference, g287stats.survey, g287stats.victimization):
         for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-            for name, value in vars(importlib.import_module(info.name)).items():
-                if not name.startswith("__"):
-                    yield from ((info.name, work) for string in strings(value) for work in cited(string))
+            yield info.name, vars(importlib.import_module(info.name))
+
+
+def code_references():
+    """Works cited by the constants and the public docstrings of the rooms that hold methods."""
+    for module, names in modules():
+        for name, value in names.items():
+            if not name.startswith("__"):
+                yield from ((module, work) for string in strings(value) for work in cited(string))
 
 
 def test_references_of_the_code_are_those_of_the_pages():
@@ -173,3 +179,38 @@ def test_references_of_the_code_are_those_of_the_pages():
     in_code = set(code_references())
     assert len({work for _, work in in_code}) > 50, "the pattern no longer finds the references of the code"
     assert not sorted((module, work) for module, work in in_code if work not in known)
+
+
+JOURNALS_WITHOUT = (  # the journal gives none (JSTOR does), or it could not be confirmed
+    "The incidence of mandated maternity benefits",
+    "A simple sequentially rejective multiple test procedure",
+    "with several treatments",
+)
+
+
+def printed_references():
+    """The references that ``cite`` prints: of every Method, and of the constants from which methods are made."""
+    for module, names in modules():
+        for value in names.values():
+            if not inspect.isfunction(value):
+                yield from ((module, text) for text in strings(value) if any(cited(text)))
+
+
+def test_every_journal_reference_that_is_printed_carries_its_doi():
+    doi = {
+        work: unquote(found.group()[:-1].removeprefix("https://doi.org/"))
+        for page in pages()
+        for entry in references(page)
+        if (found := IDENTIFIER.search(entry))
+        for work in cited(entry)
+    }
+    doi |= {(*work[:3], None, work[4]): found for work, found in doi.items()}
+    in_journals = sorted({(m, text) for m, text in printed_references() if PLACE.search(text)})
+    assert len(in_journals) > 35
+    for module, text in in_journals:
+        found = re.search(r"doi:(10\.\d{4,}/\S+)$", text)
+        assert found or any(title in text for title in JOURNALS_WITHOUT), f"{module}: no DOI in {text!r}"
+        for work in cited(text) if found else ():
+            assert doi.get(work, found[1]) == found[1], f"{module}: not the DOI of the page: {text!r}"
+    unused = [title for title in JOURNALS_WITHOUT if not any(title in text for _, text in in_journals)]
+    assert not unused, f"no longer exceptions: {unused}"

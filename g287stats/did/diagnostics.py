@@ -22,11 +22,11 @@ _TYPES = ("Treated vs Untreated", "Earlier vs Later Treated", "Later vs Earlier 
 
 BACON_REFERENCE = (
     "Goodman-Bacon, A. (2021). Difference-in-differences with variation in treatment timing. "
-    "Journal of Econometrics 225(2), 254–277."
+    "Journal of Econometrics 225(2), 254–277. doi:10.1016/j.jeconom.2021.03.014"
 )
 WEIGHTS_REFERENCE = (
     "de Chaisemartin, C. and D'Haultfœuille, X. (2020). Two-way fixed effects estimators with heterogeneous "
-    "treatment effects. American Economic Review 110(9), 2964–2996."
+    "treatment effects. American Economic Review 110(9), 2964–2996. doi:10.1257/aer.20181169"
 )
 
 

@@ -24,9 +24,9 @@ METHOD = Method(
     "Extended two-way fixed effects",
     (
         "Wooldridge, J. M. (2025). Two-way fixed effects, the two-way Mundlak regression, and "
-        "difference-in-differences estimators. Empirical Economics 69(5), 2545–2587.",
+        "difference-in-differences estimators. Empirical Economics 69(5), 2545–2587. doi:10.1007/s00181-025-02807-z",
         "Wooldridge, J. M. (2023). Simple approaches to nonlinear difference-in-differences with panel data. "
-        "Econometrics Journal 26(3), C31–C66.",
+        "Econometrics Journal 26(3), C31–C66. doi:10.1093/ectj/utad016",
     ),
 )
 

@@ -45,7 +45,8 @@ GARDNER = Method(
     "Two-stage difference-in-differences (Gardner)",
     (
         "Gardner, J. (2022). Two-stage differences in differences. arXiv:2207.05943.",
-        "Butts, K., and Gardner, J. (2022). did2s: Two-stage difference-in-differences. The R Journal 14(3), 162–173.",
+        "Butts, K., and Gardner, J. (2022). did2s: Two-stage difference-in-differences. The R Journal 14(3), 162–173. "
+        "doi:10.32614/RJ-2022-048",
     ),
 )
 

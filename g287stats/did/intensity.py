@@ -22,7 +22,7 @@ METHOD = Method(
     "Difference-in-differences by treatment intensity",
     (
         "Callaway, B., Goodman-Bacon, A. and Sant'Anna, P. H. C. (2024). Difference-in-differences with a continuous "
-        "treatment. NBER Working Paper 32117.",
+        "treatment. NBER Working Paper 32117. doi:10.3386/w32117",
     ),
 )
 

@@ -26,15 +26,16 @@ METHOD = Method(
     "Instrumented two-way fixed effects (2SLS)",
     (
         "Angrist, J. D. and Imbens, G. W. (1995). Two-stage least squares estimation of average causal effects in "
-        "models with variable treatment intensity. Journal of the American Statistical Association 90(430), 431–442.",
+        "models with variable treatment intensity. Journal of the American Statistical Association 90(430), 431–442. "
+        "doi:10.1080/01621459.1995.10476535",
         "Montiel Olea, J. L. and Pflueger, C. (2013). A robust test for weak instruments. Journal of Business & "
-        "Economic Statistics 31(3), 358–369.",
+        "Economic Statistics 31(3), 358–369. doi:10.1080/00401706.2013.806694",
         "Sanderson, E. and Windmeijer, F. (2016). A weak instrument F-test in linear IV models with multiple "
-        "endogenous variables. Journal of Econometrics 190(2), 212–221.",
+        "endogenous variables. Journal of Econometrics 190(2), 212–221. doi:10.1016/j.jeconom.2015.06.004",
         "Anderson, T. W. and Rubin, H. (1949). Estimation of the parameters of a single equation in a complete system "
-        "of stochastic equations. Annals of Mathematical Statistics 20(1), 46–63.",
+        "of stochastic equations. Annals of Mathematical Statistics 20(1), 46–63. doi:10.1214/aoms/1177730090",
         "Hansen, L. P. (1982). Large sample properties of generalized method of moments estimators. Econometrica "
-        "50(4), 1029–1054.",
+        "50(4), 1029–1054. doi:10.2307/1912775",
     ),
 )
 FIRST = Method("iv_first_stage", "First stage of instrumented two-way fixed effects", METHOD.references)

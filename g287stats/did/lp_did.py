@@ -24,7 +24,7 @@ METHOD = Method(
     "Local-projections difference-in-differences",
     (
         "Dube, A., Girardi, D., Jordà, Ò. and Taylor, A. M. (2025). A local projections approach to "
-        "difference-in-differences. Journal of Applied Econometrics 40(7), 741–758.",
+        "difference-in-differences. Journal of Applied Econometrics 40(7), 741–758. doi:10.1002/jae.70000",
     ),
 )
 

@@ -30,11 +30,12 @@ Kind = Literal["levels", "growth", "trends"]
 Balancing = Literal["entropy", "overlap", "nearest"]
 
 REFERENCES = {
-    "entropy": "Hainmueller, J. (2012). Entropy balancing for causal effects. Political Analysis 20(1), 25–46.",
+    "entropy": "Hainmueller, J. (2012). Entropy balancing for causal effects. Political Analysis 20(1), 25–46. "
+    "doi:10.1093/pan/mpr025",
     "overlap": "Li, F., Morgan, K. L. and Zaslavsky, A. M. (2018). Balancing covariates via propensity score "
-    "weighting. Journal of the American Statistical Association 113(521), 390–400.",
+    "weighting. Journal of the American Statistical Association 113(521), 390–400. doi:10.1080/01621459.2016.1260466",
     "nearest": "Stuart, E. A. (2010). Matching methods for causal inference: a review and a look forward. "
-    "Statistical Science 25(1), 1–21.",
+    "Statistical Science 25(1), 1–21. doi:10.1214/09-STS313",
 }
 
 

@@ -21,7 +21,7 @@ METHOD = Method(
     "Several treatments with two-way fixed effects",
     (
         "Goldsmith-Pinkham, P., Hull, P. and Kolesár, M. (2024). Contamination bias in linear regressions. "
-        "American Economic Review 114(12), 4015–4051.",
+        "American Economic Review 114(12), 4015–4051. doi:10.1257/aer.20221116",
         "de Chaisemartin, C. and D'Haultfœuille, X. (2023). Two-way fixed effects and differences-in-differences "
         "estimators with several treatments. Journal of Econometrics 236(2), 105480.",
     ),

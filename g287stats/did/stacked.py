@@ -26,9 +26,9 @@ METHOD = Method(
     "Stacked difference-in-differences",
     (
         "Cengiz, D., Dube, A., Lindner, A. and Zipperer, B. (2019). The effect of minimum wages on low-wage jobs. "
-        "Quarterly Journal of Economics 134(3), 1405–1454.",
+        "Quarterly Journal of Economics 134(3), 1405–1454. doi:10.1093/qje/qjz014",
         "Wing, C., Freedman, S. M. and Hollingsworth, A. (2024). Stacked difference-in-differences. NBER Working Paper "
-        "32054.",
+        "32054. doi:10.3386/w32054",
     ),
 )
 

@@ -24,7 +24,7 @@ _INTERTEMPORAL = (
 )
 _SWITCHERS = (
     "de Chaisemartin, C. and D'Haultfœuille, X. (2020). Two-way fixed effects estimators with heterogeneous "
-    "treatment effects. American Economic Review 110(9), 2964–2996."
+    "treatment effects. American Economic Review 110(9), 2964–2996. doi:10.1257/aer.20181169"
 )
 _LATE = np.iinfo(np.int64).max
 

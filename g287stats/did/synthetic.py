@@ -40,15 +40,15 @@ Distribution = Literal["t", "normal"]
 
 _ABADIE = (
     "Abadie, A., Diamond, A. and Hainmueller, J. (2010). Synthetic control methods for comparative case studies. "
-    "Journal of the American Statistical Association 105(490), 493–505."
+    "Journal of the American Statistical Association 105(490), 493–505. doi:10.1198/jasa.2009.ap08746"
 )
 _ARKHANGELSKY = (
     "Arkhangelsky, D., Athey, S., Hirshberg, D. A., Imbens, G. W. and Wager, S. (2021). Synthetic "
-    "difference-in-differences. American Economic Review 111(12), 4088–4118."
+    "difference-in-differences. American Economic Review 111(12), 4088–4118. doi:10.1257/aer.20190159"
 )
 _CLARKE = (
     "Clarke, D., Pailañir, D., Athey, S. and Imbens, G. (2024). On synthetic difference-in-differences and related "
-    "estimation methods in Stata. Stata Journal 24(4), 557–598."
+    "estimation methods in Stata. Stata Journal 24(4), 557–598. doi:10.1177/1536867X241297914"
 )
 
 

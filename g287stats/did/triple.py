@@ -21,7 +21,8 @@ METHOD = Method(
     "Triple differences",
     (
         "Gruber, J. (1994). The incidence of mandated maternity benefits. American Economic Review 84(3), 622–641.",
-        "Olden, A. and Møen, J. (2022). The triple difference estimator. Econometrics Journal 25(3), 531–553.",
+        "Olden, A. and Møen, J. (2022). The triple difference estimator. Econometrics Journal 25(3), 531–553. "
+        "doi:10.1093/ectj/utac010",
     ),
 )
 

@@ -33,7 +33,7 @@ FamilyName = Literal["linear", "logit", "poisson", "cloglog"]
 REFERENCES = (
     *LINEARISATION,
     "Correia, S., Guimarães, P. and Zylkin, T. (2020). Fast Poisson estimation with high-dimensional fixed "
-    "effects. Stata Journal, 20(1), 95–115.",
+    "effects. Stata Journal, 20(1), 95–115. doi:10.1177/1536867X20909691",
     "Stammann, A. (2018). Fast and feasible estimation of generalized linear models with high-dimensional k-way "
     "fixed effects. arXiv:1707.01815.",
 )

@@ -25,7 +25,7 @@ from g287stats.survey.replicates import replicate_influence
 
 LINEARISATION = (
     "Binder, D. A. (1983). On the variances of asymptotically normal estimators from complex surveys. "
-    "International Statistical Review, 51(3), 279–292.",
+    "International Statistical Review, 51(3), 279–292. doi:10.2307/1402588",
     "Lumley, T. (2010). Complex Surveys: A Guide to Analysis Using R. Wiley.",
 )
 Variance = Literal["linearized", "replicates"]

@@ -33,7 +33,7 @@ REFERENCES = (
     "Baumer, E. P. and Xie, M. (2023). Federal-local partnerships on immigration law enforcement: Are the policies "
     "effective in reducing violent victimization? Criminology & Public Policy, 22(3). doi:10.1111/1745-9133.12629",
     "Puhani, P. A. (2012). The treatment effect, the cross difference, and the interaction term in nonlinear "
-    "'difference-in-differences' models. Economics Letters, 115(1), 85–87.",
+    "'difference-in-differences' models. Economics Letters, 115(1), 85–87. doi:10.1016/j.econlet.2011.11.025",
 )
 Comparison = Literal["subgroup", "contrast", "triple"]
 

@@ -17,9 +17,9 @@ from g287stats.errors import DesignError
 
 REFERENCES = (
     "Gelman, A. and Carlin, J. (2014). Beyond power calculations: assessing type S (sign) and type M (magnitude) "
-    "errors. Perspectives on Psychological Science, 9(6), 641–651.",
+    "errors. Perspectives on Psychological Science, 9(6), 641–651. doi:10.1177/1745691614551642",
     "Lu, J., Qiu, Y. and Deng, A. (2019). A note on type S/M errors in hypothesis testing. British Journal of "
-    "Mathematical and Statistical Psychology, 72(1), 1–17.",
+    "Mathematical and Statistical Psychology, 72(1), 1–17. doi:10.1111/bmsp.12132",
 )
 
 
