@@ -45,7 +45,7 @@ def test_matches_linearmodels_with_dummies(instruments, weights):
     if len(instruments) > 1:
         found = e.sample["overidentification"]
         assert found["sargan"] == pytest.approx(fit.sargan.stat, rel=1e-10)
-        assert found["sargan_p_value"] == pytest.approx(fit.sargan.pval, rel=1e-10)
+        assert found["p_value_sargan"] == pytest.approx(fit.sargan.pval, rel=1e-10)
 
 
 def test_clusters_that_cut_across_each_other_match_linearmodels():
