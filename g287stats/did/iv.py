@@ -97,7 +97,7 @@ def iv_did(
         ``overidentification`` (more instruments than treatments): Hansen's ``J`` of two-step GMM with the clusters of
         the estimate, ``df``, ``p_value``; ``sargan`` and ``p_value_sargan`` presume homoskedastic errors.
 
-        Verified against ``linearmodels``, which estimates the same model with explicit dummies.
+        The projection is ours, two-stage least squares ``linearmodels``'.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def iv_did(
     fitted = x - np.column_stack([first[name].design.fit.residual for name in endogenous])
     moved = np.column_stack([fitted, controls])
     bread = _bread(projection, x, moved, controls, endogenous, names)
-    beta = bread @ _cross(projection, moved, y)
+    beta = _second_stage(projection, y, x, instrument, controls)
     residual = y - np.column_stack([x, controls]) @ beta
     fit = LeastSquares(projection, (), moved, beta, bread, residual, None)
     second = Regression(design, projection, fit, (*endogenous, *covariates), design.y.copy())
@@ -164,6 +164,29 @@ def iv_did(
 def _cross(projection: Projection, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     w = projection.weights
     return (a if w is None else a * w[:, None]).T @ b
+
+
+def _second_stage(
+    projection: Projection, y: np.ndarray, x: np.ndarray, z: np.ndarray, controls: np.ndarray
+) -> np.ndarray:
+    """Coefficients of x and the controls by linearmodels.
+
+    It gets the triangular factor of the projected columns, a handful of rows with the cross products of all rows.
+    """
+    from linearmodels.iv import IV2SLS
+
+    columns = np.column_stack([y, x, z, controls])
+    if projection.weights is not None:
+        columns *= np.sqrt(projection.weights)[:, None]
+    size = np.sqrt(np.einsum("ij,ij->j", columns, columns))
+    scale = np.where(size > 0, size, 1.0)
+    r = np.linalg.qr(columns / scale, mode="r")
+    ends = np.cumsum([1, x.shape[1], z.shape[1]])
+    dependent, endogenous, instruments, exogenous = np.split(r, ends, axis=1)
+    model = IV2SLS(dependent, exogenous if exogenous.shape[1] else None, endogenous, instruments)
+    params = model.fit(cov_type="unadjusted").params.to_numpy() * scale[0]
+    m = x.shape[1]
+    return np.r_[params[-m:], params[:-m]] / np.r_[scale[1 : 1 + m], scale[ends[-1] :]]
 
 
 def _off(projection: Projection, a: np.ndarray, controls: np.ndarray) -> np.ndarray:
