@@ -91,7 +91,7 @@ class Equivalence(Shown):
 
 
 def equivalence(
-    est: Estimate, margin: float | tuple[float, float], *, alpha: float = 0.05, term: str | None = None
+    est: Estimate, margin: float | tuple[float, float], *, alpha: float = 0.05, term: str | int | None = None
 ) -> Equivalence:
     """Test that an effect is smaller than ``margin`` (two one-sided tests).
 

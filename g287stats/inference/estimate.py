@@ -291,7 +291,10 @@ class Estimate:
         )
 
     def select(self, terms: Sequence[str] | np.ndarray) -> Estimate:
-        """Return the estimate restricted to ``terms`` (names, positions or a boolean mask)."""
+        """Return the estimate restricted to ``terms``: names, event times, or a boolean mask.
+
+        Integers are event times where every parameter has its own, and positions elsewhere.
+        """
         index = self._positions(terms)
         rows = np.zeros((len(index), len(self.point)))
         rows[np.arange(len(index)), index] = 1.0
@@ -314,22 +317,25 @@ class Estimate:
         return aggregate(self, kind, window=window, balance=balance)
 
     def test(self, terms: Sequence[str] | np.ndarray | None = None, *, value: float | np.ndarray = 0.0) -> WaldTest:
-        """Joint Wald test that the parameters ``terms`` (default: all) equal ``value``.
+        """Joint Wald test that the parameters ``terms`` (as in :meth:`select`; default: all) equal ``value``.
 
         Reports chi-squared and, with finite degrees of freedom, F(q, df). A singular covariance (as many
         restrictions as clusters, or parameters fixed by normalisation) is an error naming the terms.
         """
-        index = self._positions(range(len(self.point)) if terms is None else terms)
+        index = np.arange(len(self.point)) if terms is None else self._positions(terms)
         names = [self.terms[i] for i in index]
         gap = self.point[index] - value
         v = self._matrix[np.ix_(index, index)]
-        rank = int(np.linalg.matrix_rank(v, hermitian=True))
+        spread = np.sqrt(np.maximum(np.diag(v), 0.0))
+        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 0)
+        correlation = v * scale[:, None] * scale  # so that units of the parameters do not matter
+        rank = int(np.linalg.matrix_rank(correlation, hermitian=True))
         if rank < len(index):
             raise DesignError(
                 f"joint test of {len(index)} terms has a covariance of rank {rank}: {', '.join(names[:8])}. "
                 "Test fewer terms, or use more clusters; terms fixed at zero cannot be tested"
             )
-        chi2 = float(gap @ np.linalg.solve(v, gap))
+        chi2 = float((gap * scale) @ np.linalg.solve(correlation, gap * scale))
         q = len(index)
         p = stats.chi2.sf(chi2, q) if not np.isfinite(self.df) else stats.f.sf(chi2 / q, q, self.df)
         return WaldTest(statistic=chi2, restrictions=q, df=self.df, p_value=float(p), terms=tuple(names))
@@ -344,16 +350,21 @@ class Estimate:
         return self.test(lead)
 
     def _positions(self, terms: Any) -> np.ndarray:
-        array = np.asarray(list(terms))
+        given = [terms] if isinstance(terms, str) else list(terms)
+        array, k = np.asarray(given), len(self.point)
         if array.dtype == bool:
+            if len(array) != k:
+                raise DesignError(f"a mask of {len(array)} for {k} parameters")
             return np.flatnonzero(array)
-        if array.dtype.kind in "iu":
-            return array
-        lookup = {name: n for n, name in enumerate(self.terms)}
-        absent = [t for t in array if t not in lookup]
+        names: Sequence[Any] = self.terms
+        if len(array) and array.dtype.kind in "iu":
+            times = self.labels["event_time"].tolist() if "event_time" in self.labels else []
+            names = times if len(set(times)) == k else range(k)
+        lookup = {name: n for n, name in enumerate(names)}
+        absent = [t for t in given if t not in lookup]
         if absent:
-            raise DesignError(f"no such terms: {absent[:8]}. Terms are {self.terms[:12]}")
-        return np.array([lookup[t] for t in array], dtype=int)
+            raise DesignError(f"no such terms: {absent[:8]}. Terms are {list(names[:12])}")
+        return np.array([lookup[t] for t in given], dtype=int)
 
     # ---- to read ----------------------------------------------------------------------------------------------
     def tidy(self, *, level: float = 0.95, bands: bool = True, draws: int = 999, seed: int = 287) -> pd.DataFrame:

@@ -200,7 +200,7 @@ class MultipleTests(Shown):
 def multiple_testing(
     estimates: Mapping[str, Estimate] | Sequence[Estimate],
     *,
-    term: str | None = None,
+    term: str | int | None = None,
     cluster: str | None = None,
     draws: int = 9999,
     seed: int = 287,

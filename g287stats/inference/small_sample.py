@@ -48,6 +48,11 @@ class BiasReduced:
     freedom: float
 
     @property
+    def levels(self) -> tuple[str, ...]:
+        """The cluster level, as other rules name theirs."""
+        return (self.level,)
+
+    @property
     def label(self) -> str:
         """Words for tables."""
         name = "CR3 (cluster jackknife)" if self.kind == "CR3" else "CR2"

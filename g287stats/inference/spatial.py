@@ -34,12 +34,15 @@ class Spatial:
         Kernel values K(d_ij), sparse (N, N), one on the diagonal.
     cutoff_km, kernel
         Distance at which correlation ends, and its shape.
+    levels
+        Cluster levels of the rule it replaced, for inference that goes by clusters.
     """
 
     unit: str
     weights: sparse.csr_array = field(repr=False)
     cutoff_km: float
     kernel: Kernel
+    levels: tuple[str, ...]
 
     @property
     def label(self) -> str:
@@ -93,7 +96,8 @@ def conley(est: Estimate, coordinates: pd.DataFrame, cutoff_km: float, *, kernel
     if not np.isfinite(cutoff_km) or cutoff_km < 0:
         raise DesignError(f"cutoff_km must be a distance in kilometres; got {cutoff_km}")
     weights = kernel_weights(place(coordinates, labels), cutoff_km, kernel)
-    out = est.with_rule(Spatial(est.influence.unit, weights, float(cutoff_km), kernel))
+    levels = getattr(est.rule, "levels", (est.influence.unit,))
+    out = est.with_rule(Spatial(est.influence.unit, weights, float(cutoff_km), kernel, levels))
     negative = out.rule.variances(est.influence) < 0
     if negative.any():
         names = [t for t, bad in zip(est.terms, negative) if bad]

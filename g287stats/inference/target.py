@@ -25,24 +25,31 @@ class Scalar:
     df: float
 
 
-def position(est: Estimate, term: str | None) -> int:
-    """Index of ``term``; with None the only parameter, and an error listing the terms when there are several."""
+def position(est: Estimate, term: str | int | None) -> int:
+    """Index of ``term``, a name or an event time; with None the only parameter, and an error when there are several."""
     if term is None:
         if len(est.point) == 1:
             return 0
         also = ", or pass its .overall" if est.overall is not None else ""
         raise DesignError(f"the estimate has {len(est.point)} parameters; name one with term= {est.terms[:12]}{also}")
+    if not isinstance(term, str) and "event_time" not in est.labels:
+        raise DesignError(f"term={term!r} is no name; terms are {est.terms[:12]}")
     return int(est._positions([term])[0])
 
 
-def scalar(est: Estimate, term: str | None = None) -> Scalar:
-    """Return the parameter ``term`` of ``est``; an error when its standard error is not defined."""
+def scalar(est: Estimate, term: str | int | None = None) -> Scalar:
+    """Return the parameter ``term`` of ``est``; an error when its standard error is not defined.
+
+    The outcome of one parameter among several is told with its term, for the sentences that are made of it.
+    """
     k = position(est, term)
     se = float(est.se.iloc[k])
     if not np.isfinite(se) or se <= 0:
         raise DesignError(f"{est.terms[k]!r} has no standard error (fixed by normalisation, or one cluster)")
     df = est.df if est._freedom is None else est._freedom[k]
-    return Scalar(est.terms[k], est.outcome, float(est.point[k]), se, float(df))
+    which = est.terms[k] if "event_time" not in est.labels else f"event time {est.labels['event_time'].iloc[k]}"
+    outcome = est.outcome if len(est.point) == 1 else f"{est.outcome} ({which})"
+    return Scalar(est.terms[k], outcome, float(est.point[k]), se, float(df))
 
 
 def unit_labels(est: Estimate) -> pd.Index:

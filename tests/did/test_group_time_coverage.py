@@ -100,5 +100,5 @@ def covers(gt, target, draw) -> dict[str, bool]:
     for name, (estimate, row) in places.items():
         interval = estimate.conf_int().iloc[row]
         out[name] = interval["conf_low"] <= target[name] <= interval["conf_high"]
-    bands = event.select(np.flatnonzero(event.labels["event_time"] < 0)).bands(draws=499, seed=draw)
+    bands = event.select(event.labels["event_time"] < 0).bands(draws=499, seed=draw)
     return out | {"band": ((bands["band_low"] <= 0) & (bands["band_high"] >= 0)).all()}
