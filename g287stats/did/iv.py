@@ -322,8 +322,11 @@ def _anderson_rubin(first: Estimate, reduced: Estimate, level: float) -> pd.Data
     c = float(k * stats.f.ppf(level, k, first.df)) if np.isfinite(first.df) else float(stats.chi2.ppf(level, k))
 
     def accepted(b: float) -> bool:
-        gap = r - b * f
-        return bool(gap @ np.linalg.solve(v00 - b * v01 + b * b * v11, gap) <= c)
+        gap, at = r - b * f, v00 - b * v01 + b * b * v11
+        try:
+            return bool(gap @ np.linalg.solve(at, gap) <= c)
+        except np.linalg.LinAlgError:  # no error at all: only the exact value is accepted
+            return not gap.any()
 
     zero = np.zeros((k + 1, k + 1))
     m0, m1, m2 = zero.copy(), zero.copy(), zero.copy()

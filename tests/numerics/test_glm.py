@@ -189,7 +189,7 @@ def test_separation_is_what_linear_programming_finds():
         x = np.vstack([np.ones(n), values])
         with np.errstate(over="ignore"):
             d = (rng.random(n) < 1 / (1 + np.exp(-x[1] * rng.normal() * 2 + 1))) * 1.0
-        if np.linalg.matrix_rank(x[:, d == 0]) < k + 1 or not d.any():
+        if d.all() or not d.any() or np.linalg.matrix_rank(x[:, d == 0]) < k + 1:
             continue
         truth = told_apart(x, d)
         if not truth and told_apart(x, 1 - d):
