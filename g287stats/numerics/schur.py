@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
 RANK = 1e-9
 """A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
+
+LOSS = 1e-6
+"""With weights, smaller pivots may be small because weights differ by many orders of magnitude: they decide nothing."""
 
 FEW = 16
 """Components of at most so many units are solved through their units, all at once."""
@@ -118,10 +122,23 @@ class Flat(Pair):
 
 
 class Block:
-    """A block of levels with its Schur complement, factorised with pivoting."""
+    """A block of levels with its Schur complement, factorised with pivoting.
 
-    def __init__(self, levels: np.ndarray, schur: np.ndarray, mass: np.ndarray):
-        self.levels = levels
+    ``like``, the block of the same effects without weights, decides which levels are redundant; a function that returns
+    it is asked only if a pivot is small or more than one level is redundant (``stiff``). ``laplacian`` says that the
+    columns of the matrix add up to zero, off-diagonal elements being negative: its diagonal is known without
+    cancellation.
+    """
+
+    def __init__(
+        self,
+        levels: np.ndarray,
+        schur: np.ndarray,
+        mass: np.ndarray,
+        like: Block | Callable[[], Block] | None = None,
+        laplacian: bool = False,
+    ):
+        self.levels, self.stiff = levels, False
         with np.errstate(divide="ignore"):
             self.scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
         scaled = schur * self.scale[:, None] * self.scale
@@ -131,6 +148,19 @@ class Block:
             rank = 0
         self.kept, self.dropped = pivot[:rank] - 1, pivot[rank:] - 1
         self.factor = np.triu(factor[:rank, :rank])
+        small = rank < (mass > 0).sum() - 1 or bool((np.diag(self.factor) ** 2 < LOSS).any())
+        if isinstance(like, Block) or (like and small):
+            model = like if isinstance(like, Block) else like()
+            self.stiff, self.kept, self.dropped = True, model.kept, model.dropped
+            if laplacian:
+                np.fill_diagonal(schur, 0.0)
+                np.fill_diagonal(schur, -schur.sum(axis=0))
+                own = np.diag(schur)
+                self.scale = np.divide(1.0, np.sqrt(own), out=np.zeros(len(own)), where=own > 0)
+                scaled = schur * self.scale[:, None] * self.scale
+            factor, pivot, rank, _ = linalg.lapack.dpstrf(scaled[np.ix_(self.kept, self.kept)], tol=0.0, lower=0)
+            self.kept = self.kept[pivot[:rank] - 1]
+            self.factor = np.triu(factor[:rank, :rank])
         self._link = scaled[np.ix_(self.kept, self.dropped)]
         self.rank = int(rank)
 
@@ -163,8 +193,8 @@ class Components:
 
         S⁻ = D⁻¹ + D⁻¹P' C⁺ P D⁻¹,      C = I − P D⁻¹ P',
 
-    where C has a small block for each component; its null directions n give those of S, D⁻¹P'n. This is what results
-    when the levels are eliminated before the units.
+    where C has a small block for each component with one null direction n, which gives that of S, D⁻¹P'n. This is what
+    results when the levels are eliminated before the units.
 
     Parameters
     ----------
@@ -188,6 +218,8 @@ class Components:
         place[order] = np.arange(len(order)) - start[component[order]]
         gram = sparse.coo_array(self.mean @ p.T)
         row, column = gram.coords
+        size_of_unit = np.asarray(p.sum(axis=1))  # the root of its weight
+        self.stiff = False
         self.parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         for u in np.unique(size[size > 0]).tolist():
             alike = np.flatnonzero(size == u)
@@ -196,11 +228,17 @@ class Components:
             here = number[component[row]] >= 0
             c = np.zeros((len(alike), u, u))
             c[number[component[row[here]]], place[row[here]], place[column[here]]] = -gram.data[here]
-            c[:, np.arange(u), np.arange(u)] += 1.0
+            root = size_of_unit[members := order[start[alike][:, None] + np.arange(u)]]
+            there = root[:, 0] > 0
+            c[:, np.arange(u), np.arange(u)] = 0.0
+            own = -np.einsum("kij,kj->ki", c, root) / np.where(root > 0, root, 1.0)
+            c[:, np.arange(u), np.arange(u)] = np.where(there[:, None], own, 1.0)
             value, vector = np.linalg.eigh(c)
-            lost = value <= RANK
+            lost = np.zeros(value.shape, dtype=bool)
+            lost[:, 0] = there
+            self.stiff |= bool((value[there, 1:] < LOSS).any())
             inverse = np.divide(1.0, value, out=np.zeros_like(value), where=~lost)
-            self.parts.append((order[start[alike][:, None] + np.arange(u)], vector, inverse, lost))
+            self.parts.append((members, vector, inverse, lost))
         self.rank = int((mass > 0).sum()) - sum(int(lost.sum()) for *_, lost in self.parts)
 
     def _units(self, b: np.ndarray) -> np.ndarray:

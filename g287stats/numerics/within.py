@@ -16,7 +16,7 @@ Everything here is codes and floats; labels are unknown. Any row order is accept
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +27,9 @@ from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
 from g287stats.numerics.schur import FEW, Block, Components, Coupling, Flat, Pair, UnitSlopes
 from g287stats.numerics.threads import one_thread
+
+PASSES = 3
+"""How often what is left is projected again where weights differ by many orders of magnitude."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Projection:
         weights: np.ndarray | None,
         trends: np.ndarray | None,
     ):
-        self.rows, self._effects, self.weights = rows, effects, weights
+        self.rows, self._effects, self.weights, self._trends = rows, effects, weights, trends
         self.n, self.n_units = rows.n, rows.n_units
         self.sizes = (rows.n_periods, *sizes)
         self._grid = rows.complete
@@ -234,7 +237,16 @@ class Projection:
     def _main_blocks(self) -> list[Block] | list[Components]:
         """Schur complement of the main effect in blocks of levels that share no unit."""
         main, pairs = self._main, self._pairs[self._main]
-        mass = self.level_weight[main]
+        mass, laplacian = self.level_weight[main], self._slopes is None
+
+        def like(k: int) -> Callable[[], Block] | None:
+            def block() -> Block:
+                found = self._structure._blocks[k]
+                assert isinstance(found, Block)
+                return found
+
+            return None if self.weights is None else block
+
         if isinstance(pairs[0].matrix, np.ndarray):
             schur = np.diag(mass)
             step = max(1, 2 * ELEMENTS // len(mass))
@@ -242,7 +254,7 @@ class Projection:
                 for start in range(0, self.n_units, step):
                     part = p.take(slice(start, start + step)).scaled()
                     schur -= part.T @ part
-            return [Block(np.arange(self.sizes[main]), schur, mass)]
+            return [Block(np.arange(self.sizes[main]), schur, mass, like(0), laplacian)]
         graph = sparse.csr_array(
             (np.ones(self.n, dtype=np.int32), (self.unit, self._code(main) + self.n_units)),
             shape=(self.n_units + self.sizes[main],) * 2,
@@ -253,7 +265,7 @@ class Projection:
         by_unit = np.argsort(label[: self.n_units], kind="stable")
         by_level = np.argsort(label[self.n_units :], kind="stable")
         unit_label, level_label = label[: self.n_units][by_unit], label[self.n_units :][by_level]
-        blocks = []
+        blocks: list[Block] = []
         for c in np.unique(level_label):
             units = by_unit[np.searchsorted(unit_label, c) : np.searchsorted(unit_label, c, "right")]
             levels = by_level[np.searchsorted(level_label, c) : np.searchsorted(level_label, c, "right")]
@@ -265,7 +277,7 @@ class Projection:
                     schur -= dense.T @ dense
                 else:
                     schur -= (part.T @ part).toarray()
-            blocks.append(Block(levels, schur, mass[levels]))
+            blocks.append(Block(levels, schur, mass[levels], like(len(blocks)), laplacian))
         return blocks
 
     @cached_property
@@ -276,9 +288,11 @@ class Projection:
         ones = np.ones(self.n) if self.weights is None else self.weights
         total = int(self._offset[-1])
         mass = np.concatenate([self.level_weight[j] for j in self._rest])
+        border = self._structure._border if self.stiff else None
+        model = None if border is None else border[1]
         if isinstance(main := self._blocks[0], Components):
             coupling, schur = main.border(*self._sums_of_rest(ones))
-            return coupling, Block(np.arange(total), schur, mass)
+            return coupling, Block(np.arange(total), schur, mass, model)
         dense = np.zeros((self.sizes[self._main], total))
         schur = np.zeros((total, total))
         for a, j in enumerate(self._rest):
@@ -288,7 +302,7 @@ class Projection:
                 schur[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
         for block in self._blocks:
             schur -= dense[block.levels].T @ block.solve(dense[block.levels])
-        return Pair(dense), Block(np.arange(total), schur, mass)
+        return Pair(dense), Block(np.arange(total), schur, mass, model)
 
     def _sums_of_rest(self, ones: np.ndarray) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
         """Weighted sums of the remaining levels by main level, by unit in its basis, and by each other."""
@@ -310,8 +324,20 @@ class Projection:
 
     # ---- what is identified -------------------------------------------------------------------------------------
     @cached_property
+    def _structure(self) -> Projection:
+        """The same effects without weights, which decide nothing about what is identified."""
+        return Projection(self.rows, self._effects, self.sizes[1:], None, self._trends)
+
+    @cached_property
+    def stiff(self) -> bool:
+        """Whether weights differ so much that the factorisation alone loses digits."""
+        return self.weights is not None and any(block.stiff for block in self._blocks)
+
+    @cached_property
     def rank(self) -> int:
         """Number of independent effects: unit intercepts and slopes that exist, plus independent levels."""
+        if self.stiff:
+            return self._structure.rank
         units = int((self.unit_weight > 0).sum()) + (0 if self._slopes is None else self._slopes.rank)
         border = 0 if self._border is None else self._border[1].rank
         return units + sum(b.rank for b in self._blocks) + border
@@ -333,6 +359,8 @@ class Projection:
     @cached_property
     def _null(self) -> tuple[np.ndarray, ...]:
         """Directions of the levels that the data cannot tell from the units' effects, per effect (L_j, m)."""
+        if self.stiff:
+            return self._structure._null
         out = []
         for block in self._blocks:
             for v in block.null().T:
@@ -364,6 +392,8 @@ class Projection:
         trends: np.ndarray | None = None,
     ) -> np.ndarray:
         """Which rows, perhaps outside the sample, have a fitted value the sample determines: boolean (m,)."""
+        if self.stiff:
+            return self._structure.identified(unit, time, effects, trends)
         codes = (time, *effects)
         ok = self.unit_weight[unit] > 0
         for j, code in enumerate(codes):
@@ -404,6 +434,13 @@ class Projection:
         out = (room(self.n) if out is None else out).reshape(self._shape)
         if self._even and not self._rest:
             return self._demeaned(a.reshape(self._shape), out)
+        left = self._less_fit(a, out)
+        for _ in range(PASSES if self.stiff else 0):
+            left = self._less_fit(left, out)
+        return left
+
+    def _less_fit(self, a: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Less the effects as the factorisation solves them; ``out`` may be ``a``."""
         solved = self.solve(self._moments([a]))
         own = solved.unit[0, :, 0] * self._scale
         if self._grid:
@@ -479,8 +516,14 @@ class Projection:
     # ---- coefficients, for prediction outside the sample ----------------------------------------------------------
     def coefficients(self, a: np.ndarray) -> Coefficients:
         """Coefficients of the effects in the regression of ``a``, (n,) or (n, k), on them."""
-        columns = np.asarray(a, dtype=float).reshape(self.n, -1).T
-        return self.solve(self._moments([np.ascontiguousarray(c) for c in columns]))
+        columns = np.asarray(a, dtype=float).reshape(self.n, -1)
+        found = self.solve(self._moments([np.ascontiguousarray(c) for c in columns.T]))
+        for _ in range(PASSES if self.stiff else 0):
+            left = columns - self.evaluate(found)
+            more = self.solve(self._moments([np.ascontiguousarray(c) for c in left.T]))
+            levels = tuple(one + other for one, other in zip(found.levels, more.levels))
+            found = Coefficients(found.unit + more.unit, levels)
+        return found
 
     def gather(
         self,

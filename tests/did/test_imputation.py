@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from panels_by_hand import table
 from reference_did import load_panel
+from simulated_did import staggered
 
 from g287stats.did.imputation import imputation, two_stage
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
@@ -153,3 +154,17 @@ def test_only_units_treated_throughout_is_an_error_that_names_them(estimator):
     frame["y"] = np.arange(12.0) ** 1.5
     with pytest.raises(IdentificationError, match="nothing to impute; 2 units have no untreated row"):
         estimator(frame, "y", unit="county", time="year", cohort="g")
+
+
+@pytest.mark.parametrize("by", [(), (("state", "year"),)])
+def test_weights_over_twelve_orders_of_magnitude_do_not_move_identification(by):
+    """A few rows that outweigh all others a million million times: same cells, same truth."""
+    frame = staggered(3, n=40, t=8, effect=2.0, noise=0.0)
+    rng = np.random.default_rng(4)
+    frame["y"] = rng.normal(size=40)[frame["county"]] + 0.3 * frame["year"] + 2 * frame["d"] + 50
+    frame["w"] = np.where(rng.random(len(frame)) < 0.08, 1e6, 1e-6)
+    kw = {"unit": "county", "time": "year", "cohort": "g", "fixed_effects": by}
+    plain, weighted = imputation(frame, "y", **kw), imputation(frame, "y", weights="w", **kw)
+    assert weighted.terms == plain.terms
+    assert len(weighted.terms) > 5
+    np.testing.assert_allclose(weighted.point, 2, atol=1e-10)

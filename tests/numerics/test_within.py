@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 from g287stats.numerics import within
 from g287stats.numerics.least_squares import Collinear, Factor, least_squares
@@ -165,6 +166,51 @@ def test_levels_through_units_are_the_pivoted_blocks(monkeypatch):
     assert 0 < one[2].sum() < len(one[2])
     np.testing.assert_allclose(one[3], other[3], atol=1e-11)
     np.testing.assert_array_equal(one[4], other[4])
+
+
+@pytest.mark.parametrize("effects", ["none", "state×year", "place×year", "trends"])
+@pytest.mark.parametrize("heavy", [0.03, 0.5])
+def test_weights_over_twelve_orders_of_magnitude_decide_nothing(effects, heavy):
+    """What is identified is what is without weights; residuals are those of orthogonal least squares."""
+    rng = np.random.default_rng(12)
+    many = effects == "place×year"
+    n_units, n_periods = (400, 8) if many else (40, 6)
+    unit, time = np.repeat(np.arange(n_units), n_periods), np.tile(np.arange(n_periods), n_units)
+    keep = (rng.random(len(unit)) < 0.8) & (unit != 3) & ((unit % 4 > 1) | (time < 4))
+    everywhere = unit, time
+    w = np.where(rng.random(len(unit)) < heavy, 1e6, 1e-6)
+    more = {
+        "none": [], "trends": [], "state×year": [unit // 8 * n_periods + time],
+        "place×year": [unit // 2 * n_periods + time, unit % 2 * n_periods + time],
+    }[effects]  # fmt: skip
+    sizes = [int(e.max()) + 1 for e in more]
+    kw = {"n_units": n_units, "n_periods": n_periods, "effects": [e[keep] for e in more], "sizes": sizes}
+    slopes = time.astype(float) if effects == "trends" else None
+    kw["trends"] = None if slopes is None else slopes[keep]
+    plain = absorb(unit[keep], time[keep], **kw)
+    p = absorb(unit[keep], time[keep], weights=w[keep], **kw)
+    assert p.rank == plain.rank
+    known = plain.identified(*everywhere, more, slopes)
+    assert 0 < (~known).sum()
+    np.testing.assert_array_equal(p.identified(*everywhere, more, slopes), known)
+    np.testing.assert_array_equal(p.linked(2), plain.linked(2))
+    truth = rng.normal(size=n_units)[unit] + rng.normal(size=n_periods)[time] + 50
+    for e, size in zip(more, sizes):
+        truth += rng.normal(size=size)[e]
+    assert np.abs(p.residualize(truth[keep])).max() < 1e-10
+    fitted = p.evaluate(p.coefficients(truth[keep]), *everywhere, more, slopes)[:, 0]
+    np.testing.assert_allclose(fitted[known], truth[known], atol=1e-10)
+    if not many:
+        a = rng.normal(size=keep.sum())
+        f = [dummies(unit)[keep], dummies(time)[keep], *(dummies(e)[keep] for e in more)]
+        f = np.hstack([*f, *([] if slopes is None else [dummies(unit)[keep] * slopes[keep][:, None]])])
+        root = np.sqrt(w[keep])
+        basis, _, _ = linalg.qr(f * root[:, None], mode="economic", pivoting=True)
+        basis = basis[:, : plain.rank]
+        left = root * a
+        for _ in range(2):
+            left = left - basis @ (basis.T @ left)
+        np.testing.assert_allclose(root * p.residualize(a), left, atol=1e-7 * np.abs(root * a).max())
 
 
 def test_any_row_order():
