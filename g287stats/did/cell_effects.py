@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.comparisons import Grid, by_unit_and_period, cells_by_units, refuse_collinear
+from g287stats.did.comparisons import Grid, by_unit_and_period, cells_by_units, centred, refuse_collinear
 from g287stats.did.design import Design
 from g287stats.did.regression import unit_keys
 from g287stats.errors import Problems
@@ -42,7 +42,7 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
     for row, column in zip(y, by_unit_and_period(design, grid.periods, design.y).T):
         np.take(column, order, out=row, mode="clip")
     y -= y[np.argmax(~np.isnan(y), axis=0), np.arange(n)]  # levels drop out of long differences, digits do not
-    x = np.ascontiguousarray(_regressors(design, grid.periods)[:, :, order])
+    x = centred(_regressors(design, grid.periods)[:, :, order], w[order])
     refuse_collinear(design, np.nan_to_num(x), w[order])
     use: two_by_two.Method = "reg" if p == 0 else method
     point, overlap = np.zeros(len(grid.t)), np.zeros((2, len(grid.t)))
@@ -146,7 +146,7 @@ def by_cross_sections(design: Design, grid: Grid, method: cross_sections.Method,
     n_periods, count, unit = len(grid.periods), len(grid.t), design.unit
     cohort = design.cohort[unit]
     w = np.ones(design.n) if design.weights is None else design.weights / design.weights.mean()
-    x = np.vstack([np.ones(design.n), design.covariates.T])
+    x = centred(np.vstack([np.ones(design.n), design.covariates.T])[None], w)[0]
     refuse_collinear(design, x[None], w)
     period = np.searchsorted(grid.periods, design.time)
     rows = np.lexsort((unit, -cohort, period))

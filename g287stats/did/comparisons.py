@@ -14,6 +14,12 @@ from g287stats.did.wide import matrix
 from g287stats.errors import DesignError, IdentificationError, Problems
 from g287stats.numerics.glm import deficient
 
+ROUNDING = 8 * np.finfo(float).eps
+"""A covariate that moves by less than this share of its size is constant up to rounding."""
+
+FAR = 10.0
+"""Standard deviations between a covariate and zero from which it is centred."""
+
 
 # ---- who takes part --------------------------------------------------------------------------------------------
 def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Design, list[str]]:
@@ -200,8 +206,29 @@ def refuse_dependence(design: Design, panel: str) -> None:
         )
 
 
+def centred(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Covariates whose level hides how they vary, less their weighted mean; what is only rounding becomes zero.
+
+    ``x`` is versions × columns × units, the first column the constant, which makes up for the shift; NaN marks rows
+    that are not there. Columns within :data:`FAR` standard deviations of zero stay as they are.
+    """
+    out = x.copy()
+    for version in out:
+        there = ~np.isnan(version[0])
+        weight = w[there] / w[there].sum()
+        for column in version[1:]:
+            left = column[there] - column[there][0]  # twice: the mean of large numbers is rounded as they are
+            left -= weight @ left
+            size = np.abs(column[there]).max()
+            if np.abs(left).max() <= ROUNDING * size:
+                column[there] = 0.0
+            elif np.abs(weight @ column[there]) > FAR * np.sqrt(weight @ left**2):
+                column[there] = left
+    return out
+
+
 def refuse_collinear(design: Design, x: np.ndarray, w: np.ndarray) -> None:
-    """Covariates that are collinear (with the constant or each other) in every version: name the columns."""
+    """Covariates (see :func:`centred`) collinear with the constant or each other in any version: name the columns."""
     if x.shape[1] == 1:
         return
     for version in x:

@@ -548,6 +548,29 @@ def test_collinear_covariates_are_named():
         quiet(frame, covariates=["x", "twice"], panel="keep_unbalanced")
 
 
+@pytest.mark.parametrize("mode", ["balanced_only", "pairwise", "keep_unbalanced", "cross_section"])
+@pytest.mark.parametrize("method", ["dr", "reg", "ipw"])
+@pytest.mark.parametrize("covariate", ["x", "z"])  # fixed in units, and not
+def test_the_level_and_the_units_of_a_covariate_do_not_matter(mode, method, covariate):
+    frame = panel(n=80, seed=26)
+    options = {"method": method, "panel": mode, "control": "notyet"}
+    here = quiet(frame, covariates=[covariate], **options)
+    for level, unit in ((1e6, 1.0), (1e12, 1e6), (-1e-3, 1e-9)):
+        moved = frame.assign(**{covariate: level + unit * frame[covariate]})
+        there = quiet(moved, covariates=[covariate], **options)
+        np.testing.assert_allclose(there.point, here.point, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(there.se, here.se, rtol=1e-8)
+
+
+def test_a_covariate_that_is_constant_up_to_rounding_is_collinear_with_the_constant():
+    frame = panel(seed=27)
+    frame["flat"] = np.where(frame["x"] > 0, 0.1 + 0.2, 0.3)
+    assert frame["flat"].nunique() == 2
+    for mode in ("balanced_only", "keep_unbalanced"):
+        with pytest.raises(IdentificationError, match="'flat'"):
+            quiet(frame, covariates=["x", "flat"], panel=mode)
+
+
 @pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
 def test_no_overlap_names_cohort_and_covariate(mode):
     frame = panel(seed=24)
