@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import calendar, cohorts, factorize, numeric
 from g287stats.did.design import NEVER, Design
 from g287stats.did.wide import matrix
 from g287stats.errors import DesignError, IdentificationError, Problems
@@ -162,37 +163,53 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
 def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
-    """Treatment that switches off is not what this estimator assumes: name the units and the ways out."""
+    """Treatment that switches off, or is not in force from the cohort on, is not what this estimator assumes.
+
+    Units are named, with the ways out. A panel object's own ``treated`` is looked at for exits only: its cohorts are made
+    from it.
+    """
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    if treatment is None and not isinstance(data, pd.DataFrame) and "treated" in frame:
-        treatment = "treated"
-    keys = frame[design.unit_name]
-    gone: list[str] = []
     for name in (exit, treatment):
         if name and name not in frame:
             raise DesignError(f"no column {name!r} in the frame; columns are {list(map(str, frame.columns[:15]))}")
+    own = None if isinstance(data, pd.DataFrame) or "treated" not in frame else "treated"
+    if exit is None and treatment is None and own is None:
+        return
+    problems = Problems(f"design for {design.outcome!r}")
+    keys = frame[design.unit_name]
+    period, origin = calendar(frame[design.time_name], design.time_name, problems)
+    first = int(calendar(design.calendar[:1].to_series(), design.time_name, problems)[0][0])
+    gone, other = np.zeros((2, len(frame)), dtype=bool)
     if exit:
-        value = frame[exit]
-        numeric = value.dtype.kind in "iuf"
-        there = value.notna() & (value != 0) & np.isfinite(value) if numeric else value.notna()
-        last = design.period_label(design.n_periods - 1)
-        inside = np.array([bool(t) and v <= last for t, v in zip(there, value)])
-        gone = sorted({str(k) for k in keys[inside].unique()})
-    if treatment and not gone:
-        on = pd.DataFrame({"unit": keys, "time": frame[design.time_name], "on": frame[treatment]}).dropna()
-        on = on.sort_values(["unit", "time"], kind="stable")
-        state = on["on"].to_numpy(dtype=float) > 0
-        off = (on["unit"].to_numpy()[1:] == on["unit"].to_numpy()[:-1]) & state[:-1] & ~state[1:]
-        gone = sorted({str(k) for k in on["unit"].to_numpy()[1:][off]})
-    if gone:
-        problems = Problems(f"design for {design.outcome!r}")
+        ends = cohorts(frame[exit], exit, origin, problems, [], keys, (first, first + design.n_periods - 1))
+        gone |= ends < first + design.n_periods
+    elif column := treatment or own:
+        dose = numeric(frame[column], column, problems)
+        problems.raise_if_any()
+        rows = np.flatnonzero(~np.isnan(dose))
+        codes = factorize(keys)[0]
+        rows = rows[np.lexsort((period[rows], codes[rows]))]
+        on, unit = dose[rows] > 0, codes[rows]
+        gone[rows[1:]] = (unit[1:] == unit[:-1]) & on[:-1] & ~on[1:]
+        place = design.unit_labels.get_indexer(pd.Index(keys.iloc[rows]))
+        start = np.where(design.cohort == NEVER, NEVER, design.cohort + first)[place]
+        other[rows] = (place >= 0) & (on != (period[rows] >= start)) & (treatment is not None)
+    problems.raise_if_any()
+    if gone.any():
         remedy = (
             "att_gt assumes that treatment stays on. Use g.switching_did for treatments that switch, "
             "end each unit's record at its exit (g.Exposure(on_exit='censor') with panel='keep_unbalanced'), "
             "or state that exposure is absorbing (g.Exposure(on_exit='absorbing')) and leave the column out"
         )
-        problems.add("treatment switches off", gone, remedy)
-        problems.raise_if_any()
+        problems.add("treatment switches off", sorted({str(k) for k in keys[gone].unique()}), remedy)
+    elif other.any():
+        rows = np.flatnonzero(other)
+        found = [
+            f"{keys.iloc[i]} {origin.label(int(period[i]))}" for i in rows[np.lexsort((period[rows], codes[rows]))]
+        ]
+        remedy = "Treatment is to be 0 before the cohort's first treated period and positive from it on"
+        problems.add(f"treatment {treatment!r} is not what the cohort says", found, remedy)
+    problems.raise_if_any()
 
 
 def refuse_dependence(design: Design, panel: str) -> None:

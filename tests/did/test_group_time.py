@@ -540,6 +540,43 @@ def test_exits_name_counties_and_estimators():
         quiet(frame, exit="left")
 
 
+def test_treatment_is_checked_against_the_cohort():
+    frame = panel(seed=22)
+    frame["d"] = (frame["year"] >= frame["g"]).astype(float)
+    same(quiet(frame, treatment="d"), quiet(frame))
+    same(quiet(frame.assign(d=frame["d"].astype(int).astype(str)), treatment="d"), quiet(frame))
+    some = frame["d"].where((frame["county"] != "c003") | (frame["year"] != 2002))  # unknown is not off
+    same(quiet(frame.assign(d=some), treatment="d"), quiet(frame))
+    with pytest.raises(DesignError, match="treatment 'd' is not what the cohort says"):
+        quiet(frame.assign(d=0.0), treatment="d")
+    early = frame.assign(d=(frame["year"] >= frame["g"] - 2) * 1.0)
+    one = early["county"] == early.loc[early["d"] > 0, "county"].iloc[0]
+    early["d"] = early["d"].where(one, frame["d"])
+    with pytest.raises(
+        DesignError, match=r"is not what the cohort says \(2\): c\d+ 20\d\d, c\d+ 20\d\d. Treatment is to be 0"
+    ):
+        quiet(early, treatment="d")
+    with pytest.raises(DesignError, match="'d' is not numeric.*'on'"):
+        quiet(frame.assign(d="on"), treatment="d")
+
+
+def test_exits_are_read_on_the_calendar_of_time():
+    frame = panel(seed=22)
+    last = int(frame["year"].max())
+    frame["exit"] = np.where(frame["county"] == "c001", last, np.nan)
+    monthly = frame.assign(
+        year=pd.PeriodIndex(frame["year"].astype(str), freq="Y"),
+        g=[pd.NaT if np.isnan(v) else pd.Period(int(v), freq="Y") for v in frame["g"]],
+        exit=[pd.NaT if np.isnan(v) else pd.Period(int(v), freq="Y") for v in frame["exit"]],
+    )
+    text = frame.assign(exit=[None if np.isnan(v) else str(int(v)) for v in frame["exit"]])
+    for data in (frame, monthly, text):
+        with pytest.raises(DesignError, match=r"treatment switches off \(1\): c001"):
+            quiet(data, exit="exit")
+    with pytest.raises(DesignError, match="is a number but time is a Period"):
+        quiet(monthly.assign(exit=frame["exit"]), exit="exit")
+
+
 def test_collinear_covariates_are_named():
     frame = panel(seed=23).assign(twice=lambda d: 2 * d["x"] - 1, flat=4.0)
     with pytest.raises(IdentificationError, match="'twice', 'flat'"):
