@@ -191,7 +191,7 @@ def test_weights_over_twelve_orders_of_magnitude_decide_nothing(effects, heavy):
     p = absorb(unit[keep], time[keep], weights=w[keep], **kw)
     assert p.rank == plain.rank
     known = plain.identified(*everywhere, more, slopes)
-    assert (~known).sum() > 0
+    assert (~known).any()
     np.testing.assert_array_equal(p.identified(*everywhere, more, slopes), known)
     np.testing.assert_array_equal(p.linked(2), plain.linked(2))
     truth = rng.normal(size=n_units)[unit] + rng.normal(size=n_periods)[time] + 50
