@@ -165,8 +165,8 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
 def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
     """Treatment that switches off, or is not in force from the cohort on, is not what this estimator assumes.
 
-    Units are named, with the ways out. A panel object's own ``treated`` is looked at for exits only: its cohorts are made
-    from it.
+    Units are named, with the ways out. A panel object's own ``treated`` is looked at for exits only: its cohorts are
+    made from it.
     """
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     for name in (exit, treatment):

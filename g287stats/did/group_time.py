@@ -103,8 +103,8 @@ def att_gt(
         Column with the first period in which the unit is no longer treated (missing or 0: never). The estimator
         assumes that treatment stays on: any exit within the panel is an error that lists the units.
     treatment
-        Column with the treatment in force by row (0 before the first treated period, positive from it on): an exit, or a
-        row where it differs from what ``cohort`` says, is an error that lists the rows.
+        Column with the treatment in force by row (0 before the first treated period, positive from it on): an exit, or
+        a row where it differs from what ``cohort`` says, is an error that lists the rows.
     small_sample
         ``did``: no factor and normal critical values, as in R ``did``; too short with few counties in a cohort.
         ``neyman``: a unit's influence is scaled by √(n_g/(n_g − 1)) among the n_g treated of its cohort and by

@@ -556,7 +556,7 @@ def test_treatment_is_checked_against_the_cohort():
         DesignError, match=r"is not what the cohort says \(2\): c\d+ 20\d\d, c\d+ 20\d\d. Treatment is to be 0"
     ):
         quiet(early, treatment="d")
-    with pytest.raises(DesignError, match="'d' is not numeric.*'on'"):
+    with pytest.raises(DesignError, match=r"'d' is not numeric.*'on'"):
         quiet(frame.assign(d="on"), treatment="d")
 
 
