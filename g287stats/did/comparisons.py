@@ -18,9 +18,6 @@ from g287stats.numerics.glm import deficient
 ROUNDING = 8 * np.finfo(float).eps
 """A covariate that moves by less than this share of its size is constant up to rounding."""
 
-FAR = 10.0
-"""Standard deviations between a covariate and zero from which it is centred."""
-
 
 # ---- who takes part --------------------------------------------------------------------------------------------
 def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Design, list[str]]:
@@ -224,10 +221,10 @@ def refuse_dependence(design: Design, panel: str) -> None:
 
 
 def centred(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Covariates whose level hides how they vary, less their weighted mean; what is only rounding becomes zero.
+    """Covariates less their weighted mean, so that no level hides how they vary; what is only rounding becomes zero.
 
     ``x`` is versions × columns × units, the first column the constant, which makes up for the shift; NaN marks rows
-    that are not there. Columns within :data:`FAR` standard deviations of zero stay as they are.
+    that are not there.
     """
     out = x.copy()
     for version in out:
@@ -237,10 +234,7 @@ def centred(x: np.ndarray, w: np.ndarray) -> np.ndarray:
             left = column[there] - column[there][0]  # twice: the mean of large numbers is rounded as they are
             left -= weight @ left
             size = np.abs(column[there]).max()
-            if np.abs(left).max() <= ROUNDING * size:
-                column[there] = 0.0
-            elif np.abs(weight @ column[there]) > FAR * np.sqrt(weight @ left**2):
-                column[there] = left
+            column[there] = 0.0 if np.abs(left).max() <= ROUNDING * size else left
     return out
 
 

@@ -32,7 +32,7 @@ from typing import Literal
 
 import numpy as np
 
-from g287stats.numerics.glm import Treated, deficient, newton, outer_rows, rows_at_once, sigmoid
+from g287stats.numerics.glm import Treated, deficient, newton, outer_rows, rows_at_once, sigmoid, solve_flat
 from g287stats.numerics.memory import room
 
 Method = Literal["dr", "ipw", "reg"]
@@ -166,7 +166,7 @@ def fit(data: Sections, cells: Comparisons, method: Method) -> Fit:
             mean_control = score[..., 0] / n_weighted
             att = att - mean_control[1] + mean_control[0]
             centred = score / n_weighted[..., None] - mean_control[..., None] * x_control
-            h = solve(hessian, centred[0] - centred[1])
+            h = solve_flat(np.where(full[:, None, None], hessian, np.eye(p)), centred[0] - centred[1])
             if method == "dr":
                 u = np.array([solve(control.xx[s], SIGN[s] * (x_control[s] - x_all)) for s in (0, 1)])
                 v = np.array([solve(treated.xx[s], SIGN[s] * (x_all - x_side[s])) for s in (0, 1)])

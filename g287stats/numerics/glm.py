@@ -21,7 +21,8 @@ MOVING = 0.01
 """… or the log odds of a treated unit still rise by this share of themselves in the last step (towards infinity
 Newton's method goes about one per step, towards a maximum the steps vanish) …"""
 FLAT = 1e-9
-"""… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian)."""
+"""… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian, of
+regressors less their means among the treated)."""
 
 MAX_ITERATIONS = 60
 BLOCK = 1 << 16
@@ -89,7 +90,8 @@ class Treated:
         out = np.zeros(len(coef), dtype=bool)
         out[self.case[self.log_odds(last) > MOVING * np.maximum(eta, 1.0)]] = True
         lost = self.total[:, 0] - np.add.reduceat(sigmoid(eta) * self.w, self.heads)
-        return out | (lost < CERTAIN * self.total[:, 0]) | deficient(hessian, FLAT)
+        out |= lost < CERTAIN * self.total[:, 0]
+        return out | flat(hessian, self.total / self.total[:, :1])
 
 
 def newton(
@@ -144,6 +146,17 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
     ``x`` is (p, n) with a first row of ones, ``success`` 0/1, ``w`` positive weights. Returns coefficients (p,),
     Hessian (p, p) and whether successes are separated (see :meth:`Treated.told_apart`).
     """
+    centre = x @ (w * success) / (w @ success)
+    centre[0] = 0.0
+    coef, hessian, separated = _logit(x - centre[:, None], success, w)
+    coef[0] -= centre @ coef
+    back = np.eye(len(x))
+    back[1:, 0] = centre[1:]
+    return coef, back @ hessian @ back.T, separated
+
+
+def _logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+    """The same for regressors measured from their means among the successes."""
     p = len(x)
     scale = w.mean()
     w = w / scale
@@ -177,6 +190,22 @@ def logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarray
             lost = w[success > 0] @ (1 - sigmoid(coef @ treated))
             return coef, scale * h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * (w @ success))
     return coef, scale * h, True
+
+
+def flat(hessian: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Which likelihoods with Hessians (K, p, p) are flat in some direction, (K,).
+
+    Regressors are measured from ``centre`` (K, p), their means among the successes: failures far from all of these
+    make the likelihood flat in their direction, which is no separation, and leave it flat in no column.
+    """
+    out = np.zeros(len(hessian), dtype=bool)
+    suspect = np.flatnonzero(deficient(hessian, FLAT))
+    if len(suspect):
+        shift = np.zeros_like(hessian[suspect])
+        shift[:] = np.eye(hessian.shape[1])
+        shift[:, 1:, 0] = -centre[suspect, 1:]
+        out[suspect] = deficient(shift @ hessian[suspect] @ shift.transpose(0, 2, 1), FLAT)
+    return out
 
 
 def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:
@@ -214,3 +243,14 @@ def solve_each(gram: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndar
         safe = np.where(singular[:, None, None], np.eye(gram.shape[1]), gram)
         out = np.linalg.solve(safe, right[:, :, None])[:, :, 0]
         return np.where(singular[:, None], 0.0, out), singular
+
+
+def solve_flat(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve many small symmetric systems, one that is singular in a direction in which nothing happens without it."""
+    out, singular = solve_each(gram, right)
+    for k in np.flatnonzero(singular):
+        size = np.sqrt(np.maximum(np.diag(gram[k]), 0.0))
+        scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
+        inverse = np.linalg.pinv(gram[k] * scale[:, None] * scale, rcond=1e-12, hermitian=True)
+        out[k] = scale * (inverse @ (scale * right[k]))
+    return out

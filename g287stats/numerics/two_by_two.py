@@ -28,7 +28,7 @@ from typing import Literal
 
 import numpy as np
 
-from g287stats.numerics.glm import deficient, rows_at_once
+from g287stats.numerics.glm import deficient, rows_at_once, solve_flat
 from g287stats.numerics.memory import room
 from g287stats.numerics.propensities import Comparisons, Layout, Panel, reweighted
 
@@ -95,7 +95,7 @@ def fit(panel: Panel, cells: Comparisons, method: Method) -> Fit:
         m_xr = m_xy - np.einsum("kpq,kq->kp", m_xx, out.beta)
         eta_c = m_xr[:, 0] / nc
         covariance = m_xr / nc[:, None] - eta_c[:, None] * xc
-        out.h[:] = np.linalg.solve(found.hessian[fit_of], covariance[:, :, None])[:, :, 0]
+        out.h[:] = solve_flat(found.hessian[fit_of], covariance)
         out.gamma[:], out.separated[:], out.max_propensity[:] = (
             v[fit_of] for v in (found.coef, found.separated, found.largest)
         )

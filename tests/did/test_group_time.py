@@ -625,6 +625,20 @@ def test_no_overlap_names_cohort_and_covariate(mode):
 
 
 @pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+@pytest.mark.parametrize("method", ["dr", "ipw", "reg"])
+def test_where_zero_is_in_a_covariate_does_not_matter(mode, method):
+    """Some controls are unlike the one county of a cohort: no reason to refuse, however the covariate is coded."""
+    frame = reference.load_panel("panel_unbalanced")
+    keys = {"covariates": ["x1", "x2"], "control": "notyet", "method": method, "panel": mode}
+    if mode == "keep_unbalanced" and method == "dr":  # fits the cohort's own regression too, of one county
+        keys["on_unidentified"] = "drop"
+    found = quiet(frame, **keys)
+    again = quiet(frame.assign(x2=1 - frame["x2"], x1=40 - 3 * frame["x1"]), **keys)
+    np.testing.assert_allclose(again.point, found.point, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(again.se, found.se, rtol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
 def test_some_units_without_a_like_control_are_no_overlap(mode):
     """Two of seven counties of a cohort have a mark that no other county has: no weighting makes up for them."""
     frame = panel(seed=28)

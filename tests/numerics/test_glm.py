@@ -178,6 +178,24 @@ def test_a_few_treated_told_apart_are_separated_and_controls_are_not(scale, coun
         assert both(np.vstack([np.ones(200), z, some]), d, np.ones(200)) == (separated, separated)
 
 
+@pytest.mark.parametrize("recode", [lambda v: 1 - v, lambda v: v + 3, lambda v: 5 * v - 3])
+def test_separation_does_not_depend_on_where_zero_is(recode):
+    """An indicator of controls, of some treated, of all treated, of none in particular, coded one way or another."""
+    rng = np.random.default_rng(4)
+    n = 300
+    z, d = rng.normal(size=n), (rng.random(n) < 0.2) * 1.0
+    cases = {
+        "controls": ((d == 0) & (rng.random(n) < 0.5), False),
+        "some treated": ((d == 1) & (rng.random(n) < 0.5), True),
+        "all treated": (d == 1, True),
+        "both": (rng.random(n) < 0.5, False),
+    }
+    for name, (some, separated) in cases.items():
+        for values in (some * 1.0, recode(some * 1.0)):
+            x = np.vstack([np.ones(n), z, values])
+            assert both(x, d, np.ones(n)) == (separated, separated), name
+
+
 def test_separation_is_what_linear_programming_finds():
     found = {True: 0, False: 0}
     for seed in range(250):
