@@ -63,6 +63,20 @@ class SampleFlow:
 
 
 @dataclass(frozen=True)
+class Path:
+    """Treatment in every row offered, those set aside for another reason included: what dates its onset.
+
+    ``values`` (NaN: unknown) are by row of ``rows``; ``first`` is the place of their first period on the calendar of
+    the design, 0 or earlier.
+    """
+
+    rows: Rows
+    values: np.ndarray
+    unit_labels: pd.Index
+    first: int
+
+
+@dataclass(frozen=True)
 class Design:
     """Prepared arrays, rows sorted by unit and time.
 
@@ -91,6 +105,8 @@ class Design:
         Codes by row of further fixed effects (``state×year``), keyed by name.
     exposure
         Exposure by row for count models, (n,), or None.
+    path
+        Treatment in every row offered, or None without a treatment column.
     source
         Columns of the frame whose numbers are used where they are; alive, so that pandas copies them on write.
     """
@@ -113,6 +129,7 @@ class Design:
     flow: SampleFlow
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = field(default=None, repr=False)
     source: tuple[pd.Series, ...] = field(default=(), repr=False)
 
     @property
@@ -345,6 +362,7 @@ def prepare(
             at_unit[rows.unit] = by_row
     problems.raise_if_any()
 
+    path = Path(rows, values[treatment], labels, first) if treatment else None
     coded = {c: _level(found[c], placed) for c in groups if c != unit}
     reasons = [(f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]]
     reasons += [(f"missing {c}", _by_row(rows, codes) < 0) for c, codes in coded.items() if codes.min() < 0]
@@ -429,6 +447,7 @@ def prepare(
         flow=SampleFlow(len(frame), rows.n, tuple(steps)),
         notes=tuple(notes),
         provenance={} if isinstance(data, pd.DataFrame) else dict(getattr(data, "provenance", {}) or {}),
+        path=path and replace(path, first=path.first - first),
         source=tuple(kept),
     )
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import Design, prepare
-from g287stats.did.wide import absorbing_cohort, labelled, matrix
+from g287stats.did.design import NEVER, Design, prepare
+from g287stats.did.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.shown import Shown
 from g287stats.numerics.within import absorb
@@ -175,8 +175,8 @@ class TwfeWeights(Shown):
         One row per unit and period with treatment other than zero: the keys, ``treatment``, ``weight`` (they add up to
         one: the coefficient is Σ weight · effect of a unit of treatment there, under parallel trends).
     by_cohort
-        The same summed over units of a cohort (first period with treatment other than zero) and period, with
-        ``n_obs`` and ``event_time``.
+        The same summed over units of a cohort (as given, or the first row of the frame with treatment other than
+        zero) and period, with ``n_obs`` and ``event_time``.
     estimate
         The coefficient, outcome units per unit of treatment.
     negative_share
@@ -246,13 +246,18 @@ def twfe_weights(
     spread = float(np.sqrt(n[cell] @ (per_unit - 1) ** 2 / n[cell].sum()))
     estimate = float(n @ (net * design.y)) / denominator
 
-    first = np.full(design.n_units, design.n_periods)
-    np.minimum.at(first, design.unit[cell], design.time[cell])
+    first = design.cohort
+    if design.path is not None:  # also of rows set aside
+        seen, dose = design.path.rows, design.path.values
+        on = ~np.isnan(dose) & (dose != 0)
+        offered = np.full(len(design.path.unit_labels), NEVER)
+        np.minimum.at(offered, seen.unit[on], seen.time[on] + design.path.first)
+        first = offered[design.path.unit_labels.get_indexer(design.unit_labels)]
     codes = pd.DataFrame({"cohort": first[design.unit], "time": design.time, "weight": weight})[cell]
     table = codes.groupby(["cohort", "time"])["weight"].agg(["size", "sum"]).reset_index()
     by_cohort = pd.DataFrame(
         {
-            "cohort": [design.calendar[c] for c in table["cohort"]],
+            "cohort": [design.period_label(c) for c in table["cohort"]],
             "time": [design.calendar[t] for t in table["time"]],
             "event_time": table["time"] - table["cohort"],
             "n_obs": table["size"],
@@ -327,7 +332,7 @@ def _first(position: int, times: np.ndarray) -> float:
 
 def _groups(design: Design) -> tuple[np.ndarray, dict[int, Any]]:
     """Return each unit's first treated observed period (0 always, T never) and the labels of these groups."""
-    cohorts = absorbing_cohort(design, "use g.switching_did")
+    cohorts = dated(design, "use g.switching_did").cohort
     times = np.unique(design.time)
     start = np.searchsorted(times, np.clip(cohorts, times[0], times[-1] + 1))
     names = {int(s): design.calendar[times[s]] for s in np.unique(start) if 0 < s < len(times)}

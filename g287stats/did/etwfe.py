@@ -13,7 +13,7 @@ from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, regress, tell
 from g287stats.did.twfe import _options
-from g287stats.did.wide import absorbing_cohort, labelled
+from g287stats.did.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Cells, Estimate, Method
@@ -89,7 +89,7 @@ def etwfe(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
         weights=weights, cluster=cluster, exposure=exposure,
     )  # fmt: skip
-    design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
+    design = dated(design, "use g.switching_did")
     design, notes = _comparable(design, control)
     if model == "linear":
         blocks, frame = _blocks(design, control, covariates)

@@ -14,7 +14,7 @@ import numpy as np
 
 from g287stats.did.design import NEVER, Design
 from g287stats.did.regression import Block, by_time, cluster_levels, tell
-from g287stats.did.wide import absorbing_cohort
+from g287stats.did.wide import dated
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.factored import Term
 from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
@@ -99,8 +99,7 @@ def first_stage(
     design: Design, covariates: Sequence[str], by_period: Sequence[str], unit_trends: bool
 ) -> tuple[FirstStage, list[str]]:
     """Fit the untreated outcome; units and treated rows it cannot inform leave, counted and named."""
-    if design.treatment is not None:
-        design = replace(design, cohort=absorbing_cohort(design, FITS), treatment=None)
+    design = dated(design, FITS)
     notes = []
     treated = design.time >= design.cohort[design.unit]
     if not treated.any():

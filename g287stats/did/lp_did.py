@@ -13,7 +13,7 @@ from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.together import together, unit_codes
 from g287stats.did.twfe import with_average
-from g287stats.did.wide import absorbing_cohort, matrix
+from g287stats.did.wide import dated, matrix
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -86,7 +86,7 @@ def lp_did(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
         weights=weights, cluster=cluster,
     )  # fmt: skip
-    design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
+    design = dated(design, "use g.switching_did")
     level = cluster or design.unit_name
     unit_codes(design, level)
     notes = list(design.notes)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from g287stats.did.design import NEVER, Design, prepare
+from g287stats.did.design import NEVER, Design, Path, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import _options, event_block
-from g287stats.did.wide import absorbing_cohort
+from g287stats.did.wide import UNDATED, onsets, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -206,8 +206,11 @@ def spillover_event_study(
     """
     names, design, dose = _read(data, outcome, exposures, unit, time, covariates, fixed_effects, weights, cluster)
     references = (reference,) if isinstance(reference, int) else tuple(reference)
-    designs = _within_window(design, [_cohort(design, n, c) for n, c in zip(names, dose.T)], window, ends)
+    dates = [_dates(data, design, n) for n in names]
+    design = replace(design, notes=(*design.notes, *(note for _, told in dates for note in told)))
+    designs = _within_window(design, names, [first for first, _ in dates], window, ends)
     design = designs[0]
+    tell(design, [note for note in design.notes if note.startswith("exposure ")])
     dose = design.covariates[:, : len(names)]
     notes, facts = _comparison(design, names, dose)
     if not facts["n_clean_units"] and len(references) < 2 and window is None:
@@ -300,9 +303,25 @@ def _comparison(design: Design, names: tuple[str, ...], dose: np.ndarray) -> tup
 
 
 def _within_window(
-    design: Design, cohorts: list[np.ndarray], window: tuple[int, int] | None, ends: str
+    design: Design, names: tuple[str, ...], cohorts: list[np.ndarray], window: tuple[int, int] | None, ends: str
 ) -> list[Design]:
-    """The design once per exposure with its cohorts, without the rows outside the window of any when these go."""
+    """The design once per exposure with its cohorts.
+
+    Units exposed in their first row have no event time and leave, and so do rows outside the window of any exposure
+    when these go.
+    """
+    for name in names:
+        undated = cohorts[names.index(name)] == UNDATED
+        if undated.any():
+            if (undated == (cohorts[names.index(name)] != NEVER)).all():
+                raise IdentificationError(
+                    f"exposure {name!r}: every exposed unit ({int(undated.sum())}) is exposed in its first row, so no "
+                    "event time is known. Without this exposure they would count as unexposed: leave them out"
+                )
+            note = f"exposure {name!r}: these {int(undated.sum())} units have no event time and are left out"
+            reason = f"{name} in its first row: event time unknown"
+            design = replace(design, notes=(*design.notes, note)).restrict(~undated[design.unit], reason)
+            cohorts = [first[~undated] for first in cohorts]
     keep = np.ones(design.n, dtype=bool)
     if window is not None and ends == "drop":
         for first in cohorts:
@@ -313,9 +332,14 @@ def _within_window(
     return [replace(design, cohort=first).restrict(keep, reason) for first in cohorts]
 
 
-def _cohort(design: Design, name: str, column: np.ndarray) -> np.ndarray:
-    """First exposed position of every unit; an exposure that is not 0/1 or that ends is an error by name."""
+def _dates(data: Any, design: Design, name: str) -> tuple[np.ndarray, list[str]]:
+    """First exposed position of every unit, read from all rows, and notes; errors and notes name the exposure."""
+    seen = quiet_prepare(data, name, unit=design.unit_name, time=design.time_name)
+    first = -int(np.flatnonzero(seen.calendar == design.calendar[0])[0])
     try:
-        return absorbing_cohort(replace(design, treatment=column), "g.spillover_did takes exposures that end")
+        cohort, notes = onsets(
+            design, Path(seen.rows, seen.y, seen.unit_labels, first), "g.spillover_did takes exposures that end"
+        )
     except DesignError as problem:
         raise DesignError(f"exposure {name!r}: {problem}") from None
+    return cohort, [f"exposure {name!r}: {note}" for note in notes]

@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import with_average
-from g287stats.did.wide import absorbing_cohort
+from g287stats.did.wide import dated
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import Influence, SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -99,7 +99,7 @@ def stacked(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
         weights=weights, cluster=cluster,
     )  # fmt: skip
-    design = replace(design, cohort=absorbing_cohort(design, "use g.switching_did"), treatment=None)
+    design = dated(design, "use g.switching_did")
     stack, table, notes = _stack(design, window, control, corrective)
     tell(design, notes)
     treated = stack.cohort[stack.unit] == 0

@@ -27,7 +27,7 @@ from g287stats.did.design import Design
 from g287stats.did.first_stage import fitted_values, unit_levels
 from g287stats.did.regression import Block, Regression, by_time, clustered, parameter_count, regress, tell, unit_keys
 from g287stats.did.twfe import FITS, _options, _prepare
-from g287stats.did.wide import absorbing_cohort, labelled
+from g287stats.did.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Cells, Estimate, Method
@@ -148,8 +148,7 @@ def _comparison(design: Design, control: str, references: tuple[int, ...]) -> tu
     """Set aside cohorts without a reference period (and, for the last cohort, its treated periods)."""
     if control not in ("never", "last"):
         raise DesignError(f"control={control!r}: choose 'never' or 'last'")
-    if design.treatment is not None:
-        design = replace(design, cohort=absorbing_cohort(design, FITS), treatment=None)
+    design = dated(design, FITS)
     notes = []
     inside = design.cohort < design.n_periods
     if not inside.any():

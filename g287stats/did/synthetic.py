@@ -28,7 +28,7 @@ from g287stats.did.synthetic_weights import (
     placements,
     rmspe_ratio,
 )
-from g287stats.did.wide import absorbing_cohort, labelled, matrix
+from g287stats.did.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, choose
 from g287stats.inference.covariance import Influence
 from g287stats.inference.estimate import Estimate, Method
@@ -427,8 +427,8 @@ def _estimate(
 
 def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return outcome matrix, cohorts and notes; refuse panels with holes or without either side."""
-    notes = list(design.notes)
-    cohorts = absorbing_cohort(design, "use g.switching_did")
+    design = dated(design, "use g.switching_did")
+    notes, cohorts = list(design.notes), design.cohort
     y = matrix(design)
     observed = np.unique(design.time)
     if len(observed) < design.n_periods:

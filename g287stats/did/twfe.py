@@ -20,7 +20,7 @@ import pandas as pd
 from g287stats.did.coding import several
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, Vcov, by_time, regress, tell
-from g287stats.did.wide import absorbing_cohort
+from g287stats.did.wide import UNDATED, dated
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -229,8 +229,7 @@ def event_block(
     """Event-time dummies of a design; returns the design (rows outside the window may go), block, event times."""
     if ends not in ("bin", "drop"):
         raise DesignError(f"ends={ends!r}: choose 'bin' or 'drop'")
-    if design.treatment is not None:
-        design = replace(design, cohort=absorbing_cohort(design, FITS), treatment=None)
+    design = _with_known_start(dated(design, FITS))
     if not design.treated_unit.any():
         raise IdentificationError("no unit is ever treated: an event study needs cohorts")
     whole = window is None or (isinstance(window, Sequence) and [type(w) for w in window] == [int, int])
@@ -266,6 +265,23 @@ def event_block(
     if window is not None and ends == "bin":
         names = [f"<={e}" if e == low else f">={e}" if e == high else str(e) for e in shown]
     return design, Block(tuple(names), Factor(codes, len(shown))), shown.astype(int)
+
+
+def _with_known_start(design: Design) -> Design:
+    """Set aside units whose treatment column never shows them untreated: they have no event time."""
+    undated = design.cohort == UNDATED
+    if not undated.any():
+        return design
+    remedy = "With cohort= their event times count from the first treated period given there"
+    if not (design.treated_unit & ~undated).any():
+        raise IdentificationError(
+            f"every treated unit ({int(undated.sum())}) is treated in its first row, so that no event time is known. "
+            + remedy
+        )
+    note = f"these {int(undated.sum())} units have no event time and are left out. {remedy}"
+    tell(design, [note])
+    design = replace(design, notes=(*design.notes, note))
+    return design.restrict(~undated[design.unit], "treated in its first row: event time unknown")
 
 
 def _event_times(design: Design) -> np.ndarray:

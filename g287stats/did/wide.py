@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from g287stats.did.design import NEVER, Design, prepare
+from g287stats.did.design import NEVER, Design, Path, prepare
 from g287stats.errors import DesignError, DesignWarning
 
 
@@ -41,8 +42,12 @@ def labelled(design: Design, units: np.ndarray, show: int = 8) -> str:
     return ", ".join(names) + (f", … {len(codes) - show} more" if len(codes) > show else "")
 
 
-def absorbing_cohort(design: Design, fits: str) -> np.ndarray:
-    """Return each unit's cohort: the design's, or the first treated position of a 0/1 treatment that never ends.
+UNDATED = -(1 << 40)
+"""Cohort code of units treated in the first row that tells: from the first period on, since when is unknown."""
+
+
+def dated(design: Design, fits: str) -> Design:
+    """Return the design by cohorts: its own, or those of a 0/1 treatment that stays on, with the notes of dating it.
 
     Raises
     ------
@@ -50,21 +55,64 @@ def absorbing_cohort(design: Design, fits: str) -> np.ndarray:
         A treatment that is not 0/1, or that switches off, naming the units and ``fits``: what to use instead.
     """
     if design.treatment is None:
-        return design.cohort
-    values = np.unique(design.treatment)
-    if not np.isin(values, (0.0, 1.0)).all():
-        raise DesignError(f"treatment must be 0 or 1 here; found {values[:6].tolist()}. For doses use g.intensity_did")
-    status = matrix(design, design.treatment)
-    on = status == 1
-    first = np.where(on.any(1), on.argmax(1), NEVER)
-    after = np.arange(design.n_periods)[None, :] > first[:, None]
-    ends = (after & (status == 0)).any(1)
+        return design
+    assert design.path is not None
+    cohort, notes = onsets(design, design.path, fits)
+    for note in notes:
+        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=4)
+    return replace(design, cohort=cohort, treatment=None, path=None, notes=(*design.notes, *notes))
+
+
+def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]]:
+    """Return each unit's first treated period, (N,), read from every row with a known treatment, and what to tell.
+
+    Positions count from the design's first period and may lie before or after its calendar; :data:`UNDATED` are units
+    never seen untreated. A treatment that ends is an error when it does so before the unit's last row in the design.
+    """
+    known = ~np.isnan(path.values)
+    value, unit, time = path.values[known], path.rows.unit[known], path.rows.time[known] + path.first
+    found = np.unique(value)
+    if not np.isin(found, (0.0, 1.0)).all():
+        raise DesignError(f"treatment must be 0 or 1 here; found {found[:6].tolist()}. For doses use g.intensity_did")
+    place = path.unit_labels.get_indexer(design.unit_labels)
+    on = np.flatnonzero(value == 1)
+    started, where = np.unique(unit[on], return_index=True)
+    at = on[where]
+    start = np.full(len(path.unit_labels), NEVER)
+    start[started] = time[at]
+    last = np.full(len(path.unit_labels), -NEVER)
+    np.maximum.at(last, place[design.unit], design.time)
+    over = np.zeros(len(path.unit_labels), dtype=bool)
+    over[unit[(value == 0) & (time > start[unit]) & (time <= last[unit])]] = True
+    ends = over[place]
     if ends.any():
         raise DesignError(
             f"treatment switches off in {int(ends.sum())} units: {labelled(design, ends)}. "
             f"This estimator assumes it stays on; {fits}, or recode it as absorbing (ever treated) and say so"
         )
-    return first
+    before = (at > 0) & (unit[at - 1] == started)
+    start[started[~before]] = UNDATED
+    unseen = np.zeros(len(path.unit_labels), dtype=bool)
+    unseen[started[before & (time[at] - time[at - 1] > 1)]] = True
+    cohort, unseen = start[place], unseen[place]
+    notes = []
+    early, undated = (cohort <= 0), cohort == UNDATED
+    late = (cohort >= design.n_periods) & (cohort != NEVER)
+    if early.any():
+        notes.append(f"{int(early.sum())} units are treated from the first period on or earlier")
+    if undated.any():
+        notes.append(
+            f"{int(undated.sum())} units are treated in the first row that tells, so that it is unknown since when: "
+            f"{labelled(design, undated)}"
+        )
+    if late.any():
+        notes.append(f"{int(late.sum())} units are first treated after the last period {design.calendar[-1]}")
+    if unseen.any():
+        notes.append(
+            f"treatment is not known in the period before the first treated row of {int(unseen.sum())} units, which "
+            f"are dated at that row and may have started earlier: {labelled(design, unseen)}"
+        )
+    return cohort, notes
 
 
 def quiet_prepare(data: Any, outcome: str, **keys: Any) -> Design:

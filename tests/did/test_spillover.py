@@ -226,6 +226,8 @@ def test_dynamic_refusals():
     everyone = data.assign(rest=(unexposed & (data["year"] >= 6)) * 1)
     with pytest.raises(IdentificationError, match=r"every unit is exposed at some time.*second reference"):
         spillover_event_study(everyone, "y", exposures=(*NAMES, "rest"), **KEYS)
-    with pytest.raises(IdentificationError, match=r"exposure 'late': reference event times \[-1\] do not occur"):
+    with pytest.raises(
+        IdentificationError, match=r"exposure 'late': every exposed unit \(1\) is exposed in its first row"
+    ):
         always = data.assign(late=(data["county"] == "c00") * 1)
         spillover_event_study(always, "y", exposures=("own", "late"), **KEYS)
