@@ -13,7 +13,7 @@ from scipy import sparse
 from g287stats.did.design import NEVER, Design, Path, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import _options, event_block
-from g287stats.did.wide import UNDATED, onsets, quiet_prepare
+from g287stats.did.wide import UNDATED, onsets, place_of, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -335,11 +335,9 @@ def _within_window(
 def _dates(data: Any, design: Design, name: str) -> tuple[np.ndarray, list[str]]:
     """First exposed position of every unit, read from all rows, and notes; errors and notes name the exposure."""
     seen = quiet_prepare(data, name, unit=design.unit_name, time=design.time_name)
-    first = -int(np.flatnonzero(seen.calendar == design.calendar[0])[0])
+    path = Path(seen.rows, seen.y, seen.unit_labels, place_of(design, seen))
     try:
-        cohort, notes = onsets(
-            design, Path(seen.rows, seen.y, seen.unit_labels, first), "g.spillover_did takes exposures that end"
-        )
+        cohort, notes = onsets(design, path, "g.spillover_did takes exposures that end")
     except DesignError as problem:
         raise DesignError(f"exposure {name!r}: {problem}") from None
     return cohort, [f"exposure {name!r}: {note}" for note in notes]

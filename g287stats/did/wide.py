@@ -115,6 +115,12 @@ def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]
     return cohort, notes
 
 
+def place_of(design: Design, seen: Design) -> int:
+    """Return the position of the first period of ``seen``, of the same frame, on the calendar of ``design``."""
+    first, other = design.calendar[0], seen.calendar[0]
+    return int(other.ordinal - first.ordinal) if hasattr(first, "ordinal") else int(other) - int(first)
+
+
 def quiet_prepare(data: Any, outcome: str, **keys: Any) -> Design:
     """Prepare a second column of the same frame without repeating the warnings of the first."""
     with warnings.catch_warnings():

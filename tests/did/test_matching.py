@@ -165,3 +165,57 @@ def test_unmatched_treated_units_are_listed():
     assert b.estimand == "matched treated"
     assert any("1 treated units have no match" in n for n in b.notes)
     assert b.plot().get_xlabel().startswith("standardised")
+
+
+def staggered():
+    """Twelve units, 2001–2008: cohorts 2004 (0–2) and 2007 (3–5), six never; v is the unit's number in every row."""
+    rows = [(f"{i:02d}", t, (2004.0, 2007.0, np.nan, np.nan)[i // 3]) for i in range(12) for t in range(2001, 2009)]
+    data = pd.DataFrame(rows, columns=["county", "year", "g"])
+    data["v"] = (data["county"].astype(int) * 5) % 12
+    return data.assign(d=(data["year"] >= data["g"]) * 1, w=1.0 + data["v"] % 3)
+
+
+@pytest.mark.parametrize("who", [{"cohort": "g"}, {"treatment": "d"}])
+def test_who_is_treated_is_read_from_all_rows(who):
+    """v known in 2001 only, or missing once treatment begins: the same weights as with v in every row."""
+    data = staggered()
+    keys = {"unit": "county", "time": "year", **who}
+    whole = balance_weights(data, ["v"], weights="w", **keys)
+    controls = [f"{i:02d}" for i in range(6, 12)]
+    assert whole.weights.index.tolist() == [f"{i:02d}" for i in range(12)]
+    for seen in (data["year"] == 2001, data["d"] == 0, data["year"] <= 2003):
+        part = data.assign(v=data["v"].where(seen), w=data["w"].where(seen))
+        found = balance_weights(part, ["v"], weights="w", **keys)
+        pd.testing.assert_series_equal(found.weights, whole.weights)
+        pd.testing.assert_frame_equal(found.table, whole.table)
+        assert found.left_out.empty and found.notes == whole.notes
+        assert balance_table(part, ["v"], **keys).loc["v", "mean_treated"] == data["v"][data["g"].notna()].mean()
+        assert set(match(part, ["v"], **keys).pairs["control"]) <= set(controls)
+
+
+def test_units_without_a_balancing_value_are_listed_with_the_variable():
+    data = staggered()
+    data["v"] = data["v"].where(data["county"] != "01")
+    data["k"] = data["v"].where(~data["county"].isin(["02", "08"])) ** 2
+    data["north"] = (data["county"].astype(int) % 2).where(data["county"] != "09")
+    data["w"] = data["w"].where(data["county"] != "10")
+    b = match(data, ["v", "k"], weights="w", exact=["north"], **KEYS)
+    assert b.left_out["county"].tolist() == ["01", "02", "08", "09", "10"]
+    lacks = "not observed enough in the window 2001 to 2003: "
+    assert b.left_out["reason"].tolist() == [lacks + "v, k", lacks + "k", lacks + "k", "missing north", "missing w"]
+    assert any("5 units are left out of balancing" in note for note in b.notes)
+    with pytest.raises(DesignError, match="'k' is not observed in the window 2001 to 2003"):
+        balance_weights(data.assign(k=data["v"].where(data["year"] > 2005)), ["v", "k"], **KEYS)
+    with pytest.raises(DesignError, match=r"(?s)'a' is not numeric.*'b' is not numeric"):
+        balance_weights(data.assign(a="x", b="y"), ["v", "a", "b"], **KEYS)
+
+
+def test_treatment_that_was_never_seen_off_or_is_unknown():
+    """06 enters in 2003 treated: it is no control and does not move the window; 07 has an unknown year."""
+    data = staggered()
+    data = data[~((data["county"] == "06") & (data["year"] < 2003))]
+    data["d"] = data["d"].mask(data["county"] == "06", 1).where(~((data["county"] == "07") & (data["year"] == 2002)))
+    data["d"] = data["d"].where(data["county"] != "08")
+    b = balance_weights(data, ["v"], unit="county", time="year", treatment="d")
+    assert b.left_out.to_numpy().tolist() == [["06", "treated by 2003"], ["08", "missing d in every row"]]
+    assert any("missing d in 9 rows of 2 units" in note for note in b.notes)
