@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import tell
 from g287stats.did.together import unit_codes
-from g287stats.did.wide import labelled, matrix, unit_weights
+from g287stats.did.wide import labelled, matrix, places, unit_weights
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
@@ -133,6 +133,12 @@ def intensity_did(
             raise IdentificationError(
                 f"{len(np.unique(d))} different doses cannot carry a polynomial of degree {degree}"
             )
+        far = points[(points < d.min()) | (points > d.max())]
+        if len(far):
+            notes.append(
+                f"at= asks for {len(far)} doses beyond the treated ones, from {d.min():g} to {d.max():g}: "
+                f"{', '.join(f'{x:g}' for x in far[:8])}; their effects extrapolate the polynomial"
+            )
         centre, scale = d.mean(), d.std()
         power = lambda x: ((np.asarray(x) - centre) / scale)[:, None] ** np.arange(degree + 1)
         slope = (
@@ -211,8 +217,7 @@ def _doses(data: Any, design: Design, dose: str) -> np.ndarray:
     if dose not in frame:
         raise DesignError(f"dose column {dose!r} is not in the frame")
     values = pd.to_numeric(frame[dose], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    unit = design.unit_labels.get_indexer(frame[design.unit_name])
-    time = design.calendar.get_indexer(frame[design.time_name])
+    unit, time = places(design, frame)
     inside = (unit >= 0) & (time >= 0)
     status = np.full((design.n_units, design.n_periods), np.nan)
     status[unit[inside], time[inside]] = values[inside]

@@ -13,7 +13,7 @@ from scipy import sparse
 from g287stats.did.design import NEVER, Design, Path, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import _options, event_block
-from g287stats.did.wide import UNDATED, onsets, place_of, quiet_prepare
+from g287stats.did.wide import UNDATED, onsets, place_of, places, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -56,6 +56,17 @@ def exposure_map(
     unknown
         Ring members that are not in the frame in that period: ``missing`` makes the exposure missing unless it is
         already decided (``any`` with a treated member), ``untreated`` counts them as 0.
+
+    Returns
+    -------
+    DataFrame
+        The rows of the frame with the new columns. Pairs with a unit that is not in the frame are counted and named in
+        a warning; ``.attrs["notes"]`` keeps it, ``.attrs["pairs_not_in_frame"]`` lists all of them.
+
+    Raises
+    ------
+    DesignError
+        Labels of another type (numbers for texts), which match nobody.
     """
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     choose("how", how, ("any", "share"))
@@ -63,7 +74,8 @@ def exposure_map(
     if rings < 1:
         raise DesignError(f"rings={rings}: 1 for the neighbours, 2 for theirs as well")
     design = prepare(data, treatment, unit=unit, time=time)
-    pairs = neighbours.iloc[:, :2].dropna()
+    pairs, notes, strangers = _pairs(neighbours, frame[design.unit_name], design.unit_name, unknown)
+    tell(design, notes)
     labels = pd.Index(np.unique(np.concatenate([design.unit_labels, pairs.iloc[:, 0], pairs.iloc[:, 1]])))
     a, b = labels.get_indexer(pairs.iloc[:, 0]), labels.get_indexer(pairs.iloc[:, 1])
     n = len(labels)
@@ -77,9 +89,11 @@ def exposure_map(
     seen = sparse.csr_array((np.ones(n), (np.arange(n), np.arange(n))), shape=(n, n))
     ring = seen
     out = frame.copy()
-    keys = pd.MultiIndex.from_arrays([frame[design.unit_name], frame[design.time_name]])
-    rows = pd.MultiIndex.from_arrays([design.unit_labels[design.unit], design.calendar[design.time]])
-    place = rows.get_indexer(keys)
+    out.attrs |= {"notes": tuple(notes), "pairs_not_in_frame": strangers}
+    row = np.full((design.n_units, design.n_periods), -1)
+    row[design.unit, design.time] = np.arange(design.n)
+    unit_of, time_of = places(design, frame)
+    place = np.where((unit_of >= 0) & (time_of >= 0), row[unit_of, time_of], -1)
     for k in range(1, rings + 1):
         reached = ((ring @ step) > 0).astype(float)
         ring = reached - reached.multiply(seen > 0)
@@ -95,6 +109,45 @@ def exposure_map(
         by_row = exposure[own[design.unit], design.time]
         out[f"ring_{k}"] = np.where(place >= 0, by_row[place], np.nan)
     return out
+
+
+def _pairs(
+    neighbours: pd.DataFrame, units: pd.Series, name: str, unknown: str
+) -> tuple[pd.DataFrame, list[str], tuple[str, ...]]:
+    """Return the complete pairs, notes on those that are not complete or not of the frame, and a list of the latter."""
+    given = neighbours.iloc[:, :2]
+    pairs = given.dropna()
+    own = _kind(units)
+    for column in pairs.columns if len(pairs) else ():
+        if _kind(pairs[column]) != own:
+            raise DesignError(
+                f"neighbours: {column!r} holds {_kind(pairs[column])} ({pairs[column].iloc[0]}), the units {name!r} "
+                f"{own} ({units.iloc[0]}): no pair can match. Write both alike, as text with leading zeros: "
+                "column.astype(str).str.zfill(5)"
+            )
+    notes = []
+    if len(pairs) < len(given):
+        notes.append(
+            f"{len(given) - len(pairs)} of {len(given)} pairs of neighbours have a missing label and are left out"
+        )
+    known = pairs.isin(units.unique().tolist())
+    outside = ~known.all(axis=1).to_numpy()
+    strangers = tuple(f"{a} {b}" for a, b in pairs[outside].itertuples(index=False))
+    if strangers:
+        neither = int((~known.any(axis=1)).sum())
+        listed = ", ".join(strangers[:8]) + (f", … {len(strangers) - 8} more" if len(strangers) > 8 else "")
+        notes.append(
+            f"{len(strangers)} of {len(pairs)} pairs of neighbours name a unit that is not in the frame, {neither} of "
+            f"them two, which connect nobody; the others are read with unknown={unknown!r}: {listed}"
+        )
+    return pairs, notes, strangers
+
+
+def _kind(labels: pd.Series) -> str:
+    """Whether labels are text, numbers, or something else, which pandas names."""
+    found = pd.api.types.infer_dtype(np.asarray(labels.dropna().unique(), dtype=object))
+    numbers = {"integer": "numbers", "floating": "numbers", "mixed-integer-float": "numbers"}
+    return {"string": "text", **numbers}.get(found, found)
 
 
 def spillover_did(

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from g287stats.did.coding import calendar
 from g287stats.did.design import NEVER, Design, Path, prepare
-from g287stats.errors import DesignError, DesignWarning
+from g287stats.errors import DesignError, DesignWarning, Problems
 
 
 def matrix(design: Design, values: np.ndarray | None = None) -> np.ndarray:
@@ -113,6 +115,14 @@ def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]
             f"are dated at that row and may have started earlier: {labelled(design, unseen)}"
         )
     return cohort, notes
+
+
+def places(design: Design, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the unit and the calendar position of every row of the frame, as the design reads them; −1: not in it."""
+    unit = design.unit_labels.get_indexer(frame[design.unit_name])
+    first = getattr(design.calendar[0], "ordinal", design.calendar[0])
+    time = calendar(frame[design.time_name], design.time_name, Problems(design.outcome))[0] - int(first)
+    return unit, np.where((time >= 0) & (time < design.n_periods), time, -1)
 
 
 def place_of(design: Design, seen: Design) -> int:

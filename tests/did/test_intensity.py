@@ -8,7 +8,7 @@ from scipy import stats
 from simulated_did import staggered
 
 from g287stats.did.intensity import intensity_did
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g", "dose": "dose"}
 
@@ -144,3 +144,17 @@ def test_neyman_variance_refusals():
     three = data[data["g"].isna() | data["county"].isin(data.loc[data["g"] == 4, "county"].unique()[:3])]
     with pytest.raises(IdentificationError, match="needs more than 3 treated"):
         intensity_did(three, "y", shape="polynomial", degree=2, small_sample="neyman", **KEYS)
+
+
+def test_years_as_text_and_doses_out_of_reach():
+    data = dosed(noise=1)
+    line = intensity_did(data, "y", shape="polynomial", at=[2], **KEYS)
+    text = data.assign(year=data["year"].astype(str))
+    assert intensity_did(text, "y", shape="polynomial", at=[2], **KEYS).params.equals(line.params)
+    assert not any("beyond" in note for note in line.notes)
+    with pytest.warns(
+        DesignWarning, match=r"at= asks for 2 doses beyond the treated ones, from 1\.\d+ to 4\.\d+: 0, 1000"
+    ):
+        far = intensity_did(data, "y", shape="polynomial", at=[0, 2, 1000], **KEYS)
+    assert any("extrapolate" in note for note in far.notes)
+    assert far.params["att(2)"] == line.params["att(2)"]

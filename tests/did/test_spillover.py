@@ -6,7 +6,7 @@ import pytest
 
 from g287stats.did.spillover import exposure_map, spillover_did, spillover_event_study
 from g287stats.did.twfe import event_study, twfe
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.honest import honest_did
 from g287stats.inference.small_sample import bias_reduced
 from g287stats.inference.wild import wild_bootstrap
@@ -55,6 +55,37 @@ def test_members_outside_the_frame_are_unknown_unless_said_otherwise():
     assert np.isnan(out["c05", 0])
     filled = exposure_map(part, pairs, "own", rings=1, unknown="untreated", **KEYS)
     assert filled["ring_1"].notna().all()
+
+
+def test_pairs_that_are_not_in_the_frame_are_counted_and_listed():
+    frame, pairs = line(n=10)
+    assert exposure_map(frame, pairs, "own", **KEYS).attrs == {"notes": (), "pairs_not_in_frame": ()}
+    lost = pairs.copy()
+    lost.iloc[:3] = lost.iloc[:3].apply(lambda c: c.str.replace("c0", "c"))  # both labels misspelt
+    lost.iloc[5, 1] = "elsewhere"
+    with pytest.warns(DesignWarning, match=r"4 of 9 pairs of neighbours name a unit.*3 of them two.*c0 c1, c1 c2"):
+        out = exposure_map(frame, lost, "own", **KEYS)
+    assert out.attrs["pairs_not_in_frame"] == ("c0 c1", "c1 c2", "c2 c3", "c05 elsewhere")
+    assert "4 of 9 pairs" in out.attrs["notes"][0]
+    lost.iloc[0, 0] = None
+    with pytest.warns(DesignWarning, match="1 of 9 pairs of neighbours have a missing label"):
+        exposure_map(frame, lost, "own", **KEYS)
+
+
+def test_labels_are_read_as_the_estimators_read_them():
+    frame, pairs = line(n=10)
+    text = frame.assign(year=(2000 + frame["year"]).astype(str))
+    expected = exposure_map(frame, pairs, "own", **KEYS)["ring_1"]
+    pd.testing.assert_series_equal(exposure_map(text, pairs, "own", **KEYS)["ring_1"], expected)
+    periods = frame.assign(year=pd.PeriodIndex((2000 + frame["year"]).astype(str), freq="Y"))
+    pd.testing.assert_series_equal(exposure_map(periods, pairs, "own", **KEYS)["ring_1"], expected)
+    number = lambda c: c.str[1:].astype(int)
+    with pytest.raises(DesignError, match=r"'neighbour' holds numbers \(1\), the units 'county' text \(c00\).*zfill"):
+        exposure_map(frame, pairs.assign(neighbour=number(pairs["neighbour"])), "own", **KEYS)
+    coded = exposure_map(frame.assign(county=number(frame["county"])), pairs.apply(number), "own", **KEYS)
+    pd.testing.assert_series_equal(coded["ring_1"], expected)
+    with pytest.raises(DesignError, match=r"'county' holds text \(c00\), the units 'county' numbers \(0\)"):
+        exposure_map(frame.assign(county=number(frame["county"])), pairs, "own", **KEYS)
 
 
 def test_noiseless_truth_and_the_bias_of_ignoring_neighbours():
