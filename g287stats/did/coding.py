@@ -5,6 +5,7 @@ Problems are collected, not raised; :func:`~g287stats.did.design.prepare` tells 
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,35 +170,84 @@ def numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:
 
 def calendar(column: pd.Series, name: str, problems: Problems) -> tuple[np.ndarray, Origin]:
     """Return integer positions that count periods by ones, and the way back to labels."""
-    number: np.ndarray
+    column = _unwrapped(column)
+    if column.dtype == object:
+        known = column.dropna()
+        if len(known) and all(isinstance(v, pd.Period) for v in known):
+            kinds = known.map(lambda p: p.freqstr).value_counts().index.tolist()
+            if len(kinds) > 1:
+                remedy = f"One frequency for all: df[{name!r}] = df[{name!r}].map(lambda p: p.asfreq({kinds[0]!r}))"
+                problems.add(f"{name!r} mixes Periods of several frequencies", kinds, remedy)
+                return np.zeros(len(column), dtype=np.int64), Origin(None)
+            column = column.astype(pd.PeriodDtype(kinds[0]))
     if isinstance(column.dtype, pd.PeriodDtype):
-        return np.asarray(column.array.asi8, dtype=np.int64), Origin(pd.PeriodIndex(column.array).freqstr)
-    if column.dtype == object and len(column) and all(isinstance(v, pd.Period) for v in column):
-        typed = column.astype(pd.PeriodDtype(column.iloc[0].freqstr))
-        return calendar(typed, name, problems)
+        freq = pd.PeriodIndex(column.array).freqstr
+        ordinal = np.asarray(column.array.asi8, dtype=np.int64)
+        _sparse(ordinal if column.notna().all() else ordinal[column.notna().to_numpy()], name, freq, problems)
+        return ordinal, Origin(freq)
     if column.dtype.kind == "M":
         remedy = f'df[{name!r}] = df[{name!r}].dt.to_period("M")  (or "Q", "Y")'
         problems.add(f"{name!r} holds dates, which do not say their frequency", (), remedy)
         return np.zeros(len(column), dtype=np.int64), Origin(None)
-    if column.dtype.kind in "iu":
-        number = column.to_numpy(dtype=np.int64)
+    if _plain(column) and column.dtype.kind in "iu":
+        whole = column.to_numpy().astype(np.int64, copy=False)
     else:
         number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    if number.dtype.kind == "f" and (np.isnan(number).any() or (number != np.round(number)).any()):
-        remedy = "Time is an integer that counts periods (a year), or a pandas Period"
-        bad = column[np.isnan(number) | (number != np.round(number))].astype(str).unique()
-        problems.add(f"{name!r} is not a calendar", bad, remedy)
-        return np.zeros(len(column), dtype=np.int64), Origin(None)
-    whole = number.astype(np.int64, copy=False)
-    if (
-        len(whole)
-        and whole.min() > 9999
-        and (whole < 999999).all()
-        and ((whole % 100 >= 1) & (whole % 100 <= 12)).all()
-    ):
-        remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="%Y%m").dt.to_period("M")'
-        problems.add(f"{name!r} looks like YYYYMM, where 201301 - 201212 would count as 89 months", (), remedy)
+        known = column.notna().to_numpy()  # a missing key is told by prepare
+        bad = known & (~np.isfinite(number) | (number != np.round(number)))
+        if bad.any():
+            remedy = "Time is an integer that counts periods (a year), or a pandas Period"
+            problems.add(f"{name!r} is not a calendar", column[bad].astype(str).unique(), remedy)
+        if bad.any() or not known.all():
+            return np.zeros(len(column), dtype=np.int64), Origin(None)
+        whole = number.astype(np.int64)
+    stamp = _digits_of_a_date(whole)
+    if stamp:
+        written, counted = ("%Y%m", "201301 - 201212 would count as 89 months")
+        if stamp == "YYYYMMDD":
+            written, counted = ("%Y%m%d", "20130101 - 20121231 would count as 8,870 days")
+        remedy = f'df[{name!r}] = pd.to_datetime(df[{name!r}].astype(str), format="{written}").dt.to_period("M")'
+        problems.add(f"{name!r} looks like {stamp}, where {counted}", (), remedy)
+    else:
+        _sparse(whole, name, None, problems)
     return whole, Origin(None)
+
+
+def _unwrapped(column: pd.Series) -> pd.Series:
+    """A categorical of Periods, dates or objects as what it holds; any other column as it is."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        held = column.cat.categories.dtype
+        if isinstance(held, pd.PeriodDtype) or held == object or held.kind == "M":
+            return column.astype(held)
+    return column
+
+
+def _digits_of_a_date(whole: np.ndarray) -> str | None:
+    """``YYYYMM`` or ``YYYYMMDD`` when every number can be read so and none is a year."""
+    if not len(whole) or whole.min() <= 9999:
+        return None
+    if whole.max() < 999999:
+        return "YYYYMM" if ((whole % 100 >= 1) & (whole % 100 <= 12)).all() else None
+    if whole.min() < 10_000_000 or whole.max() > 99_991_231:
+        return None
+    month, day = whole // 100 % 100, whole % 100
+    return "YYYYMMDD" if ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all() else None
+
+
+def _sparse(positions: np.ndarray, name: str, freq: str | None, problems: Problems) -> None:
+    """Refuse a calendar with over a hundred empty periods for each one that has rows: it counts something finer."""
+    span = int(positions.max()) - int(positions.min()) + 1 if len(positions) else 0
+    if span <= 1000:
+        return
+    distinct = len(np.unique(positions))
+    if span > 100 * distinct:
+        what = "an integer that counts periods by ones (a year), or a pandas Period"
+        if freq is not None:
+            what = (
+                f'of the frequency of the data: df[{name!r}] = df[{name!r}].map(lambda p: p.asfreq("Y"))  (or "Q", "M")'
+            )
+        unit = "" if freq is None else f" ({freq})"
+        problems.add(f"{name!r} has rows in {distinct:,} of the {span:,} periods{unit} it spans", (), f"Time is {what}")
 
 
 def cohorts(
@@ -213,8 +263,17 @@ def cohorts(
 
     ``span`` is the first and last integer of the calendar: 0 is a period when it lies between them.
     """
+    column = _unwrapped(column)
     if origin.freq is not None:
         return _cohort_periods(column, name, origin.freq, column.isna().to_numpy(), problems, notes)
+    dated = _dated(column)
+    if dated:
+        year = f'df[{name!r}].map(lambda p: p.year, na_action="ignore")'
+        if column.dtype != object:
+            year = f"df[{name!r}].dt.year.where(df[{name!r}].notna())"
+        remedy = f"Where time is a year: df[{name!r}] = {year}; else make time a Period of that frequency"
+        problems.add(f"cohort {name!r} is a {dated} but time is a number", (), remedy)
+        return np.full(len(column), NEVER, dtype=np.int64)
     if _plain(column):
         number = column.to_numpy().astype(float)
         missing = np.isnan(number)
@@ -237,6 +296,20 @@ def cohorts(
     if fraction.any():
         problems.add(f"cohort {name!r} is not a whole period", column[fraction].unique())
     return np.where(missing | bad, NEVER, whole.astype(np.int64))
+
+
+def _dated(column: pd.Series) -> str | None:
+    """``Period`` or ``date`` when the column holds such, whatever its dtype."""
+    if _plain(column) or column.isna().all():
+        return None
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return "Period"
+    if column.dtype.kind == "M" or (isinstance(column.dtype, pd.ArrowDtype) and "date" in str(column.dtype)):
+        return "date"
+    if column.dtype != object:
+        return None
+    first = next((v for v in column if isinstance(v, (pd.Period, datetime.date)) and not pd.isna(v)), None)
+    return None if first is None else "Period" if isinstance(first, pd.Period) else "date"
 
 
 def _cohort_periods(

@@ -231,6 +231,84 @@ def test_a_cohort_that_would_have_to_be_dated_is_refused_and_a_finer_one_is_told
     assert design.cohort[0] == 2
 
 
+@pytest.mark.parametrize("backend", ["numpy_nullable", "pyarrow"])
+def test_a_missing_time_is_told_with_the_other_problems_whatever_holds_the_integers(backend):
+    bad = frame(y=np.r_[np.inf, np.arange(11.0)]).convert_dtypes(dtype_backend=backend)
+    bad.loc[3, "year"] = pd.NA
+    with pytest.raises(DesignError) as caught:
+        prepare(bad, "y", **KEYS)
+    assert "key 'year' is missing in rows (1): 3" in str(caught.value)
+    assert "infinite values in 'y' (1)" in str(caught.value)
+    assert "not a calendar" not in str(caught.value)  # what is missing is told once
+
+
+def years(freq="Y"):
+    return [pd.Period(str(v), "Y").asfreq(freq) for v in frame()["year"]]
+
+
+def test_an_infinite_time_is_told_beside_a_missing_one():
+    times = frame()["year"].astype(float)
+    times[[3, 5, 7]] = np.inf, 2005.5, np.nan
+    with pytest.raises(DesignError, match="2 problems") as caught:
+        prepare(frame(year=times), "y", **KEYS)
+    assert "'year' is not a calendar (2): inf, 2005.5" in str(caught.value)
+    assert "key 'year' is missing in rows (1): 7" in str(caught.value)
+
+
+def test_periods_of_two_frequencies_are_told():
+    times = years()
+    times[0] = pd.Period("2005Q1", "Q")
+    with pytest.raises(DesignError, match=r"mixes Periods of several frequencies \(2\): .*asfreq"):
+        prepare(frame(year=pd.Series(times, dtype=object), g=pd.NaT), "y", **KEYS)
+
+
+def test_categories_of_periods_are_periods():
+    first = pd.Series([pd.Period("2007", "Y")] * 4 + [pd.NaT] * 8)
+    plain = prepare(frame(year=pd.Series(years()), g=first), "y", **KEYS)
+    coded = prepare(frame(year=pd.Series(years()).astype("category"), g=first.astype("category")), "y", **KEYS)
+    assert coded.calendar.tolist() == plain.calendar.tolist() == years()[:4]
+    assert coded.cohort.tolist() == plain.cohort.tolist() == [2, NEVER, NEVER]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "words"),
+    [
+        ([20130101, 20130201, 20130301, 20130401], r'looks like YYYYMMDD.*format="%Y%m%d"'),
+        (["20130101", "20130201", "20130301", "20130401"], "looks like YYYYMMDD"),
+        ([1356998400, 1388534400, 1420070400, 1451606400], "rows in 4 of the 94,608,001 periods it spans"),
+        ([pd.Period(f"{y}-01-01", "D") for y in (2005, 2006, 2007, 2008)], r"rows in 4 of the 1,096 periods \(D\)"),
+    ],
+)
+def test_a_calendar_that_is_nearly_all_gaps_counts_something_finer(stamps, words):
+    with pytest.raises(DesignError, match=words):
+        prepare(frame(year=stamps * 3, g=pd.NaT), "y", **KEYS)
+
+
+def test_census_years_are_a_calendar():
+    assert quiet(frame(year=[1900, 1950, 2000, 2020] * 3), "y", **KEYS).n_periods == 121
+
+
+def test_a_dated_cohort_on_a_calendar_of_numbers_is_refused_and_the_remedy_works():
+    as_periods = pd.Series([pd.Period("2007", "Y")] * 4 + [pd.NaT] * 8)
+    kinds = {
+        "Period": [
+            as_periods,
+            as_periods.astype("category"),
+            as_periods.astype(object).where(as_periods.notna(), None),
+        ],
+        "date": [as_periods.dt.to_timestamp(), as_periods.dt.to_timestamp().dt.date],
+    }
+    for kind, columns in kinds.items():
+        for column in columns:
+            df = frame(g=column)
+            with pytest.raises(DesignError, match=f"cohort 'g' is a {kind} but time is a number") as caught:
+                prepare(df, "y", **KEYS)
+            typed = str(caught.value).partition("Where time is a year: df['g'] = ")[2].partition("; else")[0]
+            df["g"] = eval(typed, {"df": df})
+            assert quiet(df, "y", **KEYS).cohort.tolist() == [2, NEVER, NEVER]
+    assert quiet(frame(g=pd.NaT), "y", **KEYS).cohort.tolist() == [NEVER] * 3
+
+
 def test_texts_where_lists_belong_and_data_that_are_no_frame():
     with pytest.raises(DesignError, match=r"covariates='x' takes a list of columns: covariates=\['x'\]"):
         prepare(frame(), "y", covariates="x", **KEYS)
