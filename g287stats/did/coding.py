@@ -217,7 +217,7 @@ def _unwrapped(column: pd.Series) -> pd.Series:
     """A categorical of Periods, dates or objects as what it holds; any other column as it is."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         held = column.cat.categories.dtype
-        if isinstance(held, pd.PeriodDtype) or held == object or held.kind == "M":
+        if isinstance(held, pd.PeriodDtype) or held.kind in "OM":
             return column.astype(held)
     return column
 
