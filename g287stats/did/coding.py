@@ -243,9 +243,8 @@ def _sparse(positions: np.ndarray, name: str, freq: str | None, problems: Proble
     if span > 100 * distinct:
         what = "an integer that counts periods by ones (a year), or a pandas Period"
         if freq is not None:
-            what = (
-                f'of the frequency of the data: df[{name!r}] = df[{name!r}].map(lambda p: p.asfreq("Y"))  (or "Q", "M")'
-            )
+            coarser = f'df[{name!r}] = df[{name!r}].map(lambda p: p.asfreq("Y"))'
+            what = f'of the frequency of the data: {coarser}  (or "Q", "M")'
         unit = "" if freq is None else f" ({freq})"
         problems.add(f"{name!r} has rows in {distinct:,} of the {span:,} periods{unit} it spans", (), f"Time is {what}")
 

@@ -26,7 +26,7 @@ from scipy import special, stats
 from g287stats._version import __version__
 from g287stats.errors import DesignError, InferenceWarning, check_level
 from g287stats.inference.covariance import CovarianceRule, Influence, Neyman
-from g287stats.inference.shown import Shown
+from g287stats.inference.shown import Shown, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -397,13 +397,14 @@ class Estimate:
     def summary(self, *, level: float = 0.95) -> str:
         """Return a plain-text account: what was estimated, on whom, how sure, with every counted warning."""
         sizes = ", ".join(f"{k.removeprefix('n_')} {v:,}" for k, v in self.sample.items() if k.startswith("n_"))
-        table = self.tidy(level=level).drop(columns=["n_units"]).to_string(index=False, float_format="%.4f")
+        table = self.tidy(level=level).drop(columns=["n_units"]).to_string(index=False, float_format=number)
         lines = [f"{self.method.title}: {self.outcome} ({self.kind})", sizes, f"inference: {self.rule.label}"]
         if self.options:
             lines.append("options: " + ", ".join(f"{k}={v}" for k, v in self.options.items()))
         if self.overall is not None:
             named = zip(self.overall.terms, self.overall.point, self.overall._se)
-            words = [(f"{t} " if len(self.overall.point) > 1 else "") + f"{b:.4f} (se {s:.4f})" for t, b, s in named]
+            many = len(self.overall.point) > 1
+            words = [(f"{t} " if many else "") + f"{number(b)} (se {number(s)})" for t, b, s in named]
             lines.append("overall: " + ", ".join(words))
         lines += ["", table, *(f"note: {n}" for n in self.notes), f"software: {self.software}"]
         return "\n".join(lines)
@@ -463,7 +464,7 @@ class WaldTest(Shown):
         named = f"F({self.restrictions}, {self.df:.0f})" if finite else f"chi-squared({self.restrictions})"
         value = self.statistic / self.restrictions if finite else self.statistic
         shown = ", ".join(self.terms[:8]) + (f", … {len(self.terms) - 8} more" if len(self.terms) > 8 else "")
-        return f"{named} = {value:.3f}, p = {self.p_value:.4f}: {shown}"
+        return f"{named} = {value:.3f}, p = {number(self.p_value)}: {shown}"
 
 
 def _reference_distribution(df: float) -> Any:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 
+def number(value: float, decimals: int = 4) -> str:
+    """A number to ``decimals`` places, or to that many significant digits where places would show next to nothing."""
+    small = 0 < abs(value) < 10.0**-decimals
+    return f"{value:.{decimals}g}" if small else f"{value:.{decimals}f}"
+
+
 class Shown:
     """A result with words and perhaps a table; ``str()`` and the notebook show both."""
 
@@ -16,7 +22,7 @@ class Shown:
 
     def __str__(self) -> str:
         table = self._table()
-        parts = [self._words(), "" if table is None else table.to_string(index=False, float_format="%.4f")]
+        parts = [self._words(), "" if table is None else table.to_string(index=False, float_format=number)]
         return "\n".join(p for p in parts if p)
 
     def _repr_html_(self) -> str:

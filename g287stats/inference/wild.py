@@ -96,9 +96,13 @@ class WildBootstrap(Shown):
         how = f"all {self.draws:,}" if self.enumerated else f"{self.draws:,}"
         p = f"= {self.p_value:.4g}" if self.p_value > 0 else f"< {1 / self.draws:.2g}"
         restricted = "null imposed" if self.impose_null else "unrestricted"
+        interval = (
+            ""
+            if np.isnan(self.conf_low)
+            else (f", {100 * self.level:g} % interval [{self.conf_low:.4g}, {self.conf_high:.4g}]")
+        )
         return (
-            f"{self.term}: {self.estimate:.4g}, wild cluster bootstrap p {p}, "
-            f"{100 * self.level:g} % interval [{self.conf_low:.4g}, {self.conf_high:.4g}] "
+            f"{self.term}: {self.estimate:.4g}, wild cluster bootstrap p {p}{interval} "
             f"({how} {self.weights} draws by {self.bootstrap_level}, {self.n_clusters} {self.cluster} clusters, "
             f"{restricted})"
         )

@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from g287stats.errors import DesignError
 from g287stats.report.shapes import county_rings
 
 if TYPE_CHECKING:
@@ -51,12 +53,11 @@ def plot_estimate(
     series = _series(table)
     if series is None:
         return _plot_effects(ax, estimate, table, bands=bands, color=color, label=label, offset=offset)
-    groups = list(dict.fromkeys(table[series]))
-    for n, name in enumerate(groups):
+    groups = _groups(table, series)
+    for n, (name, part) in enumerate(groups):
         step = 0.6 / len(groups) * (n - (len(groups) - 1) / 2)
-        part = table[table[series] == name].reset_index(drop=True)
         hue = SERIES_COLORS[n % len(SERIES_COLORS)]
-        _plot_effects(ax, estimate, part, bands=bands, color=hue, label=str(name), offset=offset + step)
+        _plot_effects(ax, estimate, part, bands=bands, color=hue, label=name, offset=offset + step)
     ax.legend(frameon=False)
     return ax
 
@@ -67,6 +68,14 @@ def _series(table: pd.DataFrame) -> str | None:
         return None
     named = ("treatment", "group", "effect", "cohort")
     return next((c for c in named if c in table and not table.duplicated([c, "event_time"]).any()), None)
+
+
+def _groups(table: pd.DataFrame, series: str) -> list[tuple[str, pd.DataFrame]]:
+    """Name and rows of each value of a label column, in order; rows without a value concern all of them."""
+    known = table[series].notna()
+    rows = {} if known.all() else {f"every {series}": ~known}
+    rows |= {str(v): table[series] == v for v in dict.fromkeys(table[series][known])}
+    return [(name, table[some].reset_index(drop=True)) for name, some in rows.items()]
 
 
 def _plot_effects(
@@ -98,7 +107,8 @@ def _plot_effects(
         alpha=0.55,
     )
     ax.plot(x[estimated] + offset, y[estimated], "o", color=color, ms=5, label=label)
-    fixed = [(float(v), 0.0) for v in estimate.reference] if axis == "event_time" else []
+    times = [v for v in estimate.reference if isinstance(v, (int, np.integer))]  # others are rows without an error
+    fixed = [(float(v), 0.0) for v in times] if axis == "event_time" else []
     fixed += list(zip(x[~estimated], y[~estimated]))
     if fixed:
         ax.plot([f[0] + offset for f in fixed], [f[1] for f in fixed], "o", mfc="white", mec=color, ms=5)
@@ -106,7 +116,13 @@ def _plot_effects(
     if axis == "event_time":
         ax.axvline(-0.5, color=GREY, lw=0.8, ls="--")
         ax.set_xlabel("periods since the first treated period")
-    elif axis is None:
+    elif axis == "time":
+        ax.set_xlabel("calendar time")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+        freq = getattr(table[axis].iloc[0], "freqstr", None)
+        if freq is not None:
+            ax.xaxis.set_major_formatter(lambda v, _: str(pd.Period(ordinal=round(v), freq=freq)))
+    else:
         ax.set_xticks(x, [str(t) for t in table["term"]], rotation=45, ha="right")
     ax.set_ylabel(f"effect on {estimate.outcome.replace('_', ' ')}")
     return _clean(ax)
@@ -225,22 +241,31 @@ def plot_lag(days: pd.Series, ax: Axes | None = None, *, longest: int = 60) -> A
 
 
 def plot_group_time(estimate: Estimate, *, columns: int = 3, level: float = 0.95) -> Figure:
-    """Draw cohort × time effects, one panel a cohort; leads hollow, effects filled."""
+    """Draw cohort × time effects, one panel a cohort; leads hollow, effects filled.
+
+    Leads that all cohorts share (``g.imputation(leads=)``) have a panel of their own. An estimate without cohorts and
+    event times is a ``DesignError``.
+    """
     table = estimate.tidy(level=level, bands=False)
-    cohorts = sorted(table["cohort"].unique())
-    rows = -(-len(cohorts) // columns)
+    if not {"cohort", "event_time"} <= set(table):
+        raise DesignError(
+            "plot_group_time draws cohort × time effects (g.att_gt, g.sun_abraham, g.imputation, g.etwfe); this is the "
+            f"{estimate.kind!r} estimate of {estimate.method.title}: use .plot()"
+        )
+    panels = _groups(table.sort_values("cohort", kind="stable", na_position="first"), "cohort")
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(4 * columns, 2.6 * rows), squeeze=False, sharey=True)
-    for ax, cohort in zip(axes.flat, cohorts):
-        part = table[table["cohort"] == cohort]
+    for ax, (cohort, part) in zip(axes.flat, panels):
         x = np.asarray([float(getattr(v, "ordinal", v)) for v in part["event_time"]])
         ax.vlines(x, part["conf_low"], part["conf_high"], color=GREY, lw=2)
         after = x >= 0
         ax.plot(x[after], part["estimate"][after], "o", color="#4477AA", ms=4)
         ax.plot(x[~after], part["estimate"][~after], "o", mfc="white", mec="#4477AA", ms=4)
         ax.axhline(0, color=INK, lw=0.8)
-        ax.set_title(str(cohort), fontsize=10)
+        ax.set_title(cohort, fontsize=10)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         _clean(ax)
-    for ax in axes.flat[len(cohorts) :]:
+    for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     figure.supxlabel("periods since the first treated period")
     figure.tight_layout()

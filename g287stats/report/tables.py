@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from g287stats.inference.estimate import Estimate
+from g287stats.errors import DesignError, choose
+from g287stats.inference.estimate import Estimate
+from g287stats.inference.shown import number
 
 Format = Literal["markdown", "latex", "html"]
 
 
 def frame_table(frame: pd.DataFrame, format: Format = "markdown", *, digits: int = 3, caption: str = "") -> str:
-    """Render a frame; numbers are rounded to ``digits`` significant decimals, missing cells are left empty."""
+    """Render a frame; missing cells are left empty.
+
+    Numbers are rounded to ``digits`` decimals; those that would show as next to nothing, below 10^−digits, to
+    ``digits`` significant digits instead.
+    """
     head = [str(c).replace("_", " ") for c in frame.columns]
     body = [[_cell(v, digits) for v in row] for row in frame.itertuples(index=False)]
     numeric = [frame.dtypes.iloc[j].kind in "iuf" for j in range(frame.shape[1])]
@@ -24,9 +29,9 @@ def frame_table(frame: pd.DataFrame, format: Format = "markdown", *, digits: int
 
 
 def regression_table(
-    estimates: Sequence[Estimate],
+    estimates: Estimate | Sequence[Estimate],
     *,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     format: Format = "markdown",
     digits: int = 3,
     stars: bool = False,
@@ -35,9 +40,24 @@ def regression_table(
     """Put estimates side by side: point over (standard error), then sample sizes and the kind of inference.
 
     Event times of different estimates are put in the order of time, everything else in the order it comes. ``stars``
-    adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect.
+    adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect. ``digits`` as in
+    :func:`frame_table`; ``format`` is markdown, latex or html; a single estimate makes a table of one column.
+
+    Raises
+    ------
+    DesignError
+        Without estimates, for anything that is not one, when ``names`` are not one for each, for an unknown format.
     """
-    titles = list(names) if names else [f"{e.method.key}: {e.outcome}" for e in estimates]
+    estimates = [estimates] if isinstance(estimates, Estimate) else list(estimates)
+    other = sorted({type(e).__name__ for e in estimates if not isinstance(e, Estimate)})
+    if other or not estimates:
+        found = f"found {', '.join(other)}" if other else "found none"
+        raise DesignError(f"regression_table takes estimates: {found}. regression_table([one, two], names=['a', 'b'])")
+    titles = [f"{e.method.key}: {e.outcome}" for e in estimates]
+    if names is not None:
+        titles = [names] if isinstance(names, str) else [str(n) for n in names]
+        if len(titles) != len(estimates):
+            raise DesignError(f"names= has {len(titles)} for {len(estimates)} estimates: {titles}; give one for each")
     terms = _rows_in_order(estimates)
     body: list[list[str]] = []
     for term in terms:
@@ -81,7 +101,7 @@ def estimate_html(estimate: Estimate) -> str:
     if estimate.overall is not None:
         o = estimate.overall
         named = [f"{t}: " if len(o.point) > 1 else "" for t in o.terms]
-        parts = [f"{html.escape(t)}{b:.4f} (se {s:.4f})" for t, b, s in zip(named, o.point, o.se)]
+        parts = [f"{html.escape(t)}{number(b)} (se {number(s)})" for t, b, s in zip(named, o.point, o.se)]
         overall = f"<p>Overall: {', '.join(parts)}</p>"
     return (
         f"<div><p><b>{html.escape(estimate.method.title)}</b>: {html.escape(estimate.outcome)}<br>"
@@ -114,7 +134,9 @@ def _cell(value: Any, digits: int) -> str:
             return ""
         if np.isinf(value):
             return "∞" if value > 0 else "−∞"
-        return f"{value:,.0f}" if value == round(value) and abs(value) < 1e15 else f"{value:,.{digits}f}"
+        if value == round(value) and abs(value) < 1e15:
+            return f"{value:,.0f}"
+        return number(value, digits) if abs(value) < 1 else f"{value:,.{digits}f}"
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, pd.Timestamp):
@@ -123,6 +145,7 @@ def _cell(value: Any, digits: int) -> str:
 
 
 def _render(head: list[str], body: list[list[str]], numeric: list[bool], format: Format, caption: str) -> str:
+    choose("format", format, get_args(Format))
     if format == "markdown":
         clean = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in [head, *body]]
         rule = ["---:" if n else "---" for n in numeric]
@@ -137,13 +160,11 @@ def _render(head: list[str], body: list[list[str]], numeric: list[bool], format:
             + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
             + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
         )  # fmt: skip
-    if format == "html":
-        top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
-        align = [' class="n"' if n else "" for n in numeric]
-        rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
-        title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-        return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    raise ValueError(f"format={format!r}; choose markdown, latex or html")
+    top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+    align = [' class="n"' if n else "" for n in numeric]
+    rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 _TEX = str.maketrans(

@@ -205,3 +205,10 @@ def test_unit_and_county_name_the_unit_as_in_the_estimators():
     est = twfe(load_panel("panel_small").rename(columns={"county": "fips"}), "y", unit="fips", time="year", cohort="g")
     assert wild_bootstrap(est, cluster="county", draws=99).cluster == "fips"
     assert wild_bootstrap(est, cluster="unit", draws=99).p_value == wild_bootstrap(est, draws=99).p_value
+
+
+def test_no_interval_is_told_when_none_was_asked_for():
+    est = twfe(panel("panel_small"), "y", cluster="state", **KEYS)
+    without, with_one = (str(wild_bootstrap(est, draws=99, ci=ci)) for ci in (False, True))
+    assert "interval" not in without and "nan" not in without
+    assert "95 % interval [" in with_one

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from g287stats.errors import DesignError
 from g287stats.inference import Clustered, Estimate, Influence, Method
-from g287stats.inference.shown import Shown
+from g287stats.inference.shown import Shown, number
 from g287stats.report.tables import frame_table, regression_table
 
 
@@ -50,8 +51,44 @@ def test_side_by_side_has_points_errors_and_samples():
 
 
 def test_unknown_format_is_refused():
-    with pytest.raises(ValueError, match="markdown, latex or html"):
-        frame_table(pd.DataFrame({"a": [1]}), "word")
+    for render in (
+        lambda f: frame_table(pd.DataFrame({"a": [1]}), f),
+        lambda f: regression_table([estimate()], format=f),
+    ):
+        with pytest.raises(DesignError, match="format='LaTeX': choose 'markdown', 'latex' or 'html'"):
+            render("LaTeX")
+
+
+def test_names_are_one_for_each_estimate():
+    for names in (["only one"], ["one", "two", "three"], [], "ab"):
+        with pytest.raises(DesignError, match=r"names= has . for 2 estimates"):
+            regression_table([estimate(), estimate()], names=names)
+
+
+def test_a_single_estimate_is_a_table_and_anything_else_is_refused():
+    assert regression_table(estimate(), names="one") == regression_table([estimate()], names=["one"])
+    for given, found in (([], "none"), (["a"], "str"), ({"a": estimate()}, "str"), ([estimate(), 1.0], "float")):
+        with pytest.raises(DesignError, match=f"takes estimates: found {found}"):
+            regression_table(given)
+
+
+def test_small_effects_keep_their_digits_and_others_stay_as_they_are():
+    # se of a: 1.41e-7, of b: 2.83e-7
+    small = estimate((1.234567e-6, -4.5678e-4))
+    small = replace(small, influence=Influence(small.influence.psi * 1e-6, {"unit": np.arange(3)}))
+    lines = regression_table(small).splitlines()
+    assert [line.split("|")[2].strip() for line in lines[2:6]] == ["1.23e-06", "(1.41e-07)", "-0.000457", "(2.83e-07)"]
+    assert small.summary().splitlines()[5].split()[:3] == ["a", "1.235e-06", "1.414e-07"]
+    ordinary = pd.DataFrame({"x": [0.0, 0.001, -0.0012345, 0.9999, 12345.6789, 3.0]})
+    cells = [line.split("|")[1].strip() for line in frame_table(ordinary).splitlines()[2:]]
+    assert cells == ["0", "0.001", "-0.001", "1.000", "12,345.679", "3"]
+    assert number(0.00012) == "0.0001" and number(0.0) == "0.0000" and number(-1234.5) == "-1234.5000"
+    assert str(Small()) == "     b\n1.5000\n 2e-07"
+
+
+class Small(Shown):
+    def _table(self):
+        return pd.DataFrame({"b": [1.5, 2e-7]})
 
 
 def test_event_times_of_different_windows_stand_in_the_order_of_time():
