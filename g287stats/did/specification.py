@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,15 @@ import pandas as pd
 from g287stats.errors import DesignError, G287Error
 from g287stats.inference.bootstrap import null_draws, sup_t
 from g287stats.inference.estimate import Estimate, _reference_distribution
-from g287stats.inference.multiplicity import joint, romano_wolf
+from g287stats.inference.multiplicity import _level, joint, romano_wolf
 from g287stats.inference.shown import Shown
+from g287stats.inference.target import unit_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Estimator = Callable[..., Estimate]
+Specifications = list[tuple[int, tuple[str, ...], Estimate]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class SpecificationCurve(Shown):
     estimate
         The joint estimate, parameters named by specification number.
     failed
-        Specifications whose estimator raised an error, with the message.
+        Specifications whose estimator raised an error, with the message, and those that cannot be joined with the
+        others (no clustering by one level, another level than most), with their estimate and the reason.
     skipped
         Combinations an estimator does not take, with the reason.
     notes
@@ -147,8 +151,9 @@ def specification_curve(
     Raises
     ------
     DesignError
-        When no specification can be estimated, or they are clustered at different levels. Errors of single
-        specifications are collected in ``failed``.
+        When no specification can be estimated or joined. Errors of single specifications, of whatever kind, are
+        collected in ``failed``, as are specifications that cannot be joined with the others; the curve and its joint
+        inference are over the rest, and the count is in ``sentence``.
 
     References
     ----------
@@ -166,9 +171,11 @@ def specification_curve(
     if not grid:
         raise DesignError("no specification: outcomes, estimators, samples and choices must not be empty")
     drawn = {label: _sample(data, how, keys) for label, how in samples.items()}
-    done: list[tuple[int, tuple[str, ...], Estimate]] = []
-    failed, skipped = [], []
+    done: Specifications = []
+    failed: list[tuple[Any, ...]] = []
+    skipped = []
     said: dict[str, int] = {}
+    raised: Exception | None = None
     from tqdm import tqdm
 
     for number, spec in enumerate(tqdm(grid, desc="specifications", unit="spec", disable=None)):
@@ -187,15 +194,18 @@ def specification_curve(
             if len(result.point) != 1 or not np.isfinite(result.se.iloc[0]):
                 raise DesignError(f"summary= must give one parameter with a standard error; got {len(result.point)}")
             done.append((number, spec, result))
-        except G287Error as error:
-            failed.append((number, *spec, str(error)))
+        except Exception as error:
+            raised = raised or error
+            what = str(error) if isinstance(error, G287Error) else f"{type(error).__name__}: {error}"
+            failed.append((number, *spec, what))
             continue
         for warning in caught:
             said[str(warning.message)] = said.get(str(warning.message), 0) + 1
     if not done:
         first = (failed or skipped)[0][-1]
-        raise DesignError(f"none of {len(grid)} specifications could be estimated; first: {first}")
-    together = joint({str(n): e for n, _, e in done})
+        raise DesignError(f"none of {len(grid)} specifications could be estimated; first: {first}") from raised
+    together, done, apart = _joined(done)
+    failed = sorted([*failed, *apart], key=lambda row: row[0])
     columns = ["spec", *dimensions, "message"]
     return SpecificationCurve(
         frame=_frame(done, dimensions, together, preferred, level, draws, seed),
@@ -246,8 +256,42 @@ def _summary(estimate: Estimate) -> Estimate:
     raise DesignError(f"{estimate.method.title} has {len(estimate.point)} parameters: pick one with summary=")
 
 
+def _joined(done: Specifications) -> tuple[Estimate, Specifications, list[tuple[Any, ...]]]:
+    """The joint estimate, the specifications in it, and a row of ``failed`` for each that cannot be joined.
+
+    Those clustered at another level than most (the first such level, in a tie) stay apart.
+    """
+    try:
+        return joint({str(n): e for n, _, e in done}), done, []
+    except G287Error:
+        pass
+    apart: dict[int, str] = {}
+    kinds: dict[int, tuple[str, str]] = {}
+    for n, _, e in done:
+        try:
+            alone = joint({str(n): e})
+            kinds[n] = (_level(str(n), alone, None), unit_labels(alone).inferred_type)
+        except G287Error as error:
+            apart[n] = str(error).removeprefix(f"{n}: ").removesuffix(" Pass cluster=")
+    if not kinds:
+        raise DesignError(f"none of {len(done)} specifications can be joined; first: {next(iter(apart.values()))}")
+    (usual, count), *_ = Counter(kinds.values()).most_common()
+    for n, kind in kinds.items():
+        if kind != usual:
+            what = f"clustered by {kind[0]!r}" if kind[0] != usual[0] else f"its unit labels are of type {kind[1]}"
+            than = repr(usual[0]) if kind[0] != usual[0] else usual[1]
+            apart[n] = f"{what}, not {than} like {count} of the specifications"
+    rows = [
+        (n, *spec, f"estimate {e.point[0]:.4g} (se {e.se.iloc[0]:.4g}) cannot be joined with the others: {apart[n]}")
+        for n, spec, e in done
+        if n in apart
+    ]
+    kept = [one for one in done if one[0] not in apart]
+    return joint({str(n): e for n, _, e in kept}), kept, rows
+
+
 def _frame(
-    done: Sequence[tuple[int, tuple[str, ...], Estimate]],
+    done: Specifications,
     dimensions: Sequence[str],
     together: Estimate,
     preferred: Mapping[str, str] | None,

@@ -135,3 +135,49 @@ def test_a_panel_object_and_refusals():
         specification_curve(panel(), "y", {"TWFE": twfe}, choices={"sample": {}}, **KEYS)
     with pytest.raises(DesignError, match="preferred"):
         specification_curve(panel(), "y", {"TWFE": twfe}, preferred={"colour": "red"}, draws=99, **KEYS)
+
+
+def singular(data, outcome, **keys):
+    raise np.linalg.LinAlgError("Singular matrix")
+
+
+def test_an_error_of_any_kind_is_listed_by_name_and_the_rest_stays():
+    def mine(data, outcome, **keys):
+        raise ValueError("no such thing")
+
+    estimators = {"TWFE": twfe, "mine": mine, "theirs": singular, "number": lambda data, outcome, **keys: 1.0}
+    r = specification_curve(panel(), ["y", "y2"], estimators, draws=99, **KEYS)
+    assert r.failed["estimator"].tolist() == ["mine", "theirs", "number"] * 2
+    assert r.failed["message"].iloc[:2].tolist() == ["ValueError: no such thing", "LinAlgError: Singular matrix"]
+    assert "2 specifications (6 more failed or do not apply)" in r.sentence
+    alone = specification_curve(panel(), ["y", "y2"], {"TWFE": twfe}, draws=99, **KEYS)
+    pd.testing.assert_frame_equal(r.tests, alone.tests)
+    with pytest.raises(DesignError, match=r"none of 1 .* LinAlgError: Singular matrix") as caught:
+        specification_curve(panel(), "y", {"theirs": singular}, **KEYS)
+    assert isinstance(caught.value.__cause__, np.linalg.LinAlgError)
+
+    def stopped(data, outcome, **keys):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        specification_curve(panel(), "y", {"TWFE": twfe, "stopped": stopped}, **KEYS)
+
+
+def test_specifications_that_cannot_be_joined_are_set_aside_with_their_estimate():
+    iid = lambda data, outcome, **keys: twfe(data, outcome, **(keys | {"cluster": None, "vcov": "iid"}))
+    by_state = lambda data, outcome, **keys: twfe(data, outcome, **(keys | {"cluster": "state"}))
+    d = panel()
+    estimators = {"iid": iid, "by state": by_state, "TWFE": twfe, "CS": att_gt}
+    r = specification_curve(d, "y", estimators, draws=199, **KEYS)
+    assert r.failed["estimator"].tolist() == ["iid", "by state"]
+    one, two = r.failed["message"]
+    point = twfe(d, "y", **KEYS).point[0]
+    assert one.startswith(f"estimate {point:.4g} (se ") and two.startswith(f"estimate {point:.4g} (se ")
+    assert "joint inference needs clustering by one level" in one and "Pass cluster=" not in one
+    assert "clustered by 'state', not 'county' like 2 of the specifications" in two
+    assert "2 failed, see .failed" in str(r)
+    alone = specification_curve(d, "y", {"TWFE": twfe, "CS": att_gt}, draws=199, **KEYS)
+    pd.testing.assert_frame_equal(r.frame.drop(columns="spec"), alone.frame.drop(columns="spec"))
+    pd.testing.assert_frame_equal(r.tests, alone.tests)
+    with pytest.raises(DesignError, match="none of 1 specifications can be joined"):
+        specification_curve(d, "y", {"iid": iid}, draws=99, **KEYS)
