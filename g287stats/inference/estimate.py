@@ -340,13 +340,22 @@ class Estimate:
         p = stats.chi2.sf(chi2, q) if not np.isfinite(self.df) else stats.f.sf(chi2 / q, q, self.df)
         return WaldTest(statistic=chi2, restrictions=q, df=self.df, p_value=float(p), terms=tuple(names))
 
-    def pretrend_test(self) -> WaldTest:
-        """Joint test that all leads (negative event times other than the reference) are zero."""
+    def pretrend_test(self, *, anticipation: int | None = None) -> WaldTest:
+        """Joint test that the leads are zero: event times before −``anticipation`` other than the reference.
+
+        In the ``anticipation`` periods before treatment a response is allowed, so that they say nothing of parallel
+        trends. Default: what the estimate was made with (``att_gt(anticipation=)``), else 0. ``anticipation=0`` tests
+        all leads, as the Wald pre-test of R ``did`` does whatever its anticipation.
+        """
         if "event_time" not in self.labels:
             raise DesignError("a pre-trend test needs event times; use .aggregate('event') first")
-        lead = (self.labels["event_time"].to_numpy() < 0) & np.isfinite(self._se)
+        ahead = self.options.get("anticipation", 0) if anticipation is None else anticipation
+        if ahead < 0:
+            raise DesignError(f"anticipation={ahead}: a number of periods, 0 or more")
+        lead = (self.labels["event_time"].to_numpy() < -ahead) & np.isfinite(self._se)
         if not lead.any():
-            raise DesignError("no estimated leads: widen the window or use base='varying'")
+            earlier = f" before event time {-ahead} (anticipation={ahead})" if ahead else ""
+            raise DesignError(f"no estimated leads{earlier}: widen the window or use base='varying'")
         return self.test(lead)
 
     def _positions(self, terms: Any) -> np.ndarray:

@@ -155,15 +155,17 @@ def slope_for_power(v: EventVector, power: float, threshold: float = 1.96) -> fl
     bound = threshold * np.sqrt(np.diag(cov))
     distance = (v.pre - v.reference).astype(float)
 
-    def gap(slope: float) -> float:
-        return 1 - box_probability(-bound, bound, slope * distance, cov) - power
+    unit = float((bound / np.abs(distance)).min())  # the slope of a lead at its threshold: the search is free of scale
+
+    def gap(steps: float) -> float:
+        return 1 - box_probability(-bound, bound, steps * unit * distance, cov) - power
 
     if gap(0.0) > 0:
         raise DesignError(f"the pre-test rejects more often than {power:g} already without a violation")
-    high = float(bound.max())
+    high = 1.0
     while gap(high) < 0:
         high *= 2
-    return float(optimize.brentq(gap, 0.0, high, xtol=1e-10))
+    return unit * float(optimize.brentq(gap, 0.0, high, xtol=1e-12))
 
 
 # ---- the multivariate normal on a box -----------------------------------------------------------------------------

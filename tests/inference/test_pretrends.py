@@ -6,6 +6,7 @@ import pytest
 from reference_did import FOLDER, agree, expected, load_panel
 from scipy import stats
 
+from g287stats.did.group_time import att_gt
 from g287stats.errors import DesignError
 from g287stats.inference.honest import event_vector
 from g287stats.inference.pretrends import box_probability, pretrend_power, slope_for_power, truncated_mean
@@ -79,3 +80,31 @@ def test_any_trend_and_refusals():
         pretrend_power(es, trend={-4: 0.1})
     with pytest.raises(DesignError, match="power"):
         pretrend_power(es, power=[0.01])
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e-7, 1e6])
+def test_slopes_are_in_units_of_the_outcome_however_small(scale):
+    b = load_panel("es_betahat")
+    sigma = np.loadtxt(FOLDER / "data" / "es_sigma.csv", delimiter=",")
+    labels = pd.DataFrame({"term": [f"event {e}" for e in b["rel"]], "event_time": b["rel"]})
+    scaled = from_moments(b["beta"] * scale, sigma * scale**2, labels=labels, kind="event", reference=(-1,))
+    ours, plain = pretrend_power(scaled), pretrend_power(event_study())
+    np.testing.assert_allclose(ours.slopes / scale, plain.slopes, rtol=1e-10)
+    assert ours.power == pytest.approx(plain.power, rel=1e-8) == pytest.approx(0.5, abs=1e-6)
+    assert ours.bias_after_pretest / scale == pytest.approx(plain.bias_after_pretest, rel=1e-8)
+
+
+@pytest.mark.parametrize("base", ["varying", "universal"])
+def test_leads_in_which_a_response_is_allowed_are_not_tested_for_parallel_trends(base):
+    d = load_panel("panel_small")
+    d["y"] += 3.0 * (d["year"] == d["g"] - 1)  # one period ahead, as anticipation=1 allows
+    cells = att_gt(d, "y", unit="county", time="year", cohort="g", anticipation=1, base=base)
+    for e in (cells, cells.aggregate("event")):
+        early = (e.labels["event_time"].to_numpy() < -1) & np.isfinite(e.se.to_numpy())
+        assert e.pretrend_test() == e.pretrend_test(anticipation=1) == e.test(early)
+        assert e.pretrend_test().p_value > 0.01 > 1e-6 > e.pretrend_test(anticipation=0).p_value
+        assert e.pretrend_test(anticipation=0) == e.test(e.labels["event_time"].lt(0).to_numpy() & np.isfinite(e.se))
+    with pytest.raises(DesignError, match=r"no estimated leads before event time -1 \(anticipation=1\)"):
+        cells.aggregate("event", window=(-1, 2)).pretrend_test()
+    with pytest.raises(DesignError, match="anticipation=-1"):
+        cells.pretrend_test(anticipation=-1)
