@@ -1,47 +1,70 @@
-"""Who was treated when, and who else could have been: treatment paths and their reassignment to units."""
+"""Who was treated when, and who else could have been: treatment paths, the level they are given at, and their exchange.
+
+Treatment is often given to whole groups of units: a law treats every county of a state. Then states, not counties,
+could have exchanged their paths, and noise that counties of a state share is noise of the assignment.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, InferenceWarning
 
-_CHUNK = 1 << 21
+CHUNK = 1 << 21
+"""Most numbers of a batch of reassignments."""
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Treatment paths of units.
+    """Treatment paths and the groups of units that have them.
 
     Attributes
     ----------
     table
         Distinct paths, (P, T); row 0 is never treated.
-    of_unit
-        Row of ``table`` of each unit, (N,).
+    of_group
+        Row of ``table`` of each group, (G,); groups are units unless assignment was coarser.
+    group
+        Group of each unit, (N,).
+    assign_by
+        Name of the level the groups are of.
     """
 
     table: np.ndarray
-    of_unit: np.ndarray
+    of_group: np.ndarray
+    group: np.ndarray
+    assign_by: str
+
+    @property
+    def of_unit(self) -> np.ndarray:
+        """Row of ``table`` of each unit, (N,)."""
+        return self.of_group[self.group]
 
     @property
     def treated(self) -> np.ndarray:
-        """Positions of the treated units, in label order."""
-        return np.flatnonzero(self.of_unit > 0)
+        """Positions of the treated groups, in label order."""
+        return np.flatnonzero(self.of_group > 0)
+
+    @property
+    def n_units(self) -> np.ndarray:
+        """Number of units in each group, (G,)."""
+        return np.bincount(self.group)
 
 
-def treatment_paths(design: Any) -> Paths:
-    """Read each unit's treatment path over the calendar from a prepared design.
+def treatment_paths(est: Any, f: Any, assign_by: str | None) -> Paths:
+    """Read each unit's treatment path over the calendar from a fitted regression, and the level that shares it.
 
     With cohorts the path is known in every period. With a treatment variable every unit must be observed in every
     period.
     """
+    design = f.design
     n, t = design.n_units, design.n_periods
     if design.treatment is None:
         grid = (np.arange(t)[None, :] >= design.cohort[:, None]).astype(float)
@@ -60,7 +83,84 @@ def treatment_paths(design: Any) -> Paths:
     distinct, index = np.unique(grid[treated], axis=0, return_inverse=True)
     of_unit = np.zeros(n, dtype=np.int64)
     of_unit[treated] = index.reshape(-1) + 1
-    return Paths(np.vstack([np.zeros(t), distinct]), of_unit)
+    clusters = {}
+    for name in (f.level, *getattr(est.rule, "levels", ())):
+        codes = design.unit_level(name) if name in design.clusters else None
+        if codes is not None:
+            clusters[name] = codes
+    asked = None
+    if assign_by is not None:
+        name, _ = f.codes(assign_by)
+        codes = design.unit_level(name)
+        if codes is None:
+            raise DesignError(f"assign_by={assign_by!r} changes within units")
+        asked = (name, codes)
+    level, group = level_of_assignment(of_unit, design.unit_name, design.unit_labels, clusters, asked)
+    return Paths(np.vstack([np.zeros(t), distinct]), by_group(of_unit, group), group, level)
+
+
+def by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """The value of each group, (G,), of what is the same in all its units, (N,)."""
+    out = np.zeros(int(group.max()) + 1, dtype=values.dtype)
+    out[group] = values
+    return out
+
+
+def shared(values: np.ndarray, group: np.ndarray) -> bool:
+    """Whether all units of every group have the same value."""
+    return bool((by_group(values, group)[group] == values).all())
+
+
+def level_of_assignment(
+    kinds: np.ndarray,
+    unit: str,
+    labels: Any,
+    clusters: Mapping[str, np.ndarray],
+    asked: tuple[str, np.ndarray] | None,
+) -> tuple[str, np.ndarray]:
+    """Name of the level at which treatment was given, and the group of each unit (N,).
+
+    By default the coarsest of ``clusters`` (codes by unit) in which all units have the same treatment, otherwise the
+    unit. A finer one that is ``asked`` for is used with a warning; one within which treatment differs is refused.
+    """
+    coarsest = (unit, np.arange(len(kinds)))
+    for name, codes in clusters.items():
+        if shared(kinds, codes) and codes.max() < coarsest[1].max():
+            coarsest = (name, codes)
+    if asked is None:
+        return coarsest
+    name, codes = asked
+    if not shared(kinds, codes):
+        differ = by_group(kinds, codes)[codes] != kinds
+        groups = np.unique(codes[differ])
+        some = ", ".join(str(v) for v in labels[np.isin(codes, groups)][:8])
+        raise DesignError(
+            f"assign_by={name!r}: treatment differs between the units of {len(groups)} of {codes.max() + 1} groups "
+            f"(units {some}): whole groups cannot exchange it. Leave assign_by= out, or exchange within= them"
+        )
+    if codes.max() > coarsest[1].max():
+        warnings.warn(
+            f"treatment is the same in all units of every {coarsest[0]!r} ({coarsest[1].max() + 1} of them): "
+            f"exchanging it between {codes.max() + 1} {name!r} is not valid when units of a {coarsest[0]!r} share "
+            f"shocks, and rejects far too often; assign_by={coarsest[0]!r}",
+            InferenceWarning,
+            stacklevel=4,
+        )
+    return name, codes
+
+
+def strata_of(within: str, by_unit: np.ndarray, group: np.ndarray, kinds: np.ndarray, assign_by: str) -> np.ndarray:
+    """Stratum of each group (G,); refused when it changes within groups or leaves nothing to exchange."""
+    if not shared(by_unit, group):
+        raise DesignError(
+            f"within={within!r} changes within {assign_by!r}, whose whole paths are exchanged: name a coarser level"
+        )
+    strata = by_group(by_unit, group)
+    if count_arrangements(kinds, strata) == 1:
+        raise DesignError(
+            f"within={within!r} leaves nothing to exchange: in each of its groups all {assign_by!r} are treated alike"
+        )
+    return strata
 
 
 def count_arrangements(labels: np.ndarray, strata: np.ndarray | None = None) -> int:
@@ -81,7 +181,7 @@ def _parts(labels: np.ndarray, strata: np.ndarray | None) -> list[np.ndarray]:
 
 
 def all_arrangements(labels: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
-    """Every distinct reassignment once, (count, N)."""
+    """Every distinct reassignment once, (count, G)."""
     parts = _parts(labels, strata)
     lists = [list(_arrange(len(part), *np.unique(labels[part], return_counts=True))) for part in parts]
     out = np.empty((math.prod(map(len, lists)), len(labels)), dtype=labels.dtype)
@@ -112,10 +212,10 @@ def _arrange(n: int, values: np.ndarray, counts: np.ndarray) -> Iterator[np.ndar
 def random_arrangements(
     labels: np.ndarray, draws: int, seed: int, strata: np.ndarray | None = None
 ) -> Iterator[np.ndarray]:
-    """Random reassignments within strata in chunks (rows × N)."""
+    """Random reassignments within strata in chunks (rows × G)."""
     rng = np.random.default_rng(seed)
     parts = _parts(labels, strata)
-    chunk = max(1, _CHUNK // len(labels))
+    chunk = max(1, CHUNK // len(labels))
     for done in range(0, draws, chunk):
         out = np.tile(labels, (min(chunk, draws - done), 1))
         for part in parts:
@@ -124,18 +224,21 @@ def random_arrangements(
 
 
 def given_arrangements(paths: Paths, units: np.ndarray, unit_labels: Any) -> np.ndarray:
-    """Reassignments from a table of unit labels: column j receives the path of the j-th treated unit."""
+    """Reassignments from a table of unit labels: the group of column j receives the path of the j-th treated group."""
     table = np.atleast_2d(np.asarray(units))
     treated = paths.treated
     if table.shape[1] != len(treated):
-        raise DesignError(f"assignments have {table.shape[1]} units a row; {len(treated)} units are treated")
+        finer = "" if len(paths.of_group) == len(paths.group) else ". Name one unit of each, or assign_by= the unit"
+        raise DesignError(
+            f"assignments have {table.shape[1]} units a row; {len(treated)} {paths.assign_by!r} are treated{finer}"
+        )
     where = unit_labels.get_indexer(table.reshape(-1))
     if (where < 0).any():
         unknown = np.unique(table.reshape(-1)[where < 0])[:8]
         raise DesignError(f"assignments name units that are not in the panel: {unknown.tolist()}")
-    where = where.reshape(table.shape)
+    where = paths.group[where].reshape(table.shape)
     if any(len(set(row)) < len(row) for row in where.tolist()):
-        raise DesignError("assignments name the same unit twice in a row")
-    out = np.zeros((len(table), len(paths.of_unit)), dtype=np.int64)
-    out[np.arange(len(table))[:, None], where] = paths.of_unit[treated]
+        raise DesignError(f"assignments name the same {paths.assign_by!r} twice in a row")
+    out = np.zeros((len(table), len(paths.of_group)), dtype=np.int64)
+    out[np.arange(len(table))[:, None], where] = paths.of_group[treated]
     return out

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from g287stats.errors import DesignError, G287Error
-from g287stats.inference.assignment import random_arrangements
+from g287stats.errors import DesignError, G287Error, choose
+from g287stats.inference.assignment import by_group, random_arrangements, strata_of
 from g287stats.inference.estimate import Estimate, _reference_distribution
+from g287stats.inference.exchange import read_treatments
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
@@ -111,6 +112,9 @@ class PowerSimulation(Shown):
     detectable
         Smallest positive effect detected with probability ``target``, by linear interpolation between planted
         effects; missing when the largest planted effect does not reach it.
+    assign_by, n_treated, n_units
+        Level that treatments are handed out at, how many groups of it are treated in each draw, and among how many
+        (units, where assignment is by unit).
     failures
         Draws in which the estimator raised an error: ``draw``, ``effect``, ``message``.
     """
@@ -119,6 +123,7 @@ class PowerSimulation(Shown):
     detectable: float
     target: float
     alpha: float
+    assign_by: str
     n_treated: int
     n_units: int
     draws: int
@@ -135,7 +140,7 @@ class PowerSimulation(Shown):
     def _words(self) -> str:
         found = "not reached" if np.isnan(self.detectable) else f"{self.detectable:.4g}"
         lines = [
-            f"simulated power, {self.n_treated} of {self.n_units} units treated, {self.draws} draws; "
+            f"simulated power, {self.n_treated} of {self.n_units} {self.assign_by!r} treated, {self.draws} draws; "
             f"detected with probability {self.target:g}: {found}",
         ]
         if len(self.failures):
@@ -152,8 +157,10 @@ def power_simulation(
     unit: str | None = None,
     time: str | None = None,
     cohort: str | None = None,
+    treatment: str | None = None,
     units: Literal["never", "all"] = "never",
     scale: Literal["additive", "relative"] = "additive",
+    assign_by: str | None = None,
     within: str | None = None,
     draws: int = 200,
     alpha: float = 0.05,
@@ -162,78 +169,87 @@ def power_simulation(
 ) -> PowerSimulation:
     """Power of an estimator on the user's own panel.
 
-    In each draw the cohorts that occurred are handed to random units, an effect is added to their outcomes from
-    then on, and the estimator is run. The same assignments serve every effect.
+    In each draw the treatments that occurred are handed to random units, or whole groups of units, an effect is added
+    to their outcomes while they are treated, and the estimator is run. The same assignments serve every effect.
 
     Parameters
     ----------
     data
-        A DataFrame (keys named) or a ``CountyPanel``; the cohort is missing for never-treated units.
+        A DataFrame (keys named) or a ``CountyPanel``; never-treated units have a cohort that is missing, 0 or infinite.
     estimator
         Callable from a frame to an Estimate with one parameter (its p-value decides) or to a result with
         ``.p_value`` and ``.estimate`` (wild bootstrap, randomisation test, Conley–Taber …).
     effects
         Planted effects, in units of the outcome, or as a share of it with ``scale="relative"``. Zero is added.
+    cohort, treatment
+        The column that the estimator reads, or both columns. Of a ``treatment`` whole paths are handed out, and the
+        effect is planted where it is not zero.
     units
         ``never``: only never-treated units enter, so that no true effect is in the data. ``all``: every unit, the
         treated ones with their outcomes as they are (the sharp null taken as true).
+    assign_by
+        Column with the level at which treatment was given, which effects are planted at. Default: the cluster level of
+        the estimate when all units of every cluster have the same treatment (the estimator is run once on the data to
+        see it), otherwise the unit.
     within
-        Column, constant within units, inside whose levels cohorts are exchanged (``units="all"`` only).
+        Column, constant within units, inside whose levels treatments are exchanged (``units="all"`` only).
 
     Raises
     ------
     DesignError
-        When never-treated units are fewer than twice the treated, keys are missing, or every run failed.
+        When never-treated units (or groups) are fewer than twice the treated, a column is absent, a cohort changes
+        within units, every run failed, or no assignment changes the estimate, whose estimator then reads another
+        column.
 
     References
     ----------
     Black, B., Hollingsworth, A., Nunes, L. and Simon, K. (2022). Simulated power analyses for observational
     studies. Journal of Public Economics 213, 104713.
     """
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
-    cohort = cohort or (None if isinstance(data, pd.DataFrame) else "cohort")
-    if unit is None or time is None or cohort is None:
-        raise DesignError('name the keys of the frame: unit="county_fips", time="year", cohort="cohort"')
-    if units not in ("never", "all") or scale not in ("additive", "relative"):
-        raise DesignError(f"units={units!r} is 'never' or 'all'; scale={scale!r} is 'additive' or 'relative'")
-    frame = (
-        frame.reset_index(drop=True).sort_values([unit, time]).reset_index(drop=True)
-    )  # keys may be in the index too
-    by_unit = frame.groupby(unit, sort=True)[cohort].first()
-    kinds = pd.factorize(by_unit, sort=True)[0] + 1  # 0 is never treated
-    example = np.zeros(int(kinds.max()) + 1, dtype=np.int64)
-    example[kinds] = np.arange(len(kinds))
-    strata = None
-    if within is not None:
-        if units == "never":
-            raise DesignError('within= exchanges the cohorts of all units: use it with units="all"')
-        strata = pd.factorize(frame.groupby(unit, sort=True)[within].first(), sort=True)[0]
+    choose("units", units, ("never", "all"))
+    choose("scale", scale, ("additive", "relative"))
+    if within is not None and units == "never":
+        raise DesignError('within= exchanges the cohorts of all units: use it with units="all"')
+    also = (outcome, None if assign_by == "unit" else assign_by, within)
+    named: dict[str, Any] = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
+    who = read_treatments(data, "power simulation", **named, also=also, ordered=True)
+    time = time or data.time
+    try:
+        seen = estimator(who.frame)
+    except G287Error:  # what it cannot do is counted in the draws
+        seen = None
+    level, group, _ = who.level(assign_by, seen)
+    kinds = by_group(who.kinds, group)
+    strata = None if within is None else strata_of(within, who.fixed("within", within)[0], group, kinds, level)
     n_treated = int((kinds > 0).sum())
-    if n_treated == 0 or n_treated == len(kinds):
-        raise DesignError("power simulation needs both treated and never-treated units")
+    group_of_row = group[who.code]
+    rows = np.arange(len(who.frame))
     pool = kinds
     if units == "never":
-        free = by_unit.index[kinds == 0]
+        free = np.flatnonzero(kinds == 0)
         if len(free) < 2 * n_treated:
             raise DesignError(
-                f"{len(free)} never-treated units cannot stand in for {n_treated} treated and their controls; "
+                f"{len(free)} never-treated {level!r} cannot stand in for {n_treated} treated and their controls; "
                 'use units="all", which takes the sharp null as true'
             )
-        frame = frame[frame[unit].isin(free)].reset_index(drop=True)
+        rows = np.flatnonzero(kinds[group_of_row] == 0)
+        group_of_row = np.searchsorted(free, group_of_row[rows])
         pool = np.r_[kinds[kinds > 0], np.zeros(len(free) - n_treated, dtype=np.int64)]
-    codes = pd.factorize(frame[unit], sort=True)[0]
+    frame = who.frame.iloc[rows]
     planted = sorted({0.0, *map(float, effects)})
 
     def runs() -> Iterator[tuple[int, float, float, float, str]]:
         draw = 0
         for batch in random_arrangements(pool, draws, seed, strata):
             for assignment in batch:
-                placed = by_unit.iloc[example[assignment[codes]]].set_axis(frame.index)
-                if units == "never":
-                    placed = placed.where(assignment[codes] > 0)
-                on = (assignment[codes] > 0) & (frame[time] >= placed).fillna(False).to_numpy(dtype=bool)
-                changed = frame.assign(**{cohort: placed})
+                kind = assignment[group_of_row]
+                given = who.given(kind, rows)
+                on = kind > 0
+                if treatment is None:
+                    on = on & (frame[time] >= given[who.columns[0]]).fillna(False).to_numpy(dtype=bool)
+                else:
+                    on = on & (pd.to_numeric(given[treatment]).to_numpy(dtype=float) != 0)
+                changed = frame.assign(**given)
                 for effect in planted:
                     y = frame[outcome] * (1 + effect * on) if scale == "relative" else frame[outcome] + effect * on
                     try:
@@ -250,19 +266,26 @@ def power_simulation(
     failures = table.loc[table["message"] != "", ["draw", "effect", "message"]].reset_index(drop=True)
     good = table[table["message"] == ""]
     if good.empty:
-        raise DesignError(f"the estimator failed in every run: {failures['message'].iloc[0]}")
-    rows = []
+        raise DesignError(
+            f"the estimator failed in every run, in which {' and '.join(map(repr, who.columns))} changed: "
+            f"{failures['message'].iloc[0]}"
+        )
+    at_zero = good.loc[good["effect"] == 0, "estimate"]
+    if len(at_zero) > 1 and at_zero.nunique() == 1 and len(np.unique(pool)) > 1:
+        who.refuse_unread("every assignment", float(at_zero.iloc[0]))
+    lines = []
     for effect, part in good.groupby("effect", sort=True):
         share = float((part["p_value"] < alpha).mean())
         error = np.sqrt(share * (1 - share) / len(part))
-        rows.append((effect, share, error, part["estimate"].mean(), part["estimate"].std(), len(part)))
+        lines.append((effect, share, error, part["estimate"].mean(), part["estimate"].std(), len(part)))
     names = ["effect", "power", "mc_se", "mean_estimate", "sd_estimate", "n_draws"]
-    out = pd.DataFrame(rows, columns=names)
+    out = pd.DataFrame(lines, columns=names)
     return PowerSimulation(
         frame=out,
         detectable=_crossing(out, target),
         target=target,
         alpha=alpha,
+        assign_by=level,
         n_treated=n_treated,
         n_units=len(pool),
         draws=draws,

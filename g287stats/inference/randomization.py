@@ -11,14 +11,18 @@ import pandas as pd
 
 from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.inference.assignment import (
+    CHUNK,
     Paths,
     all_arrangements,
+    by_group,
     count_arrangements,
     given_arrangements,
     random_arrangements,
+    strata_of,
     treatment_paths,
 )
 from g287stats.inference.estimate import Estimate
+from g287stats.inference.exchange import read_treatments
 from g287stats.inference.fitted import Fitted, fitted, static_effect
 from g287stats.inference.inversion import TIES, not_rejected, warn_unbounded
 from g287stats.inference.shown import Shown
@@ -53,9 +57,11 @@ class RandomizationTest(Shown):
         Number of reassignments, whether they are all of them, and how they were drawn.
     drawn
         The statistic under each reassignment, (draws,).
+    assign_by, n_treated, n_assigned
+        Level whose whole paths are exchanged, how many groups of it are treated, and how many there are.
     placements
-        Labels of the units that receive treatment in each reassignment when few enough to list
-        (one treated unit), else None.
+        What receives treatment in each reassignment when there is one such group, else None: labels of units; a
+        coarser group is named by its first unit (in :func:`placebo_test` by its own label).
     """
 
     term: str
@@ -74,6 +80,9 @@ class RandomizationTest(Shown):
     draws: int
     enumerated: bool
     seed: int | None
+    assign_by: str
+    n_treated: int
+    n_assigned: int
     drawn: np.ndarray = field(repr=False)
     placements: pd.Index | None = field(default=None, repr=False)
 
@@ -96,6 +105,7 @@ class RandomizationTest(Shown):
 
     def _words(self) -> str:
         how = f"all {self.draws:,} placements" if self.enumerated else f"{self.draws:,} reassignments"
+        how += f", {self.n_treated} of {self.n_assigned} {self.assign_by!r} treated"
         interval = f", {100 * self.level:g} % interval [{self.conf_low:.4g}, {self.conf_high:.4g}]"
         return (
             f"{self.term}: {self.estimate:.4g}, randomisation p = {self.p_value:.4g} ({self.compared}, {how})"
@@ -109,6 +119,7 @@ def randomization_test(
     statistic: Statistic = "coefficient",
     draws: int = 999,
     assignments: Any = None,
+    assign_by: str | None = None,
     within: str | None = None,
     null: float = 0.0,
     seed: int = 287,
@@ -116,9 +127,9 @@ def randomization_test(
     ci: bool = True,
     level: float = 0.95,
 ) -> RandomizationTest:
-    """Reassign the treatment paths that occurred to other units and refit.
+    """Reassign the treatment paths that occurred to other units, or other groups of units, and refit.
 
-    Every reassignment gives the same number of units the same adoption dates. When there are at most ``draws``
+    Every reassignment gives the same number of groups the same adoption dates. When there are at most ``draws``
     distinct ones they are enumerated, the actual one included.
 
     Parameters
@@ -130,9 +141,13 @@ def randomization_test(
         size or variance from the others).
     assignments
         Stored reassignments instead of random ones: rows of unit labels, column j receiving the path of the j-th
-        treated unit in label order.
+        treated unit (or group, which any of its units names) in label order.
+    assign_by
+        Level at which treatment was given, whose whole paths are exchanged. Default: the (coarsest) cluster level of
+        the estimate when all units of every cluster have the same path, otherwise the unit. Asking for a finer one
+        than that warns: the test is then not valid for shocks that a cluster's units share.
     within
-        A level (``"state"``) constant within units inside which paths are exchanged.
+        A level (``"state"``), constant within units and within ``assign_by``, inside which paths are exchanged.
     null
         Constant effect under the sharp null.
     cluster
@@ -144,7 +159,8 @@ def randomization_test(
 
     Notes
     -----
-    Exact when assignment was exchangeable (within strata). With counties that chose to sign it is a test of the
+    Exact when assignment was exchangeable between the groups of ``assign_by`` (within strata), whatever their sizes and
+    whatever noise their units share. With counties that chose to sign it is a test of the
     sharp null under an assumption about choice, not by design.
 
     References
@@ -159,24 +175,25 @@ def randomization_test(
     if statistic not in ("coefficient", "t"):
         raise DesignError(f"statistic={statistic!r}: choose 'coefficient' or 't'")
     design = f.design
-    paths = treatment_paths(design)
+    paths = treatment_paths(est, f, assign_by)
+    labels = paths.of_group
     strata = None
     if within is not None:
-        strata = design.unit_level(f.codes(within)[0])
-        if strata is None:
+        by_unit = design.unit_level(f.codes(within)[0])
+        if by_unit is None:
             raise DesignError(f"within={within!r} changes within units")
+        strata = strata_of(within, by_unit, paths.group, labels, paths.assign_by)
     enumerated = False
     if assignments is not None:
         batches: Iterable[np.ndarray] = [given_arrangements(paths, assignments, design.unit_labels)]
         total = len(next(iter(batches)))
-    elif count_arrangements(paths.of_unit, strata) <= draws:
+    elif count_arrangements(labels, strata) <= draws:
         enumerated = True
-        batches = [all_arrangements(paths.of_unit, strata)]
+        batches = [all_arrangements(labels, strata)]
         total = len(next(iter(batches)))
     else:
-        batches, total = random_arrangements(paths.of_unit, draws, seed, strata), draws
-    _, cluster_codes = f.codes(cluster)
-    model = _Refit(f, paths, cluster_codes, statistic == "t")
+        batches, total = random_arrangements(labels, draws, seed, strata), draws
+    model = _Refit(f, paths, f.codes(cluster)[0], statistic == "t")
     placements = None
     parts = []
     from tqdm import tqdm
@@ -185,7 +202,8 @@ def randomization_test(
         for batch in batches:
             parts.append(model.lines(batch, bar))
             if enumerated and len(paths.treated) == 1:
-                placements = design.unit_labels[batch.argmax(axis=1)]
+                head = np.unique(paths.group, return_index=True)[1]
+                placements = design.unit_labels[head[batch.argmax(axis=1)]]
     lines = np.hstack(parts)
     gap = f.estimate - null
     values = (lines[0] + gap * lines[1]) / np.sqrt(lines[2] + 2 * gap * lines[3] + gap * gap * lines[4])
@@ -213,6 +231,9 @@ def randomization_test(
         draws=total,
         enumerated=enumerated,
         seed=None if enumerated or assignments is not None else seed,
+        assign_by=paths.assign_by,
+        n_treated=len(paths.treated),
+        n_assigned=len(labels),
         drawn=values,
         placements=placements,
     )
@@ -241,11 +262,12 @@ class _Refit:
     null. ``error`` is the standard error of the actual coefficient, which no null changes (one likewise).
     """
 
-    def __init__(self, f: Fitted, paths: Paths, clusters: np.ndarray, with_t: bool):
+    def __init__(self, f: Fitted, paths: Paths, cluster: str, with_t: bool):
         self.f, self.paths, self.with_t = f, paths, with_t
         design, p = f.design, f.projection
-        self.clusters = clusters
+        self.clusters = clusters = f.codes(cluster)[1]
         self.n_clusters = int(clusters.max()) + 1
+        unit_cluster = design.unit_level(cluster) if with_t else np.zeros(design.n_units, dtype=np.int64)
         wx = f.weighted_direction
         dose = paths.table[paths.of_unit[design.unit], design.time]
         actual = f.direction @ (dose if p.weights is None else dose * p.weights) / f.scale
@@ -259,6 +281,7 @@ class _Refit:
         self.grid = (
             flat and design.n == design.n_units * design.n_periods and p.rank == design.n_units + design.n_periods - 1
         )
+        self.grid = self.grid and unit_cluster is not None
         self.slow = not self.grid
         self.error = 1.0
         if with_t:
@@ -270,48 +293,76 @@ class _Refit:
                     'clusters). Use statistic="coefficient"'
                 )
         if self.grid:
-            self._prepare_grid()
+            self._prepare_grid(unit_cluster)
 
-    def _prepare_grid(self) -> None:
-        """On a complete panel, projecting a rearranged treatment rearranges the projected one."""
+    def _prepare_grid(self, unit_cluster: np.ndarray) -> None:
+        """On a complete panel a rearranged treatment is projected by centring it in units and in periods.
+
+        A reassigned path k, less its mean over periods, is c_k; less the mean over units too, c_k − m with m the c_k
+        weighted by the shares of units that have them. Sums are kept by cell: the units of a group in a cluster of the
+        t statistic.
+        """
         design, paths = self.f.design, self.paths
         n, t = design.n_units, design.n_periods
-        share = np.bincount(paths.of_unit, minlength=len(paths.table)) / n
+        key = paths.group * (int(unit_cluster.max()) + 1) + unit_cluster
+        _, head, cell = np.unique(key, return_index=True, return_inverse=True)
+        cell = cell.reshape(-1)
+        self.cell_group, self.cell_cluster = paths.group[head], unit_cluster[head]
+        self.cell_size = np.bincount(cell)
         centred = paths.table - paths.table.mean(axis=1, keepdims=True)
-        self.off = centred - share @ centred  # residualised path of a unit that has it
-        self.cross_e = self.e.reshape(n, t) @ self.off.T
-        self.cross_d = self.d.reshape(n, t) @ self.off.T
-        self.norm = (self.off**2).sum(axis=1)
+
+        def crossed(rows: np.ndarray) -> np.ndarray:
+            by_unit = rows.reshape(n, t) @ centred.T
+            if len(head) == n:
+                return by_unit[head]
+            return np.column_stack([np.bincount(cell, column) for column in by_unit.T])
+
+        self.cross_e, self.cross_d = crossed(self.e), crossed(self.d)
+        self.products = centred @ centred.T
 
     def lines(self, batch: np.ndarray, bar: Any) -> np.ndarray:
-        """b_e, b_d, v₀, v₁ and v₂ of every reassignment, (5, draws)."""
+        """b_e, b_d, v₀, v₁ and v₂ of every reassignment (rows of paths by group), (5, draws)."""
         if not self.grid:
             return self._by_projection(batch, bar)
-        rows, q = np.arange(batch.shape[1]), self.f.scale
-        s_e, s_d = self.cross_e[rows, batch], self.cross_d[rows, batch]
+        step = max(1, CHUNK // len(self.cell_group))
+        parts = []
+        for first in range(0, len(batch), step):
+            parts.append(self._on_grid(batch[first : first + step]))
+            bar.update(parts[-1].shape[1])
+        return np.hstack(parts)
+
+    def _on_grid(self, batch: np.ndarray) -> np.ndarray:
+        kinds, n_units = batch[:, self.cell_group], self.paths.n_units
+        share = np.bincount(self.paths.of_group, n_units, len(self.products))[None, :]
+        if n_units.min() < n_units.max():  # how many units are treated depends on the draw
+            share = np.column_stack([(batch == k) @ n_units for k in range(len(self.products))])
+        share = share / n_units.sum()
+        mean_square = np.einsum("ij,jk,ik->i", share, self.products, share)
+        norm = np.diag(self.products) - 2 * share @ self.products + mean_square[:, None]  # |c_k − m|²
+        q = n_units.sum() * (share * norm).sum(axis=1)
+        rows = np.arange(len(self.cell_group))
+        s_e, s_d = self.cross_e[rows, kinds], self.cross_d[rows, kinds]
         out = np.zeros((5, len(batch)))
         out[0], out[1], out[2] = s_e.sum(axis=1) / q, s_d.sum(axis=1) / q, 1.0
         if self.with_t:
-            norm = self.norm[batch]
-            s_e -= out[0][:, None] * norm
-            s_d -= out[1][:, None] * norm
-            unit_cluster = np.zeros(batch.shape[1], dtype=np.int64)
-            unit_cluster[self.f.design.unit] = self.clusters
-            if self.n_clusters < batch.shape[1]:
-                add = np.zeros((batch.shape[1], self.n_clusters))
-                add[rows, unit_cluster] = 1.0
+            wide = np.broadcast_to(norm, (len(batch), norm.shape[1]))
+            size = np.take_along_axis(wide, kinds, axis=1) * self.cell_size
+            s_e -= share @ self.cross_e.T + out[0][:, None] * size
+            s_d -= share @ self.cross_d.T + out[1][:, None] * size
+            if self.n_clusters < len(rows):
+                add = np.zeros((len(rows), self.n_clusters))
+                add[rows, self.cell_cluster] = 1.0
                 s_e, s_d = s_e @ add, s_d @ add
             out[2:] = [np.einsum("ij,ij->i", a, b) / q**2 for a, b in ((s_e, s_e), (s_e, s_d), (s_d, s_d))]
-        bar.update(len(batch))
         return out
 
     def _by_projection(self, batch: np.ndarray, bar: Any) -> np.ndarray:
         f, design, p = self.f, self.f.design, self.f.projection
-        others = self._others()
+        others, group = self._others(), self.paths.group[design.unit]
         out = np.zeros((5, len(batch)))
         out[2] = 1.0
         for j, arrangement in enumerate(batch):
-            x = p.residualize(self.paths.table[arrangement[design.unit], design.time])
+            x = p.residualize(self.paths.table[arrangement[group], design.time])
             w = x if p.weights is None else x * p.weights
             if others is not None:
                 x = x - others @ (others.T @ w)
@@ -346,12 +397,15 @@ def placebo_test(
     estimator: Callable[[pd.DataFrame], Any],
     *,
     unit: str | None = None,
+    time: str | None = None,
     cohort: str | None = None,
+    treatment: str | None = None,
     draws: int = 199,
+    assign_by: str | None = None,
     within: str | None = None,
     seed: int = 287,
 ) -> RandomizationTest:
-    """Randomisation test for any estimator: exchange the cohorts of units and run it again.
+    """Randomisation test for any estimator: exchange the treatments of units and run it again.
 
     Parameters
     ----------
@@ -360,44 +414,42 @@ def placebo_test(
     estimator
         Callable from a frame to an Estimate with one parameter, or to a number:
         ``lambda f: g.att_gt(f, "rate", unit="fips", time="year", cohort="cohort").aggregate("simple")``.
+    cohort, treatment
+        The column that the estimator reads, or both columns: what is exchanged. A cohort that is missing, 0 or
+        infinite is never treated; paths of a ``treatment`` are exchanged whole and need ``time``.
+    assign_by
+        Column with the level at which treatment was given, as in :func:`randomization_test`. The default reads the
+        clusters of the estimate; with an estimator that returns a number it is the unit.
     draws, within, seed
         As in :func:`randomization_test`; all distinct reassignments are enumerated when at most ``draws``.
 
     Raises
     ------
     DesignError
-        When a cohort changes within a unit or every unit is treated; an error of the estimator in some draw is
-        raised with the number of the draw.
+        When a column is absent, a cohort, ``within`` or ``assign_by`` changes within a unit, every unit is treated, or
+        no reassignment changes the estimate, whose estimator then reads another column; an error of the estimator in
+        some draw is raised with the number of the draw.
     """
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    unit = unit or getattr(data, "unit", None)
-    cohort = cohort or ("cohort" if not isinstance(data, pd.DataFrame) else None)
-    if unit is None or cohort is None:
-        raise DesignError('name the keys of the frame: unit="county_fips", cohort="cohort"')
-    codes, labels = pd.factorize(frame[unit], sort=True)
-    first = frame.groupby(codes, sort=True)
-    if (first[cohort].nunique(dropna=False) > 1).any():
-        raise DesignError(f"cohort {cohort!r} changes within units")
-    by_unit = first[cohort].first()
-    kinds = pd.factorize(by_unit, sort=True)[0] + 1  # 0 is never treated
-    if (kinds > 0).all() or not (kinds > 0).any():
-        raise DesignError("the reassignment needs both treated and never-treated units")
-    strata = None if within is None else pd.factorize(first[within].first(), sort=True)[0]
-    example = np.zeros(int(kinds.max()) + 1, dtype=np.int64)  # a unit of each kind
-    example[kinds] = np.arange(len(kinds))
+    check_draws(draws)
+    also = (None if assign_by == "unit" else assign_by, within)
+    named: dict[str, Any] = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
+    who = read_treatments(data, "placebo test", **named, also=also)
+    rows = np.arange(len(who.frame))
+    actual = estimator(who.frame)
+    observed = scalar(actual).estimate if isinstance(actual, Estimate) else float(actual)
+    level, group, labels = who.level(assign_by, actual)
+    kinds = by_group(who.kinds, group)
+    strata = None if within is None else strata_of(within, who.fixed("within", within)[0], group, kinds, level)
 
     def run(assignment: np.ndarray) -> float:
-        column = by_unit.iloc[example[assignment[codes]]].set_axis(frame.index)
-        changed = frame.assign(**{cohort: column})
-        result = estimator(changed)
+        result = estimator(who.frame.assign(**who.given(assignment[group[who.code]], rows)))
         return scalar(result).estimate if isinstance(result, Estimate) else float(result)
 
-    actual = estimator(frame)
-    observed = scalar(actual).estimate if isinstance(actual, Estimate) else float(actual)
     enumerated = count_arrangements(kinds, strata) <= draws
     listed = all_arrangements(kinds, strata) if enumerated else None
     batches = random_arrangements(kinds, draws, seed, strata) if listed is None else [listed]
     values_drawn: list[float] = []
+    exchanged = 0
     placements = None
     from tqdm import tqdm
 
@@ -409,9 +461,12 @@ def placebo_test(
                 except Exception as error:
                     error.add_note(f"in reassignment {len(values_drawn) + 1} of the placebo test")
                     raise
+                exchanged += bool((row != kinds).any())
                 bar.update(1)
             if enumerated and (kinds > 0).sum() == 1:
-                placements = pd.Index(labels[batch.argmax(axis=1)], name=unit)
+                placements = labels[batch.argmax(axis=1)]
+    if exchanged and all(value == observed for value in values_drawn):
+        who.refuse_unread("every reassignment", observed)
     p, share, right, left = _p_values(np.array(values_drawn), observed, enumerated)
     return RandomizationTest(
         term=actual.terms[0] if isinstance(actual, Estimate) else "statistic",
@@ -430,6 +485,9 @@ def placebo_test(
         draws=len(values_drawn),
         enumerated=enumerated,
         seed=None if enumerated else seed,
+        assign_by=level,
+        n_treated=int((kinds > 0).sum()),
+        n_assigned=len(kinds),
         drawn=np.array(values_drawn),
         placements=placements,
     )
