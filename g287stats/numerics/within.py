@@ -16,16 +16,17 @@ Everything here is codes and floats; labels are unknown. Any row order is accept
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
+from g287stats.numerics.factorisation import border, main_blocks
 from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
-from g287stats.numerics.schur import FEW, Block, Components, Coupling, Flat, Pair, UnitSlopes
+from g287stats.numerics.schur import Block, Components, Coupling, Flat, Pair, UnitSlopes
 from g287stats.numerics.threads import one_thread
 
 PASSES = 3
@@ -207,7 +208,7 @@ class Projection:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
-                return self._main_blocks()
+                return main_blocks(self)
         size, mass = self.sizes[0], self.level_weight[0]
         schur = mass[0] * (np.eye(size) - 1 / size)
         return [Block(np.arange(size), schur, mass)]
@@ -234,93 +235,10 @@ class Projection:
             pairs += [Pair(self.unit_level(ones * q, effect)) for q in self._slopes.q]
         return pairs
 
-    def _main_blocks(self) -> list[Block] | list[Components]:
-        """Schur complement of the main effect in blocks of levels that share no unit."""
-        main, pairs = self._main, self._pairs[self._main]
-        mass, laplacian = self.level_weight[main], self._slopes is None
-
-        def like(k: int) -> Callable[[], Block] | None:
-            def block() -> Block:
-                found = self._structure._blocks[k]
-                assert isinstance(found, Block)
-                return found
-
-            return None if self.weights is None else block
-
-        if isinstance(pairs[0].matrix, np.ndarray):
-            schur = np.diag(mass)
-            step = max(1, 2 * ELEMENTS // len(mass))
-            for p in pairs:
-                for start in range(0, self.n_units, step):
-                    part = p.take(slice(start, start + step)).scaled()
-                    schur -= part.T @ part
-            return [Block(np.arange(self.sizes[main]), schur, mass, like(0), laplacian)]
-        graph = sparse.csr_array(
-            (np.ones(self.n, dtype=np.int32), (self.unit, self._code(main) + self.n_units)),
-            shape=(self.n_units + self.sizes[main],) * 2,
-        )
-        _, label = sparse.csgraph.connected_components(graph, directed=False)
-        if self._slopes is None and np.bincount(label[: self.n_units]).max() <= FEW:
-            return [Components(sparse.csr_array(pairs[0].scaled()), mass, label[: self.n_units])]
-        by_unit = np.argsort(label[: self.n_units], kind="stable")
-        by_level = np.argsort(label[self.n_units :], kind="stable")
-        unit_label, level_label = label[: self.n_units][by_unit], label[self.n_units :][by_level]
-        blocks: list[Block] = []
-        for c in np.unique(level_label):
-            units = by_unit[np.searchsorted(unit_label, c) : np.searchsorted(unit_label, c, "right")]
-            levels = by_level[np.searchsorted(level_label, c) : np.searchsorted(level_label, c, "right")]
-            schur = np.diag(mass[levels])
-            for p in pairs:
-                part = p.take(units).scaled()[:, levels]
-                if part.shape[0] * part.shape[1] <= max(8 * part.nnz, 200_000):
-                    dense = part.toarray()
-                    schur -= dense.T @ dense
-                else:
-                    schur -= (part.T @ part).toarray()
-            blocks.append(Block(levels, schur, mass[levels], like(len(blocks)), laplacian))
-        return blocks
-
     @cached_property
     def _border(self) -> tuple[Pair | Coupling, Block] | None:
         """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
-        if not self._rest:
-            return None
-        ones = np.ones(self.n) if self.weights is None else self.weights
-        total = int(self._offset[-1])
-        mass = np.concatenate([self.level_weight[j] for j in self._rest])
-        border = self._structure._border if self.stiff else None
-        model = None if border is None else border[1]
-        if isinstance(main := self._blocks[0], Components):
-            coupling, schur = main.border(*self._sums_of_rest(ones))
-            return coupling, Block(np.arange(total), schur, mass, model)
-        dense = np.zeros((self.sizes[self._main], total))
-        schur = np.zeros((total, total))
-        for a, j in enumerate(self._rest):
-            here = slice(self._offset[a], self._offset[a + 1])
-            dense[:, here] = self._together(self._main, j, ones)
-            for b, i in enumerate(self._rest):
-                schur[here, self._offset[b] : self._offset[b + 1]] = self._together(j, i, ones)
-        for block in self._blocks:
-            schur -= dense[block.levels].T @ block.solve(dense[block.levels])
-        return Pair(dense), Block(np.arange(total), schur, mass, model)
-
-    def _sums_of_rest(self, ones: np.ndarray) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
-        """Weighted sums of the remaining levels by main level, by unit in its basis, and by each other."""
-        code = [self._code(j) + self._offset[a] for a, j in enumerate(self._rest)]
-        total, k = int(self._offset[-1]), len(code)
-        pairs = (np.tile(self._code(self._main), k), np.concatenate(code))
-        by_main = sparse.csr_array((np.tile(ones, k), pairs), (self.sizes[self._main], total))
-        by_unit = np.hstack([self._pairs[j][0].dense() for j in self._rest])
-        cross = sum(np.bincount(i * total + j, ones, total * total) for i in code for j in code)
-        return by_main, by_unit, np.asarray(cross).reshape(total, total)
-
-    def _together(self, i: int, j: int, ones: np.ndarray) -> np.ndarray:
-        """Cross product V_i' W M_U V_j."""
-        pair = self._code(i) * self.sizes[j] + self._code(j)
-        out = np.bincount(pair, ones, self.sizes[i] * self.sizes[j]).reshape(self.sizes[i], self.sizes[j])
-        for p, q in zip(self._pairs[i], self._pairs[j]):
-            out = out - p.cross(q)
-        return out
+        return border(self) if self._rest else None
 
     # ---- what is identified -------------------------------------------------------------------------------------
     @cached_property
