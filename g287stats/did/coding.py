@@ -319,8 +319,7 @@ def _cohort_periods(
     present = column[~missing]
     if not len(present):
         return out
-    numbers = pd.to_numeric(present, errors="coerce") if present.dtype == object else None
-    if present.dtype.kind in "iuf" or (numbers is not None and numbers.notna().any()):
+    if present.dtype.kind in "iuf" or any(isinstance(v, (int, float, np.number)) for v in present.unique()):
         problems.add(f"cohort {name!r} is a number but time is a Period", (), "Give the cohort as Period too")
         return out
     given = [p for p in _as_periods(present.unique()) if p.freqstr != freq]
