@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,41 @@ def several(argument: str, given: Any) -> tuple:
     if isinstance(given, str):
         raise DesignError(f"{argument}={given!r} takes a list of columns: {argument}=[{given!r}]")
     return tuple(given)
+
+
+def whole(argument: str, given: Any, least: int) -> int:
+    """A count given as an argument: a whole number (numpy's too) of ``least`` or more."""
+    if not _is_whole(given) or given < least:
+        raise DesignError(f"{argument}={given!r}: give a whole number, {least} or more")
+    return int(given)
+
+
+def reference_times(given: Any) -> tuple[int, ...]:
+    """Reference event times: one whole number or several, numpy's too, each once."""
+    times = tuple(given) if np.ndim(given) else (given,)
+    if not all(_is_whole(e) for e in times):
+        raise DesignError(f"reference={given!r}: give an event time or several, whole numbers: reference=(-1, -4)")
+    return tuple(dict.fromkeys(int(e) for e in times))
+
+
+def event_window(given: Any) -> tuple[int, int] | None:
+    """First and last event time, or None where all are wanted."""
+    return None if given is None else window_pair(given)
+
+
+def window_pair(given: Any) -> tuple[int, int]:
+    """First and last event time, whole numbers (numpy's too)."""
+    pair = tuple(given) if np.ndim(given) == 1 else ()
+    if len(pair) != 2 or not all(_is_whole(e) for e in pair):
+        raise DesignError(f"window={given!r}: give the first and the last event time, whole numbers: window=(-4, 4)")
+    low, high = (int(e) for e in pair)
+    if low > high:
+        raise DesignError(f"window={(low, high)}: the first event time comes after the last")
+    return low, high
+
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, Integral) and not isinstance(given, bool)
 
 
 def numeric(column: pd.Series, name: str, problems: Problems) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import reference_times, whole
 from g287stats.did.first_stage import FirstStage, first_stage, unit_levels
 from g287stats.did.regression import (
     Block,
@@ -25,7 +26,7 @@ from g287stats.did.regression import (
     regress,
     unit_keys,
 )
-from g287stats.did.twfe import _options, _prepare, with_average
+from g287stats.did.twfe import _options, _prepare, must_occur, with_average
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.inference.covariance import Clustered, Influence
 from g287stats.inference.estimate import Cells, Estimate, Method
@@ -108,6 +109,7 @@ def imputation(
     Borusyak, Jaravel and Spiess (2024).
     """
     choose("small_sample", small_sample, ("unadjusted", "leave_out"))
+    leads = whole("leads", leads, 0)
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = first_stage(design, covariates, covariates_by_time, unit_trends)
@@ -183,7 +185,7 @@ def two_stage(
     ----------
     effects
         ``static``: one coefficient on treatment. ``event``: one per event time of treated units, leads included,
-        except ``reference``; each is the average adjusted outcome at that event time.
+        except ``reference`` (which must occur); each is the average adjusted outcome at that event time.
     data, outcome, unit, time, cohort, treatment, covariates, covariates_by_time, fixed_effects, unit_trends, weights, \
 cluster
         As in :func:`imputation`.
@@ -209,8 +211,10 @@ cluster
         rows, column = np.flatnonzero(stage.treated), np.zeros(int(stage.treated.sum()), dtype=np.int64)
         labels = pd.DataFrame({"term": ["att"]})
     else:
-        references = (reference,) if isinstance(reference, int) else tuple(reference)
+        references = reference_times(reference)
         event = stage.event_time()
+        shown = np.unique(event[design.treated_unit[design.unit]])
+        must_occur(references, shown)
         rows = np.flatnonzero(design.treated_unit[design.unit] & ~np.isin(event, references))
         found, column = np.unique(event[rows], return_inverse=True)
         column = column.reshape(-1)

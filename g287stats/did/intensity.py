@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import event_window, whole
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import tell
 from g287stats.did.together import unit_codes
@@ -98,11 +99,13 @@ def intensity_did(
     choose("shape", shape, ("bins", "polynomial"))
     choose("control", control, ("never", "notyet"))
     choose("small_sample", small_sample, ("did", "neyman"))
-    if degree < 1:
-        raise DesignError(f"degree={degree}: a polynomial in the dose has degree 1 or more")
+    degree = whole("degree", degree, 1)
+    if not isinstance(bins, Sequence | np.ndarray):
+        bins = whole("bins", bins, 1)
     neyman = small_sample == "neyman"
+    window = event_window(window)
     low, high = window or (0, np.iinfo(np.int32).max)
-    if low < 0 or high < low:
+    if low < 0:
         raise DesignError(f"window={window}: event times averaged start at 0 or later")
     design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, weights=weights, cluster=cluster)
     notes = list(design.notes)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import window_pair
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.together import together, unit_codes
@@ -77,7 +78,7 @@ def lp_did(
     DesignError, IdentificationError
         Treatment that ends; a horizon without treated or control differences, by name.
     """
-    low, high = window
+    low, high = window = window_pair(window)
     if low > high or high < 0:
         raise DesignError(f"window={window} must end at 0 or later: window=(-2, 3)")
     choose("control", control, ("never", "notyet"))

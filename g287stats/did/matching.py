@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from g287stats.did.coding import whole
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
@@ -172,6 +173,7 @@ def balance_weights(
     """
     if method not in REFERENCES:
         raise DesignError(f"method={method!r}: choose 'entropy', 'overlap' or 'nearest'")
+    neighbours = whole("neighbours", neighbours, 1)
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment, "weights": weights}
     design, names, x, treated, labels, base, groups, left_out, notes = _features(
         data, variables, on, periods, keys, exact

@@ -16,10 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import event_window, reference_times
 from g287stats.did.design import Design
 from g287stats.did.ppml import ppml, without_empty
 from g287stats.did.regression import Block, Regression, by_time, tell
-from g287stats.did.twfe import _options, _prepare, _switching, event_block, with_average
+from g287stats.did.twfe import _options, _plain, _prepare, _switching, event_block, with_average
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -100,7 +101,7 @@ small_sample
     if len(negative):
         shown = [f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in negative[:8]]
         raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {', '.join(map(str, shown))}")
-    references = (reference,) if isinstance(reference, int) else tuple(reference)
+    references, window = reference_times(reference), event_window(window)
     spec = _Spec(
         effects, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
     )
@@ -131,7 +132,7 @@ small_sample
     labels = None if events is None else pd.DataFrame({"term": names, "event_time": events})
     options: dict[str, Any] = {"exposure": exposure} if exposure else {}
     if effects == "event":
-        options |= {"reference": reference} | ({"window": window, "ends": ends} if window else {})
+        options |= {"reference": _plain(references)} | ({"window": window, "ends": ends} if window else {})
     estimate = result.estimate(
         names,
         kind=effects,

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from g287stats.did.coding import event_window, reference_times, whole
 from g287stats.did.design import NEVER, Design, Path, prepare
 from g287stats.did.regression import Block, regress, tell
-from g287stats.did.twfe import _options, event_block
+from g287stats.did.twfe import _options, _plain, event_block
 from g287stats.did.wide import UNDATED, onsets, place_of, places, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import SmallSample
@@ -50,7 +51,7 @@ def exposure_map(
     treatment
         Numeric column of the frame; 0 is untreated.
     rings
-        Ring k holds the units k steps away and no fewer. Units without any unit in a ring have exposure 0.
+        How many. Ring k holds the units k steps away and no fewer. Units without any unit in a ring have exposure 0.
     how
         ``any``: 1 if the largest treatment in the ring is positive; ``share``: mean treatment over the ring.
     unknown
@@ -71,8 +72,7 @@ def exposure_map(
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     choose("how", how, ("any", "share"))
     choose("unknown", unknown, ("missing", "untreated"))
-    if rings < 1:
-        raise DesignError(f"rings={rings}: 1 for the neighbours, 2 for theirs as well")
+    rings = whole("rings", rings, 1)
     design = prepare(data, treatment, unit=unit, time=time)
     pairs, notes, strangers = _pairs(neighbours, frame[design.unit_name], design.unit_name, unknown)
     tell(design, notes)
@@ -257,8 +257,8 @@ def spillover_event_study(
     ----------
     Butts (2021), section 5.
     """
+    references, window = reference_times(reference), event_window(window)
     names, design, dose = _read(data, outcome, exposures, unit, time, covariates, fixed_effects, weights, cluster)
-    references = (reference,) if isinstance(reference, int) else tuple(reference)
     dates = [_dates(data, design, n) for n in names]
     design = replace(design, notes=(*design.notes, *(note for _, told in dates for note in told)))
     designs = _within_window(design, names, [first for first, _ in dates], window, ends)
@@ -286,7 +286,7 @@ def spillover_event_study(
     estimate = fit.estimate(
         table["term"].tolist(), kind="event", method=DYNAMIC, labels=table, cluster=cluster, small_sample=small_sample,
         options={
-            "exposures": names, "reference": reference, **({"window": window, "ends": ends} if window else {}),
+            "exposures": names, "reference": _plain(references), **({"window": window, "ends": ends} if window else {}),
             **_options(covariates, (), fixed_effects, unit_trends, weights),
         },
         notes=notes, reference=references,

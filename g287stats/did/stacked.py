@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import window_pair
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import Block, regress, tell
 from g287stats.did.twfe import with_average
@@ -92,7 +93,7 @@ def stacked(
     choose("effects", effects, ("event", "static"))
     choose("control", control, ("never", "notyet"))
     choose("corrective", corrective, get_args(Corrective))
-    low, high = window
+    low, high = window = window_pair(window)
     if low > -1 or high < 0:
         raise DesignError(f"window={window} must hold a period before and one after treatment: window=(-3, 2)")
     design = prepare(

@@ -23,10 +23,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import reference_times
 from g287stats.did.design import Design
 from g287stats.did.first_stage import fitted_values, unit_levels
 from g287stats.did.regression import Block, Regression, by_time, clustered, parameter_count, regress, tell, unit_keys
-from g287stats.did.twfe import FITS, _options, _prepare
+from g287stats.did.twfe import FITS, _options, _plain, _prepare
 from g287stats.did.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
@@ -96,7 +97,7 @@ def sun_abraham(
     """
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
-    references = (reference,) if isinstance(reference, int) else tuple(dict.fromkeys(reference))
+    references = reference_times(reference)
     if len(references) < 1 + unit_trends:
         raise IdentificationError(
             "with unit_trends a cohort's leads and lags add up to its units' trends: give two references, "
@@ -129,7 +130,7 @@ def sun_abraham(
         method=METHOD,
         outcome=outcome,
         sample=design.sample(),
-        options={"control": control, "reference": reference}
+        options={"control": control, "reference": _plain(references)}
         | _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         cells=Cells(plan.frame[["cohort", "time", "event_time", "mass"]]),
         reference=references,

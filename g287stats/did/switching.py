@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import event_window
 from g287stats.did.design import Design, prepare
 from g287stats.did.wide import labelled, matrix, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
@@ -116,6 +117,7 @@ def switching_did(
         raise DesignError(f"effects are 'start', 'end', 'first_switch'; got {unknown or 'none'}")
     choose("history", history, ("same", "any"))
     choose("small_sample", small_sample, ("did", "neyman"))
+    window = event_window(window)
     keys = {"unit": unit, "time": time}
     design = prepare(data, outcome, treatment=treatment, weights=weights, cluster=cluster, **keys)  # type: ignore[arg-type]
     seen = quiet_prepare(data, treatment, **keys)

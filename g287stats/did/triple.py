@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.did.coding import event_window, reference_times
 from g287stats.did.design import prepare
 from g287stats.did.regression import Block, regress
 from g287stats.did.twfe import event_block, with_average
@@ -112,7 +113,7 @@ def triple_difference(
             fit.names[:1], kind="static", method=METHOD, cluster=clusters, small_sample=small_sample,
             options={"eligible": eligible, "place": place, "weights": weights, "covariates": tuple(covariates)},
         )  # fmt: skip
-    references = (reference,) if isinstance(reference, int) else tuple(reference)
+    references, window = reference_times(reference), event_window(window)
     design, block, events = event_block(design, window, "bin", references)
     assert block.factor is not None
     factor = Factor(block.factor.codes, block.factor.n_levels, design.covariates[:, 0])

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import several
+from g287stats.did.coding import event_window, reference_times, several
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, Vcov, by_time, regress, tell
 from g287stats.did.wide import UNDATED, dated
@@ -191,7 +191,7 @@ small_sample, vcov
     """
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
-    references = (reference,) if isinstance(reference, int) else tuple(reference)
+    references, window = reference_times(reference), event_window(window)
     design, block, event_times = event_block(design, window, ends, references)
     fit = regress(
         design,
@@ -208,7 +208,7 @@ small_sample, vcov
         cluster=cluster,
         small_sample=small_sample,
         vcov=vcov,
-        options={"reference": reference, **({"window": window, "ends": ends} if window else {}), **options},
+        options={"reference": _plain(references), **({"window": window, "ends": ends} if window else {}), **options},
         reference=references,
     )
     return with_average(estimate)
@@ -232,9 +232,6 @@ def event_block(
     design = _with_known_start(dated(design, FITS))
     if not design.treated_unit.any():
         raise IdentificationError("no unit is ever treated: an event study needs cohorts")
-    whole = window is None or (isinstance(window, Sequence) and [type(w) for w in window] == [int, int])
-    if not whole:
-        raise DesignError(f"window={window!r}: give the first and the last event time, window=(-4, 4)")
     low, high = window or (-NEVER, NEVER)
     if window is not None and not (low < high and all(low <= r <= high for r in references)):
         raise DesignError(f"window={window} must be increasing and contain the reference {references}")
@@ -248,10 +245,7 @@ def event_block(
     if window is not None:
         event = np.where(treated, np.clip(event, low, high), NEVER)
     found = np.unique(event[treated])
-    absent = [r for r in references if r not in found]
-    if absent:
-        listed = ", ".join(map(str, found[:12])) + (", …" if len(found) > 12 else "")
-        raise IdentificationError(f"reference event times {absent} do not occur; choose reference= among {listed}")
+    must_occur(references, found)
     if treated.all() and len(references) < 2 and window is None:
         raise IdentificationError(
             "every unit is treated at some time, so leads and lags add up to a linear trend: give a second "
@@ -265,6 +259,14 @@ def event_block(
     if window is not None and ends == "bin":
         names = [f"<={e}" if e == low else f">={e}" if e == high else str(e) for e in shown]
     return design, Block(tuple(names), Factor(codes, len(shown))), shown.astype(int)
+
+
+def must_occur(references: tuple[int, ...], found: np.ndarray) -> None:
+    """Refuse reference event times that no treated unit has."""
+    absent = [r for r in references if r not in found]
+    if absent:
+        listed = ", ".join(map(str, found[:12])) + (", …" if len(found) > 12 else "")
+        raise IdentificationError(f"reference event times {absent} do not occur; choose reference= among {listed}")
 
 
 def _with_known_start(design: Design) -> Design:
@@ -332,6 +334,11 @@ def _switching(design: Design, dose: np.ndarray) -> list[str]:
         f"treatment switches off in {len(units)} units ({names}{more}); the coefficient mixes starting and ending. "
         "g.switching_did separates them"
     ]
+
+
+def _plain(references: tuple[int, ...]) -> int | tuple[int, ...]:
+    """References as one writes them: a single one without a tuple."""
+    return references[0] if len(references) == 1 else references
 
 
 def _options(
