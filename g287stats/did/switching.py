@@ -108,8 +108,9 @@ def switching_did(
     DesignError
         Treatment other than 0/1.
     IdentificationError
-        Treatment that never switches in the asked way; no valid comparison for any switch; with ``neyman``,
-        comparisons of a single switcher or a single comparison unit, by name.
+        Treatment that never switches in an asked way; no valid comparison for any switch of a kind; with ``neyman``,
+        comparisons of a single switcher or a single comparison unit, by name. The message says which of the asked
+        ``effects`` can be estimated.
     """
     kinds: tuple[Effect, ...] = (effects,) if isinstance(effects, str) else tuple(effects)
     unknown = [k for k in kinds if k not in ("start", "end", "first_switch")]
@@ -130,10 +131,22 @@ def switching_did(
     if neyman and cluster not in (None, "unit", design.unit_name):
         raise DesignError(f'small_sample="neyman" takes units as independent; cluster={cluster!r} says they are not')
     rows, psi = [], []
+    possible, refused = [], []
     for kind in kinds:
-        labels, influence = _event_effects(kind, history, window, normalize, y, paths, w, design, notes, offset, neyman)
+        try:
+            labels, influence = _event_effects(
+                kind, history, window, normalize, y, paths, w, design, notes, offset, neyman
+            )
+        except IdentificationError as problem:
+            refused.append(str(problem))
+            continue
+        possible.append(kind)
         rows += labels
         psi += influence
+    if refused:
+        rest = possible[0] if len(possible) == 1 else tuple(possible)
+        also = f". What can be estimated here: effects={rest!r}".replace("'", '"') if possible else ""
+        raise IdentificationError("; ".join(refused) + also)
     frame = pd.DataFrame(rows)
     points = frame.pop("point").to_numpy()
     level = cluster or design.unit_name

@@ -221,3 +221,20 @@ def test_neyman_variance_refusals():
         switching_did(data, "y", small_sample="neyman", cluster="state", **KEYS)
     with pytest.raises(DesignError, match="choose 'did' or 'neyman'"):
         switching_did(data, "y", small_sample="hc2", **KEYS)
+
+
+def test_what_can_be_estimated_is_said():
+    """a and b end together and nobody who started with them stays treated: starts remain."""
+    ends = HAND[HAND["county"].isin(["a", "b", "c", "n"])]
+    lonely = ends.assign(d=ends["d"].mask((ends["county"] == "b") & (ends["year"] == 3), 0))
+    with pytest.raises(IdentificationError, match=r'switch \(end\).*What can be estimated here: effects="start"$'):
+        switching_did(lonely, "y", **KEYS)
+    assert switching_did(lonely, "y", effects="start", **KEYS).labels["group"].unique().tolist() == ["start"]
+    never = ends[ends["county"].isin(["b", "n"])]
+    with pytest.raises(IdentificationError, match=r'treatment never ends.*effects="start"$'):
+        switching_did(never, "y", **KEYS)
+    left = HAND[HAND["county"].isin(["o", "s"])]
+    with pytest.raises(IdentificationError, match=r'treatment never starts.*effects=\("end", "first_switch"\)$'):
+        switching_did(left, "y", effects=("start", "end", "first_switch"), **KEYS)
+    with pytest.raises(IdentificationError, match=r"never starts.*; y: treatment never ends[^.]*$"):
+        switching_did(HAND[HAND["county"].isin(["n", "s"])], "y", **KEYS)
