@@ -371,7 +371,10 @@ def _within_window(
                     f"exposure {name!r}: every exposed unit ({int(undated.sum())}) is exposed in its first row, so no "
                     "event time is known. Without this exposure they would count as unexposed: leave them out"
                 )
-            note = f"exposure {name!r}: these {int(undated.sum())} units have no event time and are left out"
+            note = (
+                f"exposure {name!r}: {int(undated.sum())} units exposed in their first row have no event time and are "
+                "left out"
+            )
             reason = f"{name} in its first row: event time unknown"
             design = replace(design, notes=(*design.notes, note)).restrict(~undated[design.unit], reason)
             cohorts = [first[~undated] for first in cohorts]

@@ -280,7 +280,7 @@ def _with_known_start(design: Design) -> Design:
             f"every treated unit ({int(undated.sum())}) is treated in its first row, so that no event time is known. "
             + remedy
         )
-    note = f"these {int(undated.sum())} units have no event time and are left out. {remedy}"
+    note = f"{int(undated.sum())} units treated in their first row have no event time and are left out. {remedy}"
     tell(design, [note])
     design = replace(design, notes=(*design.notes, note))
     return design.restrict(~undated[design.unit], "treated in its first row: event time unknown")

@@ -45,7 +45,7 @@ def labelled(design: Design, units: np.ndarray, show: int = 8) -> str:
 
 
 UNDATED = -(1 << 40)
-"""Cohort code of units treated in the first row that tells: from the first period on, since when is unknown."""
+"""Cohort code of units treated in their first row with a known treatment: since when is unknown."""
 
 
 def dated(design: Design, fits: str) -> Design:
@@ -104,7 +104,7 @@ def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]
         notes.append(f"{int(early.sum())} units are treated from the first period on or earlier")
     if undated.any():
         notes.append(
-            f"{int(undated.sum())} units are treated in the first row that tells, so that it is unknown since when: "
+            f"{int(undated.sum())} units are treated in their first row with a known treatment, since when is unknown: "
             f"{labelled(design, undated)}"
         )
     if late.any():

@@ -83,12 +83,12 @@ def always():
 
 
 def test_units_never_seen_untreated_have_no_event_time():
-    with pytest.warns(DesignWarning, match="3 units are treated in the first row that tells"):
+    with pytest.warns(DesignWarning, match="3 units are treated in their first row"):
         event = g.event_study(always(), "y", **K, treatment="d")
     after = event.params[[str(e) for e in range(7)]].to_numpy()
     np.testing.assert_allclose(after, [1, 2, 3, 3, 3, 3, 3], atol=1e-9)
     assert "3 units are treated from the first period on or earlier" in event.notes
-    assert any("3 units have no event time and are left out" in note for note in event.notes)
+    assert any("3 units treated in their first row have no event time" in note for note in event.notes)
     flow = event.sample["flow"].to_frame().set_index("step")
     assert flow.loc["treated in its first row: event time unknown", ["rows", "units"]].tolist() == [-26, 3]
     spill = g.spillover_event_study(always().assign(own=lambda f: f.d), "y", **K, exposures=["own"])
@@ -103,7 +103,7 @@ def test_units_treated_from_the_first_period_on_are_read_as_with_cohort(name):
     assert by_treatment.terms == by_cohort.terms
     np.testing.assert_array_equal(by_treatment.point, by_cohort.point)
     assert "3 units are treated from the first period on or earlier" in by_treatment.notes
-    assert any("unknown since when: x1, x2, x3" in note for note in by_treatment.notes)
+    assert any("since when is unknown: x1, x2, x3" in note for note in by_treatment.notes)
 
 
 def test_all_treated_since_before_the_panel_is_refused():
