@@ -101,7 +101,16 @@ def multiple_treatments(
 
 
 def contamination(fit: Regression, names: Sequence[str], dose: np.ndarray) -> pd.DataFrame:
-    """Weights of every treatment's effects in every coefficient, summed over rows (see :func:`multiple_treatments`)."""
+    """Weights of every treatment's effects in every coefficient, summed over rows (see :func:`multiple_treatments`).
+
+    ``fit`` is the regression (``est.design``), ``dose`` the treatments by row in its order (n × treatments). The table
+    of an estimate by :func:`multiple_treatments` is in its ``sample["contamination"]``.
+    """
+    if not isinstance(fit, Regression):
+        raise DesignError(
+            f"contamination takes the regression behind an estimate, not a {type(fit).__name__}: the table is in "
+            'est.sample["contamination"], with est = g.multiple_treatments(data, outcome, [...])'
+        )
     n = fit.design.weights if fit.design.weights is not None else np.ones(fit.design.n)
     coefficient = (fit.fit.columns() @ fit.fit.bread[:, fit.position(names)]) * n[:, None]
     rows = []

@@ -97,7 +97,8 @@ def regression_of(est: Estimate, what: str, *, working: bool = False) -> Any:
             'est.sample["reduced_form"], est.sample["first_stage"]'
         )
     fit = getattr(reg, "fit", None)
-    if not isinstance(fit, LeastSquares) or (reg.y is not reg.design.y and not working):
+    linear = isinstance(fit, LeastSquares) and hasattr(reg, "y")  # a first stage has a fit and no outcome of its own
+    if not linear or (reg.y is not reg.design.y and not working):
         raise DesignError(
             f"{what} needs a linear regression with absorbed effects (g.twfe, g.event_study, g.stacked …); "
             f"{est.method.title} is not one. Its influence functions serve .bands(), .test() and g.multiple_testing"
@@ -173,6 +174,8 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
                 f"name one coefficient with term=, or a combination {{name: weight}}; coefficients are {names[:12]}"
             )
         term = est.terms[0]
+    if not isinstance(term, (str, Mapping)):
+        raise DesignError(f"term={term!r} is no name; coefficients are {names[:12]}: term={str(term)!r}")
     c = loadings(est, reg, [term])[:, 0]
     fit: LeastSquares = reg.fit
     loading = fit.bread @ c

@@ -205,11 +205,12 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
     if "event_time" not in es.labels:
         raise DesignError("sensitivity to parallel trends needs event times: use .aggregate('event') first")
     if es.labels["event_time"].duplicated().any():
-        if "treatment" in es.labels:
-            first = es.labels["treatment"].iloc[0]
+        named = next((c for c in ("treatment", "group") if c in es.labels), None)
+        if named is not None:
+            several = list(dict.fromkeys(es.labels[named]))
             raise DesignError(
-                "event times repeat because several effects are in the estimate: choose one, "
-                f'es.select(es.labels["treatment"] == {first!r})'
+                f"event times repeat because several effects are in the estimate ({', '.join(map(str, several))}): "
+                f'choose one, es.select(es.labels["{named}"] == {several[0]!r})'
             )
         raise DesignError("event times repeat (cohort × time cells): use .aggregate('event') first")
     binned = [t for t in es.terms if t.rpartition(": ")[2].startswith(("<=", ">="))]

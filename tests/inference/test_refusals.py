@@ -23,11 +23,42 @@ REFUSED = {
     "honest bound": (lambda: g.honest_did(EVENTS, M=[0.1]), "add kind='smoothness'"),
     "honest kind": (lambda: g.honest_did(EVENTS, kind="smooth"), "kind='smooth': choose 'smoothness' or"),
     "honest leads": (lambda: g.honest_did(g.att_gt(FRAME, "y", **KEYS).aggregate("event")), "found none"),
+    "wild term": (lambda: g.wild_bootstrap(EVENTS, 0), r"term=0 is no name; .* term='0'"),
+    "contamination": (lambda: g.contamination(STATIC, ["d"], FRAME[["y"]].to_numpy()), "the table is in est.sample"),
     "curve": (lambda: g.specification_curve(FRAME, "y", {"a": "twfe"}), "'twfe' is not an estimator"),
     "weights": (lambda: g.synthetic_did(FRAME, "y", weights="w", **KEYS), "choose 'synthetic' or 'uniform'"),
     "inference": (lambda: g.synthetic_did(FRAME, "y", inference="bootstrap", **KEYS), "choose 'auto'"),
     "effects": (lambda: g.synthetic_control(FRAME, "y", effects="static", **KEYS), "choose 'att' or 'event'"),
 }
+
+
+COVARIATES = {"covariates": ["x"]}, {"covariates_by_time": ["x"]}, {}
+
+
+@pytest.mark.parametrize("inference", [g.wild_bootstrap, g.bias_reduced])
+@pytest.mark.parametrize("options", COVARIATES, ids=("covariates", "by time", "none"))
+def test_imputation_has_no_regression_for_clustered_small_samples(inference, options):
+    frame = FRAME.assign(x=[float(c) % 7 for c in FRAME["county"].factorize()[0]])
+    if "covariates" in options:
+        frame["x"] = frame["x"] * frame["year"] ** 2
+    cells = g.imputation(frame, "y", **options, **KEYS)
+    event = cells.aggregate("event")
+    for e in (cells, cells.overall, event, event.overall, cells.aggregate("simple")):
+        with pytest.raises(DesignError, match=r"needs a linear regression with absorbed effects .* is not one"):
+            inference(e)
+
+
+def test_effects_of_starting_and_ending_are_told_apart_as_the_message_says():
+    first = FRAME["g"]
+    late = FRAME["county"].factorize()[0] % 2
+    on = ((FRAME["year"] >= first) & ~((FRAME["year"] >= first + 2) & (late == 1))).astype(int)
+    es = g.switching_did(
+        FRAME.assign(on=on), "y", unit="county", time="year", treatment="on", window=(-2, 1), effects=("start", "end")
+    )
+    with pytest.raises(DesignError, match=r"several effects are in the estimate \(start, end\)") as caught:
+        g.honest_did(es)
+    chosen = eval(str(caught.value).partition("choose one, ")[2], {"es": es})
+    assert set(chosen.labels["group"]) == {"start"}
 
 
 @pytest.mark.parametrize("name", REFUSED)
