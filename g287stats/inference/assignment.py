@@ -121,13 +121,17 @@ def level_of_assignment(
     """Name of the level at which treatment was given, and the group of each unit (N,).
 
     By default the coarsest of ``clusters`` (codes by unit) in which all units have the same treatment, otherwise the
-    unit. A finer one that is ``asked`` for is used with a warning; one within which treatment differs is refused.
+    unit, with a warning when most treated units are in clusters treated alike all the same. A finer one that is
+    ``asked`` for is used with a warning; one within which treatment differs is refused.
     """
     coarsest = (unit, np.arange(len(kinds)))
     for name, codes in clusters.items():
         if shared(kinds, codes) and codes.max() < coarsest[1].max():
             coarsest = (name, codes)
     if asked is None:
+        for name, codes in clusters.items():
+            if codes.max() < coarsest[1].max():
+                _warn_mostly_whole(kinds, name, codes, unit)
         return coarsest
     name, codes = asked
     if not shared(kinds, codes):
@@ -147,6 +151,22 @@ def level_of_assignment(
             stacklevel=4,
         )
     return name, codes
+
+
+def _warn_mostly_whole(kinds: np.ndarray, name: str, codes: np.ndarray, unit: str) -> None:
+    """Warn when more than half of the treated units of clusters of several are in clusters treated alike."""
+    differs = np.bincount(codes[by_group(kinds, codes)[codes] != kinds], minlength=int(codes.max()) + 1) > 0
+    several = np.bincount(codes) > 1
+    treated = np.bincount(codes[kinds > 0], minlength=len(several)) * several
+    whole = treated[~differs].sum()
+    if 2 * whole > treated.sum() and differs.any():
+        warnings.warn(
+            f"treatment is the same in all units of {int((treated[~differs] > 0).sum())} of {int((treated > 0).sum())} "
+            f"treated {name!r} but not of the others, so that single {unit!r} are exchanged: not valid when units of a "
+            f"{name!r} share shocks. See g.wild_bootstrap, g.bias_reduced",
+            InferenceWarning,
+            stacklevel=5,
+        )
 
 
 def strata_of(within: str, by_unit: np.ndarray, group: np.ndarray, kinds: np.ndarray, assign_by: str) -> np.ndarray:

@@ -61,8 +61,16 @@ def test_every_exchange_of_states_is_a_refit(statistic, cluster, drop):
 
 def test_counties_exchange_where_treatment_differs_within_states():
     d = UNEVEN.assign(g=UNEVEN["g"].where(UNEVEN["county"] % 2 == 0))
-    r = randomization_test(twfe(d, "y", cohort="g", cluster="state", **KEYS), draws=29, ci=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", InferenceWarning)
+        r = randomization_test(twfe(d, "y", cohort="g", cluster="state", **KEYS), draws=29, ci=False)
     assert (r.assign_by, r.n_assigned) == ("county", 19)
+    mostly = UNEVEN.assign(g=UNEVEN["g"].where(UNEVEN["county"] != 16))
+    with pytest.warns(
+        InferenceWarning, match="all units of 1 of 2 treated 'state' but not of the others, so that single"
+    ):
+        refit = twfe(mostly, "y", cohort="g", cluster="state", **KEYS)
+        assert randomization_test(refit, draws=29, ci=False).assign_by == "county"
     with pytest.raises(DesignError, match=r"treatment differs between the units of 2 of 6 groups \(units 1, 2"):
         randomization_test(twfe(d, "y", cohort="g", cluster="state", **KEYS), assign_by="state")
 
