@@ -188,7 +188,7 @@ def _cohorts(frame: pd.DataFrame, unit: str, time: str | None, cohort: str, prob
     """Code of each row's cohort in the order of cohorts; 0 is never treated."""
     column = frame[cohort]
     never = column.isna().to_numpy()
-    if not isinstance(column.dtype, pd.PeriodDtype) and column.dtype.kind not in "mM":
+    if not _dated(column):
         number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
         zero = number == 0
         if zero.any() and time is not None and _between(frame[time]):
@@ -204,9 +204,22 @@ def _cohorts(frame: pd.DataFrame, unit: str, time: str | None, cohort: str, prob
     return codes
 
 
+def since(time: pd.Series, cohort: pd.Series) -> np.ndarray:
+    """Whether each row's cohort is known and has come; numbers may be written as text."""
+    pair = [c if _dated(c) else pd.to_numeric(c) for c in (time, cohort)]
+    return (pair[0] >= pair[1]).fillna(False).to_numpy(dtype=bool)
+
+
+def _dated(column: pd.Series) -> bool:
+    """Whether a column holds periods or dates."""
+    if column.dtype == object:
+        return bool(column.map(type).eq(pd.Period).any())
+    return isinstance(column.dtype, pd.PeriodDtype) or column.dtype.kind in "mM"
+
+
 def _between(time: pd.Series) -> bool:
     """Whether 0 lies on the calendar."""
-    if isinstance(time.dtype, pd.PeriodDtype) or time.dtype.kind in "mM":
+    if _dated(time):
         return False
     number = pd.to_numeric(time, errors="coerce")
     return bool(number.min() <= 0 <= number.max())

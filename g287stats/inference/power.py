@@ -13,7 +13,7 @@ from scipy import optimize, stats
 from g287stats.errors import DesignError, G287Error, choose
 from g287stats.inference.assignment import by_group, random_arrangements, strata_of
 from g287stats.inference.estimate import Estimate, _reference_distribution
-from g287stats.inference.exchange import read_treatments
+from g287stats.inference.exchange import read_treatments, since
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 
@@ -246,7 +246,7 @@ def power_simulation(
                 given = who.given(kind, rows)
                 on = kind > 0
                 if treatment is None:
-                    on = on & (frame[time] >= given[who.columns[0]]).fillna(False).to_numpy(dtype=bool)
+                    on = on & since(frame[time], given[who.columns[0]])
                 else:
                     on = on & (pd.to_numeric(given[treatment]).to_numpy(dtype=float) != 0)
                 changed = frame.assign(**given)
