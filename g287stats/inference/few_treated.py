@@ -307,10 +307,10 @@ def _group_means(values: np.ndarray, paths: Paths) -> np.ndarray:
 def _warn_few_controls(k: int, m: int, name: str) -> None:
     """Warn where the noise of the controls' mean, which Conley–Taber draws leave out, is not small.
 
-    With alike noise the estimate has variance σ²(1/k + 1/m) and draws σ²(1 − 1/m)/k.
+    With alike noise the estimate has variance σ²(1/k + 1/m), and draws σ²(1 − 1/m)/k with σ² learned from m controls.
     """
     ratio = math.sqrt((1 + k / m) * m / (m - 1)) if m > 1 else math.inf
-    size = 2 * stats.norm.sf(stats.norm.ppf(0.975) / ratio)
+    size = 2 * stats.t.sf(stats.norm.ppf(0.975) / ratio, max(m - 1, 1))
     if size > 0.07:
         warnings.warn(
             f"Conley–Taber draws leave out the noise of the controls' mean: with {k} treated and {m} control "
