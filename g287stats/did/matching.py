@@ -1,9 +1,9 @@
 """Similar units: weights that balance what was measured before treatment, and tables that show it.
 
-Three steps, each visible: features of units in a stated window before treatment (:func:`_features`), weights from
-features (:func:`entropy_weights`, :func:`overlap_weights`, :func:`nearest_weights`), balance before and after. The
-weights feed any estimator as a column: ``b = g.balance_weights(…)``, then ``g.att_gt(b.attach(panel), …,
-weights="balance_weight")``.
+Three steps, each visible: features of units in a stated window before treatment
+(:func:`~g287stats.did.features.read_features`), weights from features (:func:`entropy_weights`,
+:func:`overlap_weights`, :func:`nearest_weights`), balance before and after. The weights feed any estimator as a column:
+``b = g.balance_weights(…)``, then ``g.att_gt(b.attach(panel), …, weights="balance_weight")``.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
 from g287stats.did.coding import whole
-from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
+from g287stats.did.features import Kind, read_features
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.shown import Shown
 from g287stats.numerics.glm import logit
@@ -27,7 +26,6 @@ from g287stats.numerics.glm import logit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Kind = Literal["levels", "growth", "trends"]
 Balancing = Literal["entropy", "overlap", "nearest"]
 
 REFERENCES = {
@@ -175,10 +173,10 @@ def balance_weights(
         raise DesignError(f"method={method!r}: choose 'entropy', 'overlap' or 'nearest'")
     neighbours = whole("neighbours", neighbours, 1)
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment, "weights": weights}
-    design, names, x, treated, labels, base, groups, left_out, notes = _features(
+    design, names, x, size, treated, labels, base, groups, left_out, notes = read_features(
         data, variables, on, periods, keys, exact
     )
-    _independent(names, x)
+    _independent(names, x, size)
     pairs = None
     if method == "entropy":
         w = base.copy()
@@ -240,7 +238,7 @@ def balance_table(
     :func:`balance_weights`.
     """
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment, "weights": weights}
-    found = _features(data, variables, on, periods, keys, ())
+    found = read_features(data, variables, on, periods, keys, ())
     return _table(found.names, found.x, found.treated, np.ones(len(found.x)), found.base)
 
 
@@ -366,179 +364,9 @@ def nearest_weights(
     return w, links
 
 
-class _Features(NamedTuple):
-    """Units that can be balanced: their codes ``labels`` in ``design``, features (units × p), base weights …"""
-
-    design: Design
-    names: list[str]
-    x: np.ndarray
-    treated: np.ndarray
-    labels: np.ndarray
-    base: np.ndarray
-    groups: np.ndarray
-    left_out: pd.DataFrame
-    notes: list[str]
-
-
-def _features(
-    data: Any,
-    variables: Sequence[str],
-    on: Kind | Sequence[Kind] | Mapping[str, Kind | Sequence[Kind]],
-    periods: tuple[Any, Any] | None,
-    keys: Mapping[str, str | None],
-    exact: Sequence[str],
-) -> _Features:
-    """Read who is treated when from all rows of the frame, and each feature from the rows that have its variable."""
-    variables = [variables] if isinstance(variables, str) else list(variables)
-    if not variables:
-        raise DesignError("name the variables to balance")
-    frame, keys = _rows(data, keys)
-    every = next(name for k in range(len(frame.columns) + 1) if (name := f"balance{k or ''}") not in frame.columns)
-    frame = frame.assign(**{every: 1.0})
-    weights = keys.pop("weights")
-    design = prepare(frame, every, clustered=False, **keys)  # type: ignore[arg-type]
-    notes = list(design.notes)
-    for reason, rows, units, _ in design.flow.steps:
-        notes.append(f"{reason} in {rows} rows of {units} units, whose treatment is read from their other rows")
-        warnings.warn(notes[-1], DesignWarning, stacklevel=4)
-    cohort = design.cohort if design.treatment is None else _first_treated(design)
-    t = design.n_periods
-    starts = cohort[(cohort > 0) & (cohort < t)]
-    if not len(starts):
-        raise IdentificationError("no unit starts treatment inside the panel")
-    first, last = (0, int(starts.min()) - 1) if periods is None else (_position(design, p) for p in periods)
-    if first > last:
-        raise DesignError(f"periods={periods}: the first comes after the last")
-    early = cohort <= last
-    reasons = np.where(early, f"treated by {design.calendar[last]}", "").astype(object)
-    columns: list[np.ndarray] = []
-    names: list[str] = []
-    levels = _matrices(frame, design, variables)[:, :, first : last + 1]
-    window = f"{design.calendar[first]} to {design.calendar[last]}"
-    lacks: list[list[str]] = [[] for _ in range(design.n_units)]
-    for n, variable in enumerate(variables):
-        before = len(columns)
-        kinds = on.get(variable, ()) if isinstance(on, Mapping) else on
-        kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
-        if not kinds or any(k not in ("levels", "growth", "trends") for k in kinds):
-            raise DesignError(f"on={kinds!r} for {variable!r}: choose from 'levels', 'growth', 'trends'")
-        there = ~np.isnan(levels[n]).all(axis=0)
-        if not there.any():
-            raise DesignError(f"{variable!r} is not observed in the window {window}: choose periods=")
-        value, clock = levels[n][:, there], first + np.flatnonzero(there)
-        seen = ~np.isnan(value)
-        count = seen.sum(1)
-        filled = np.where(seen, value, 0.0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = filled.sum(1) / count
-            if "levels" in kinds:
-                columns.append(mean)
-                names.append(variable)
-            if "growth" in kinds:
-                centre = np.where(seen, clock - (seen * clock).sum(1, keepdims=True) / count[:, None], 0.0)
-                columns.append((centre * filled).sum(1) / (centre**2).sum(1))
-                names.append(f"{variable} growth")
-            if "trends" in kinds:
-                columns += list(value.T)
-                names += [f"{variable} {design.calendar[int(p)]}" for p in clock]
-        for i in np.flatnonzero(np.isnan(np.column_stack(columns[before:])).any(1)):
-            lacks[i].append(variable)
-    for i in np.flatnonzero(reasons == ""):
-        if lacks[i]:
-            reasons[i] = f"not observed enough in the window {window}: {', '.join(lacks[i])}"
-    x = np.column_stack(columns)
-    base = np.ones(design.n_units)
-    if weights:
-        seen = quiet_prepare(frame, every, unit=design.unit_name, time=design.time_name, weights=weights)
-        base = _at_units(design, seen, unit_weights(seen, notes))
-        reasons[np.isnan(base) & (reasons == "")] = f"missing {weights}"
-    groups = np.zeros(design.n_units, dtype=int)
-    for column in exact:
-        seen = quiet_prepare(frame, every, unit=design.unit_name, time=design.time_name, cluster=(column,))
-        codes = seen.unit_level(column)
-        if codes is None:
-            raise DesignError(f"exact column {column!r} changes within units")
-        of_unit = _at_units(design, seen, codes)
-        reasons[np.isnan(of_unit) & (reasons == "")] = f"missing {column}"
-        pairs = np.column_stack([groups, np.nan_to_num(of_unit, nan=-1).astype(int)])
-        groups = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
-    kept = np.flatnonzero(reasons == "")
-    gone = np.flatnonzero(reasons != "")
-    left_out = pd.DataFrame({design.unit_name: design.unit_labels[gone], "reason": reasons[gone]})
-    unknown = pd.Index(frame[design.unit_name].unique()).difference(design.unit_labels)
-    if len(unknown):
-        bare = pd.DataFrame({design.unit_name: unknown, "reason": f"missing {keys['treatment']} in every row"})
-        left_out = pd.concat([left_out, bare], ignore_index=True)
-    if len(left_out):
-        listed = ", ".join(map(str, left_out[design.unit_name][:8]))
-        more = f", … {len(left_out) - 8} more" if len(left_out) > 8 else ""
-        note = f"{len(left_out)} units are left out of balancing (see .left_out): {listed}{more}"
-        warnings.warn(note, DesignWarning, stacklevel=3)
-        notes.append(note)
-    treated = cohort[kept] < t
-    if not treated.any() or treated.all():
-        raise IdentificationError(
-            f"after leaving out {len(left_out)} units no {'treated' if not treated.any() else 'control'} is left"
-        )
-    return _Features(design, names, x[kept], treated, kept, base[kept], groups[kept], left_out, notes)
-
-
-def _rows(data: Any, keys: Mapping[str, str | None]) -> tuple[pd.DataFrame, dict[str, str | None]]:
-    """Return the frame of a panel, and the keys with the panel's own where none is given."""
-    if isinstance(data, pd.DataFrame):
-        return data, dict(keys)
-    frame = getattr(data, "frame", None)
-    if not isinstance(frame, pd.DataFrame):
-        raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
-    own = {key: keys[key] or getattr(data, key, None) for key in ("unit", "time")}
-    cohort = keys["cohort"] or (None if keys["treatment"] else "cohort")
-    return frame, {**keys, **own, "cohort": cohort}
-
-
-def _first_treated(design: Design) -> np.ndarray:
-    """First position with treatment by unit, (N,); treated before the panel when never seen otherwise."""
-    status = matrix(design, design.treatment)
-    on = status > 0
-    first = np.where(on.any(1), on.argmax(1), NEVER)
-    return np.where(first == (~np.isnan(status)).argmax(1), UNDATED, first)
-
-
-def _matrices(frame: pd.DataFrame, design: Design, variables: Sequence[str]) -> np.ndarray:
-    """Variables × units × periods of the design, NaN where missing; the problems of all variables in one message."""
-    out = np.full((len(variables), design.n_units, design.n_periods), np.nan)
-    problems = []
-    for values, variable in zip(out, variables):
-        try:
-            seen = quiet_prepare(frame, variable, unit=design.unit_name, time=design.time_name)
-        except DesignError as problem:
-            problems.append(str(problem))
-            continue
-        unit = design.unit_labels.get_indexer(seen.unit_labels)[seen.unit]
-        time = seen.time + place_of(design, seen)
-        inside = (unit >= 0) & (time >= 0) & (time < design.n_periods)
-        values[unit[inside], time[inside]] = seen.y[inside]
-    if problems:
-        raise DesignError("\n".join(problems))
-    return out
-
-
-def _at_units(design: Design, seen: Design, values: np.ndarray) -> np.ndarray:
-    """Values by unit of another reading of the frame, as numbers by unit of the design (NaN: not there)."""
-    place = seen.unit_labels.get_indexer(design.unit_labels)
-    return np.where(place >= 0, values[place].astype(float), np.nan)
-
-
-def _position(design: Design, label: Any) -> int:
-    """Calendar position of a period label."""
-    where = np.flatnonzero(design.calendar == label)
-    if not len(where):
-        raise DesignError(f"period {label!r} is not on the calendar {design.calendar[0]} … {design.calendar[-1]}")
-    return int(where[0])
-
-
-def _independent(names: Sequence[str], x: np.ndarray) -> None:
+def _independent(names: Sequence[str], x: np.ndarray, size: np.ndarray) -> None:
     """Refuse features that do not vary or are combinations of earlier ones, by name."""
-    still = [n for n, s in zip(names, x.std(0)) if s <= 1e-12 * (1 + np.abs(x).max())]
+    still = [n for n, s, most in zip(names, x.std(0), size) if s <= 1e-12 * most]
     if still:
         raise DesignError(f"features do not vary over units: {', '.join(still)}. Drop them from variables or on=")
     z = (x - x.mean(0)) / x.std(0)

@@ -141,6 +141,14 @@ def test_no_overlap_names_the_covariate():
         balance_weights(inside, ["x", "z"], **KEYS)
 
 
+def test_units_of_measurement_do_not_matter():
+    """A rate per person beside a population of millions: 1e13 apart."""
+    data = small()
+    plain = balance_weights(data, ["x1", "x2"], **KEYS)
+    scaled = balance_weights(data.assign(x1=1e-6 * data["x1"], x2=1e7 * data["x2"]), ["x1", "x2"], **KEYS)
+    np.testing.assert_allclose(scaled.weights, plain.weights, rtol=1e-6)
+
+
 def test_columns_and_units_that_cannot_be_used_are_named():
     data = small()
     with pytest.raises(DesignError, match="combinations of the ones before them: twice"):
