@@ -155,12 +155,16 @@ class Monomials:
     @cache
     def of(p: int) -> Monomials:
         """Positions for p regressors."""
-        factors = tuple(combinations_with_replacement(range(p), 3))
-        place: dict[tuple[int, ...], int] = {f: j for j, f in enumerate(factors)}
-        three = np.array([place[tuple(sorted(f))] for f in product(range(p), repeat=3)]).reshape(p, p, p)
-        if p > THIRD:
-            return Monomials(three[0], None, factors[: p * (p + 1) // 2])
-        return Monomials(three[0], three, factors)
+        factors: list[tuple[int, ...]] = [(0, *pair) for pair in combinations_with_replacement(range(p), 2)]
+        if p <= THIRD:
+            factors += combinations_with_replacement(range(1, p), 3)
+        place = {f: j for j, f in enumerate(factors)}
+
+        def positions(n: int) -> np.ndarray:
+            every = [place[(*(0,) * (3 - n), *sorted(f))] for f in product(range(p), repeat=n)]
+            return np.array(every).reshape((p,) * n)
+
+        return Monomials(positions(2), positions(3) if p <= THIRD else None, tuple(factors))
 
     def __len__(self) -> int:
         return len(self.factors)
