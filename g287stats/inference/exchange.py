@@ -121,9 +121,9 @@ def read_treatments(
     frame = data if isinstance(data, pd.DataFrame) else getattr(data, "frame", None)
     if not isinstance(frame, pd.DataFrame):
         raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
-    unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
-    if cohort is None and treatment is None and not isinstance(data, pd.DataFrame):
-        cohort = "cohort"
+    if frame is not data:  # a panel knows its keys; a frame may have columns of these names
+        unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
+        cohort = "cohort" if cohort is None and treatment is None else cohort
     if unit is None or (cohort is None and treatment is None) or (ordered and time is None):
         with_time = ', time="year"' if ordered else ""
         raise DesignError(f'name the keys of the frame: unit="county_fips"{with_time}, cohort="cohort"')

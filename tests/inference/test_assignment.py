@@ -3,6 +3,7 @@
 import itertools
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -302,6 +303,18 @@ def test_refused_by_placebo_and_power(options, words):
         placebo_test(MOVING, by_cohort, draws=5, **given)
     with pytest.raises(DesignError, match=words):
         power_simulation(MOVING, by_cohort, [1.0], outcome="y", units="all", draws=2, **given)
+
+
+def test_a_panel_knows_its_keys():
+    frame = UNEVEN.rename(columns={"g": "cohort"})
+    panel = SimpleNamespace(frame=frame, unit="county", time="year")
+    refit = lambda f: twfe(f, "y", cohort="cohort", cluster="state", **KEYS)
+    a = placebo_test(panel, refit, draws=30)
+    np.testing.assert_array_equal(a.drawn, placebo_test(frame, refit, unit="county", cohort="cohort", draws=30).drawn)
+    b = power_simulation(panel, refit, [1.0], outcome="y", units="all", draws=2)
+    assert b.assign_by == "state"
+    with pytest.raises(DesignError, match="name the keys of the frame"):
+        placebo_test(frame.assign(unit=1, time=1), refit, cohort="cohort")
 
 
 def test_refused_otherwise():
