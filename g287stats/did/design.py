@@ -286,8 +286,8 @@ def prepare(
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else getattr(data, "frame", None)
     if not isinstance(frame, pd.DataFrame):
         raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
-    unit = unit or getattr(data, "unit", None)
-    time = time or getattr(data, "time", None)
+    if not isinstance(data, pd.DataFrame):  # where .unit may be a column
+        unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
     if cohort is None and treatment is None and not isinstance(data, pd.DataFrame):
         cohort = "cohort"
     if unit is None or time is None:

@@ -83,7 +83,7 @@ def triple_difference(
     if effects == "event" and not cohort:
         raise DesignError("an event study needs cohort= (the place's first treated period)")
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    clock = time or getattr(data, "time", None)
+    clock = time if isinstance(data, pd.DataFrame) else time or getattr(data, "time", None)
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or (place,))
     if place not in frame or clock not in frame:
         raise DesignError(f"columns not in the frame: {[c for c in (place, clock) if c not in frame]}")

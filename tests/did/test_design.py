@@ -220,6 +220,14 @@ def test_cohort_zero_on_a_calendar_with_zero_is_refused():
         quiet(moved, "y", **KEYS)
 
 
+def test_columns_named_unit_and_time_are_no_keys_of_a_panel():
+    """A frame has columns as attributes; only a panel object names its keys."""
+    data = frame().rename(columns={"county": "unit", "year": "time"})
+    with pytest.raises(DesignError, match="name the keys of the frame"):
+        prepare(data, "y")
+    assert prepare(data, "y", unit="unit", time="time", cohort="g").n == len(data)
+
+
 def test_a_cohort_that_would_have_to_be_dated_is_refused_and_a_finer_one_is_told():
     months = frame(year=np.tile(pd.period_range("2002-11", periods=4, freq="M"), 3))
     first = np.repeat(["01001", "01003", "01005"], 4) == "01001"
