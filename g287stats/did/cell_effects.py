@@ -49,6 +49,8 @@ def by_long_differences(design: Design, grid: Grid, method: two_by_two.Method) -
     problem = np.full(len(grid.t), "", dtype=object)
     parts = []
     for units, live in cells_by_units(grid, ~np.isnan(y)):
+        if not len(live):
+            continue
         data, cells = _part(grid, live, units, y, x, w[order], design.cohort[order])
         with one_thread():
             fit = two_by_two.fit(data, cells, use)

@@ -227,6 +227,11 @@ class Design:
             flow=flow,
         )
 
+    @property
+    def rounding(self) -> float:
+        """Size up to which a number in units of the outcome is rounding."""
+        return 1e-13 * float(np.sqrt(self.y @ self.y / self.n))
+
     def sample(self) -> dict[str, Any]:
         """Counts for ``Estimate.sample``."""
         if self.treatment is None:

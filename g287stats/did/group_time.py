@@ -206,7 +206,9 @@ def _labelled(
     for note in more:
         warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
 
-    keep = np.flatnonzero(problem == "")
+    sound = problem == ""
+    sound &= np.isin(grid.group, grid.group[sound & ~grid.reference])  # a base alone is no effect of its cohort
+    keep = np.flatnonzero(sound)
     if not len(keep):
         raise IdentificationError(f"att_gt of {design.outcome!r}: no cohort × time cell has a valid comparison")
     columns = {"cohort": design.calendar[cohort_position], "time": design.calendar[grid.t], "event_time": event_time}
@@ -245,6 +247,7 @@ def _labelled(
             "n_periods": len(grid.periods),
             "n_treated": int(treated.sum()),
             "n_cohorts": len(present),
+            "outcome_mean": float(design.y.mean()),
             "balanced": design.balanced,
             "flow": design.flow,
             "overlap": overlap,
@@ -260,6 +263,7 @@ def _labelled(
         notes=(*design.notes, *notes, *more),
         provenance=design.provenance,
         design=design,
+        floor=design.rounding,
     )
 
 

@@ -148,6 +148,7 @@ def imputation(
         method=BJS,
         outcome=outcome,
         sample=design.sample(),
+        floor=design.rounding,
         options=_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
         | {"small_sample": small_sample}
         | ({"leads": leads} if leads else {}),
@@ -241,6 +242,7 @@ cluster
         method=GARDNER,
         outcome=outcome,
         sample=design.sample(),
+        floor=design.rounding,
         options=_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),

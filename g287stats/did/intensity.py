@@ -197,6 +197,7 @@ def intensity_did(
         method=METHOD,
         outcome=outcome,
         sample=design.sample() | {"n_treated": len(rows)},
+        floor=design.rounding,
         options={"shape": shape, "control": control, "window": window, "weights": weights}
         | {"small_sample": small_sample},
         notes=tuple(notes),

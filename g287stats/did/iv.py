@@ -286,12 +286,15 @@ def _hansen(
     rule: Any = estimate.rule
     moments = rule.matrix(Influence(z * (w * residual)[:, None], row_keys(design))) / rule.factor()
     g_y, g_x = z.T @ (w * y), z.T @ (x * w[:, None])
-    rank = int(np.linalg.matrix_rank(moments, hermitian=True))
+    size = np.sqrt(np.diag(moments))
+    scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
+    correlation = moments * scale[:, None] * scale
+    rank = int(np.linalg.matrix_rank(correlation, hermitian=True))
     if rank < len(moments):
         raise DesignError(
             f"{len(moments)} instruments but their clustered moments have rank {rank}: use fewer instruments"
         )
-    weight = np.linalg.inv(moments)
+    weight = np.linalg.inv(correlation) * scale[:, None] * scale
     beta = np.linalg.solve(g_x.T @ weight @ g_x, g_x.T @ weight @ g_y)
     gap = g_y - g_x @ beta
     j = float(gap @ weight @ gap)

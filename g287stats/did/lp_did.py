@@ -116,6 +116,7 @@ def lp_did(
         method=METHOD,
         outcome=outcome,
         sample=design.sample(),
+        floor=max(one.floor for one, _ in fits),
         options={"window": window, "control": control, "weighting": weighting, "weights": weights},
         reference=(-1,),
         notes=tuple(notes),

@@ -178,6 +178,7 @@ def _one_at_a_time(
         method=METHOD,
         outcome=design.outcome,
         sample={**design.sample(), "rows": pd.DataFrame(rows)},
+        floor=max(one.floor for one, _ in fits),
         options=options,
         notes=(*design.notes, *dict.fromkeys(notes)),
         provenance=design.provenance,

@@ -107,6 +107,7 @@ class Regression:
             error = rule.error if isinstance(rule, Homoskedastic) else self.fit.weighted_residual
             psi, keys = rows * error[:, None], row_keys(self.design)
         told = (*self.design.notes, *notes, *self.unidentified())
+        exact = self.fit.residual @ self.fit.residual <= 1e-26 * (self.y @ self.y)  # up to rounding
         return Estimate(
             labels=tuple(focal) if labels is None else labels.reset_index(drop=True),
             point=self.fit.beta[at],
@@ -122,6 +123,7 @@ class Regression:
             notes=tuple(dict.fromkeys(told)),
             provenance=self.design.provenance,
             design=self,
+            floor=np.inf if exact else 0.0,
         )
 
     def unidentified(self) -> list[str]:

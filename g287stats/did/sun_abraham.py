@@ -130,6 +130,7 @@ def sun_abraham(
         method=METHOD,
         outcome=outcome,
         sample=design.sample(),
+        floor=design.rounding,
         options={"control": control, "reference": _plain(references)}
         | _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         cells=Cells(plan.frame[["cohort", "time", "event_time", "mass"]]),

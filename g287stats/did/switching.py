@@ -172,6 +172,7 @@ def switching_did(
         ),
         outcome=outcome,
         sample=sample,
+        floor=design.rounding,
         options={"effects": kinds, "history": history, "window": window, "normalize": normalize, "weights": weights}
         | {"small_sample": small_sample},
         reference=(-1,),

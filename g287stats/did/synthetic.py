@@ -395,6 +395,7 @@ def _estimate(
         method=method,
         outcome=outcome,
         sample=sample,
+        floor=design.rounding,
         options={
             "weights": kind,
             "inference": inference,
@@ -417,6 +418,7 @@ def _estimate(
         method=method,
         outcome=outcome,
         sample=sample,
+        floor=design.rounding,
         options=overall.options,
         overall=overall,
         notes=tuple(notes),

@@ -129,6 +129,8 @@ class Estimate:
         The prepared arrays the estimate was computed from (for diagnostics), or None.
     software
         Versions of the package and of the libraries that computed it.
+    floor
+        Standard errors up to this size are rounding, as is one of 1e-13 of its estimate: none is reported.
     """
 
     labels: _Labels = _Labels()
@@ -147,6 +149,7 @@ class Estimate:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     design: Any = field(default=None, repr=False)
     software: str = field(default_factory=versions)
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         point = np.array(self.point, dtype=float)
@@ -186,8 +189,7 @@ class Estimate:
         if negative.any():
             self._warn(negative, "have a negative two-way clustered variance: cluster by one level, or more of them")
         se = np.sqrt(np.where(variance > 0, variance, np.nan))
-        scale = np.maximum(np.abs(self.point), abs(self.sample.get("outcome_mean", 0.0)))
-        rounding = se <= 1e-13 * scale
+        rounding = se <= np.maximum(1e-13 * np.abs(self.point), self.floor)
         if rounding.any():
             self._warn(rounding, "have a standard error of zero up to rounding: the fit is exact, or nothing varies")
         return np.where(rounding, np.nan, se)
@@ -287,6 +289,7 @@ class Estimate:
             point=matrix @ self.point,
             influence=self.influence.combine(matrix, extra),
             kind=kind,
+            floor=self.floor * float(np.abs(matrix).sum(axis=1).min()) if self.floor else 0.0,
             **fields,
         )
 

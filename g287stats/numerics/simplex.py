@@ -17,8 +17,9 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     one the problem is to find the point of smallest norm in the convex hull of k points. Two finite algorithms:
 
     - Wolfe's (1976): a support with positive weights is improved one point at a time until no point lowers the norm.
-    - with many controls and a ridge that is not negligible, Newton's method on the dual, w_j = max(0, μ − a_j'x)/ridge
-      in the T + 1 unknowns (x, μ): the dual is piecewise quadratic, so that the last step is exact.
+    - with many controls and a ridge, Newton's method on the dual, w_j = max(0, μ − a_j'x) in the T + 1 unknowns
+      (x, μ): the dual is piecewise quadratic, so that the last step is exact. Where rounding leaves it short of that,
+      Wolfe's algorithm goes on from its support.
 
     Without ridge and with k > T the minimiser need not be unique; the smallest ridge picks the one of smallest |w|.
     """
@@ -30,35 +31,33 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     points = (a - b[:, None]) / np.sqrt(periods)
     if len(points) > k:  # the norm of every combination is kept
         points = np.linalg.qr(points, mode="r")
-    scale = float(np.einsum("ij,ij->j", points, points).max())
-    if k >= _MANY and ridge > 1e-8 * scale:
+    if k >= _MANY and ridge > 0:
         w = _dual_newton(points, ridge)
         if w is not None:
-            return w
+            return w if _smallest(points, ridge, w) else _wolfe(points, ridge, np.flatnonzero(w))
     return _wolfe(points, ridge)
 
 
 def _dual_newton(points: np.ndarray, ridge: float) -> np.ndarray | None:
-    """Minimise Φ(x, μ) = |x|²/2 + Σ max(0, μ − p_j'x)²/(2 ridge) − μ; None when rounding stops the search early."""
+    """Minimise Φ(x, μ) = ridge |x|²/2 + Σ max(0, μ − p_j'x)²/2 − μ; None when rounding stops the search early."""
     rows, k = points.shape
-    root = np.sqrt(ridge)
-    p = np.vstack([points, -np.ones(k)]) / root  # slack = −p'(x, μ)
-    identity = np.zeros((rows + 1, rows + 1))
-    identity[np.arange(rows), np.arange(rows)] = 1.0
-    z = np.r_[points.mean(1), float((points.mean(1) @ points).mean()) + ridge / k]
+    p = np.vstack([points, -np.ones(k)])  # slack = −p'(x, μ), which are the weights
+    penalty = np.r_[np.full(rows, ridge), 0.0]
 
     def value(v: np.ndarray) -> tuple[float, np.ndarray]:
         slack = np.maximum(-(v @ p), 0.0)
-        return float(v[:-1] @ v[:-1] + slack @ slack) / 2 - float(v[-1]), slack
+        return float(penalty @ v**2 + slack @ slack) / 2 - float(v[-1]), slack
 
+    mean = points.mean(1)
+    starts = np.r_[np.zeros(rows), 1 / k], np.r_[mean, (mean @ points).mean() + ridge / k] / ridge
+    z = min(starts, key=lambda v: value(v)[0])
     level, slack = value(z)
     for _ in range(200):
         on = slack > 0
         active = p[:, on]
-        gradient = -(active @ slack[on])
-        gradient[:-1] += z[:-1]
+        gradient = penalty * z - active @ slack[on]
         gradient[-1] -= 1.0
-        hessian = active @ active.T + identity
+        hessian = active @ active.T + np.diag(penalty)
         try:
             step = -np.linalg.solve(hessian, gradient)
         except np.linalg.LinAlgError:
@@ -74,13 +73,23 @@ def _dual_newton(points: np.ndarray, ridge: float) -> np.ndarray | None:
             high, slack = value(trial)
         z, level = trial, high
         if size == 1.0 and ((slack > 0) == on).all():
-            w = slack / root
-            return w / w.sum()
+            return slack / slack.sum()
     return None
 
 
-def _wolfe(points: np.ndarray, ridge: float) -> np.ndarray:
-    """Weights of the point of smallest norm in the convex hull of ``points`` (columns), ridge added."""
+def _smallest(points: np.ndarray, ridge: float, w: np.ndarray) -> bool:
+    """Whether no control could lower the norm: what is true of the exact weights, up to rounding."""
+    x = points @ w
+    slack = points.T @ x + ridge * w
+    size = float(np.einsum("ij,ij->j", points, points).max()) + ridge
+    return bool(slack.min() >= float(x @ x + ridge * (w @ w)) - 1e-14 * size)
+
+
+def _wolfe(points: np.ndarray, ridge: float, start: np.ndarray | None = None) -> np.ndarray:
+    """Weights of the point of smallest norm in the convex hull of ``points`` (columns), ridge added.
+
+    ``start`` are columns among which most of those with weight are thought to be.
+    """
     rows, k = points.shape
     root = np.sqrt(ridge)
     size = np.einsum("ij,ij->j", points, points) + ridge
@@ -104,7 +113,7 @@ def _wolfe(points: np.ndarray, ridge: float) -> np.ndarray:
         return np.r_[1.0 - z.sum(), z]
 
     if k <= rows + 1 or ridge > 0:  # start from the support that eliminating negative weights leaves
-        support = np.arange(k)
+        support = np.arange(k) if start is None else start
         w = affine(support)
         while (w <= 0).any():
             support = support[w > 0]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from g287stats.did.group_time import att_gt
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, InferenceWarning
 from g287stats.inference.equivalence import equivalence
 from tests import reference_did as reference
 
@@ -622,6 +622,43 @@ def test_no_overlap_names_cohort_and_covariate(mode):
     frame["also"] = frame["x"] + frame["size"]
     with pytest.raises(IdentificationError, match=r"cohort 2004"):
         quiet(frame, covariates=["x", "size"], panel=mode)
+
+
+@pytest.mark.parametrize("mode", ["balanced_only", "pairwise", "keep_unbalanced", "cross_section"])
+@pytest.mark.parametrize("covariates", [[], ["x"]])
+def test_everybody_treated_at_once_has_no_comparison(mode, covariates):
+    frame = panel(seed=25).assign(g=2003.0)
+    with pytest.raises(IdentificationError, match="no cohort × time cell has a valid comparison|no unit is observed"):
+        quiet(frame, control="notyet", panel=mode, covariates=covariates)
+
+
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
+def test_a_cohort_of_which_only_the_base_is_left_is_left_out(mode):
+    """Cohort 2004 is told apart by its size; with a universal base it would have kept its normalised zero."""
+    frame = panel(seed=24)
+    frame["size"] = frame["x"] + 100 * (frame["g"] == 2004)
+    kept = {"covariates": ["size"], "panel": mode, "base": "universal"}
+    found = quiet(frame, on_unidentified="drop", **kept)
+    alone = quiet(frame[frame["g"] != 2004], **kept)
+    assert 2004 not in set(found.labels["cohort"])
+    for key in ("n_treated", "n_cohorts"):
+        assert found.sample[key] == alone.sample[key]
+    only = frame[(frame["g"] == 2004) | frame["g"].isna()]
+    with pytest.raises(IdentificationError, match="no cohort × time cell has a valid comparison"):
+        quiet(only, on_unidentified="drop", **kept)
+
+
+@pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced", "cross_section"])
+@pytest.mark.parametrize("covariates", [[], ["x"]])
+def test_standard_errors_that_are_rounding_are_not_reported(mode, covariates):
+    frame = panel(seed=25)
+    exact = [1.0, frame["year"] * 1.3] + [frame.groupby("county").ngroup() * 3.7 + 0.1] * (mode != "cross_section")
+    for y in exact:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InferenceWarning)
+            gt = quiet(frame.assign(y=y), panel=mode, covariates=covariates)
+            assert gt.se.isna().all() and np.abs(gt.point).max() < 1e-10
+            assert np.isnan(gt.aggregate("simple").se.iloc[0])
 
 
 @pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
