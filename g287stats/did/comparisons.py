@@ -11,10 +11,11 @@ import pandas as pd
 
 from g287stats.did.coding import calendar, cohorts, factorize, numeric
 from g287stats.did.design import NEVER, Design
-from g287stats.did.wide import matrix
+from g287stats.did.wide import matrix, must_stay_on
 from g287stats.errors import DesignError, IdentificationError, Problems
 from g287stats.numerics.glm import deficient
 
+FITS = "use g.switching_did for treatments that switch"
 ROUNDING = 8 * np.finfo(float).eps
 """A covariate that moves by less than this share of its size is constant up to rounding."""
 
@@ -162,48 +163,46 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
 def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
     """Treatment that switches off, or is not in force from the cohort on, is not what this estimator assumes.
 
-    Units are named, with the ways out. A panel object's own ``treated`` is looked at for exits only: its cohorts are
-    made from it.
+    Units are named, with the ways out.
     """
+    must_stay_on(design, FITS)
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     for name in (exit, treatment):
         if name and name not in frame:
             raise DesignError(f"no column {name!r} in the frame; columns are {list(map(str, frame.columns[:15]))}")
-    own = None if isinstance(data, pd.DataFrame) or "treated" not in frame else "treated"
-    if exit is None and treatment is None and own is None:
+    if exit is None and treatment is None:
         return
     problems = Problems(f"design for {design.outcome!r}")
     keys = frame[design.unit_name]
     period, origin = calendar(frame[design.time_name], design.time_name, problems)
     first = int(calendar(design.calendar[:1].to_series(), design.time_name, problems)[0][0])
     gone, other = np.zeros((2, len(frame)), dtype=bool)
+    codes = factorize(keys)[0]
     if exit:
         ends = cohorts(frame[exit], exit, origin, problems, [], keys, (first, first + design.n_periods - 1))
         gone |= ends < first + design.n_periods
-    elif column := treatment or own:
-        dose = numeric(frame[column], column, problems)
+    if treatment:
+        dose = numeric(frame[treatment], treatment, problems)
         problems.raise_if_any()
-        rows = np.flatnonzero(~np.isnan(dose))
-        codes = factorize(keys)[0]
+        rows = np.flatnonzero(~np.isnan(dose.astype(float)))
         rows = rows[np.lexsort((period[rows], codes[rows]))]
         on, unit = dose[rows] > 0, codes[rows]
-        gone[rows[1:]] = (unit[1:] == unit[:-1]) & on[:-1] & ~on[1:]
+        gone[rows[1:]] |= (unit[1:] == unit[:-1]) & on[:-1] & ~on[1:]
         place = design.unit_labels.get_indexer(pd.Index(keys.iloc[rows]))
         start = np.where(design.cohort == NEVER, NEVER, design.cohort + first)[place]
-        other[rows] = (place >= 0) & (on != (period[rows] >= start)) & (treatment is not None)
+        other[rows] = (place >= 0) & (on != (period[rows] >= start))
     problems.raise_if_any()
     if gone.any():
         remedy = (
-            "att_gt assumes that treatment stays on. Use g.switching_did for treatments that switch, "
-            "end each unit's record at its exit (g.Exposure(on_exit='censor') with panel='keep_unbalanced'), "
+            f"att_gt assumes that treatment stays on; {FITS}, end each unit's record at its exit "
+            "(g.Exposure(on_exit='censor') with panel='keep_unbalanced'), "
             "or state that exposure is absorbing (g.Exposure(on_exit='absorbing')) and leave the column out"
         )
         problems.add("treatment switches off", sorted({str(k) for k in keys[gone].unique()}), remedy)
     elif other.any():
         rows = np.flatnonzero(other)
-        found = [
-            f"{keys.iloc[i]} {origin.label(int(period[i]))}" for i in rows[np.lexsort((period[rows], codes[rows]))]
-        ]
+        rows = rows[np.lexsort((period[rows], codes[rows]))]
+        found = [f"{keys.iloc[i]} {origin.label(int(period[i]))}" for i in rows]
         remedy = "Treatment is to be 0 before the cohort's first treated period and positive from it on"
         problems.add(f"treatment {treatment!r} is not what the cohort says", found, remedy)
     problems.raise_if_any()

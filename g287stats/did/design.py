@@ -107,6 +107,8 @@ class Design:
         Exposure by row for count models, (n,), or None.
     path
         Treatment in every row offered, or None without a treatment column.
+    exits
+        Units of a panel object whose own ``treated`` ends, while the cohort they are given by goes on.
     source
         Columns of the frame whose numbers are used where they are; alive, so that pandas copies them on write.
     """
@@ -130,6 +132,7 @@ class Design:
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = field(default=None, repr=False)
+    exits: tuple[str, ...] = ()
     source: tuple[pd.Series, ...] = field(default=(), repr=False)
 
     @property
@@ -297,6 +300,7 @@ def prepare(
         cohort = "cohort"
     if unit is None or time is None:
         raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
+    own = "treated" if cohort and not isinstance(data, pd.DataFrame) and "treated" in frame else None
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
     clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
     problems = Problems(f"design for {outcome!r}")
@@ -304,7 +308,7 @@ def prepare(
     columns = list(dict.fromkeys(columns))
     parts_of = [(e,) if isinstance(e, str) else tuple(e) for e in several("fixed_effects", fixed_effects)]
     groups = dict.fromkeys([*clusters, *(c for parts in parts_of for c in parts)])
-    wanted = dict.fromkeys([unit, time, *columns, *groups, *([cohort] if cohort else [])])
+    wanted = dict.fromkeys([unit, time, *columns, *groups, *(c for c in (cohort, own) if c)])
 
     found: dict[Any, pd.Series] = {}
     for name, column in frame.items():
@@ -368,6 +372,7 @@ def prepare(
     problems.raise_if_any()
 
     path = Path(rows, values[treatment], labels, first) if treatment else None
+    exits = _exits(rows, placed.by_row(numeric(found[own], own, problems)), labels) if own else ()
     coded = {c: _level(found[c], placed) for c in groups if c != unit}
     reasons = [(f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]]
     reasons += [(f"missing {c}", _by_row(rows, codes) < 0) for c, codes in coded.items() if codes.min() < 0]
@@ -453,8 +458,17 @@ def prepare(
         notes=tuple(notes),
         provenance={} if isinstance(data, pd.DataFrame) else dict(getattr(data, "provenance", {}) or {}),
         path=path and replace(path, first=path.first - first),
+        exits=exits,
         source=tuple(kept),
     )
+
+
+def _exits(rows: Rows, treated: np.ndarray, labels: pd.Index) -> tuple[str, ...]:
+    """Units that are seen untreated after they were treated."""
+    known = ~np.isnan(treated.astype(float))
+    unit, on = rows.unit[known], treated[known] > 0
+    off = (unit[1:] == unit[:-1]) & on[:-1] & ~on[1:]
+    return tuple(str(u) for u in labels[np.unique(unit[1:][off])])
 
 
 def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -> list[str]:

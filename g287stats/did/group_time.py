@@ -140,6 +140,8 @@ def att_gt(
         raise DesignError(f"anticipation={anticipation}: a whole number of periods, 0 or more")
     if isinstance(covariates, str):
         covariates = (covariates,)
+    if cluster is not None and not isinstance(cluster, str):
+        raise DesignError(f"cluster={cluster!r}: att_gt sums influence by one level; name one column")
     if cohort is None and isinstance(data, pd.DataFrame):
         raise DesignError('name the cohort column: cohort="first_treated" (missing: never treated)')
     design = prepare(

@@ -13,7 +13,7 @@ from g287stats.did.coding import event_window, whole
 from g287stats.did.design import Design, prepare
 from g287stats.did.regression import tell
 from g287stats.did.together import unit_codes
-from g287stats.did.wide import labelled, matrix, places, unit_weights
+from g287stats.did.wide import labelled, matrix, must_stay_on, places, unit_weights
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.inference.covariance import Clustered, Influence, Neyman
 from g287stats.inference.estimate import Estimate, Method
@@ -108,6 +108,7 @@ def intensity_did(
     if low < 0:
         raise DesignError(f"window={window}: event times averaged start at 0 or later")
     design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, weights=weights, cluster=cluster)
+    must_stay_on(design, "use g.switching_did")
     notes = list(design.notes)
     doses = _doses(data, design, dose)
     w = unit_weights(design, notes)

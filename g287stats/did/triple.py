@@ -12,6 +12,7 @@ from g287stats.did.coding import event_window, reference_times
 from g287stats.did.design import prepare
 from g287stats.did.regression import Block, regress
 from g287stats.did.twfe import event_block, with_average
+from g287stats.did.wide import must_stay_on
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -92,6 +93,7 @@ def triple_difference(
         weights=weights, cluster=tuple(dict.fromkeys((*clusters, place))),
         fixed_effects=[(place, str(clock)), (eligible, str(clock))],
     )  # fmt: skip
+    must_stay_on(design, "give treatment=, which may switch")
     group = design.covariates[:, 0]
     if not np.isin(group, (0.0, 1.0)).all():
         raise DesignError(f"{eligible!r} must be 0 or 1; found {np.unique(group)[:6].tolist()}")

@@ -20,7 +20,7 @@ import pandas as pd
 from g287stats.did.coding import event_window, reference_times, several
 from g287stats.did.design import NEVER, Design, prepare
 from g287stats.did.regression import Block, Vcov, by_time, regress, tell
-from g287stats.did.wide import UNDATED, dated
+from g287stats.did.wide import UNDATED, dated, must_stay_on
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.covariance import SmallSample
 from g287stats.inference.estimate import Estimate, Method
@@ -306,7 +306,7 @@ def _prepare(
         raise DesignError("give cohort= (first treated period) or treatment= (a column that may switch), not both")
     if isinstance(data, pd.DataFrame) and not (keys["cohort"] or keys["treatment"]):
         raise DesignError('say who is treated when: cohort="first_year" (missing = never) or treatment="treated"')
-    return prepare(
+    design = prepare(
         data,
         outcome,
         covariates=tuple(dict.fromkeys([*several("covariates", covariates), *several("covariates_by_time", by_time)])),
@@ -316,6 +316,8 @@ def _prepare(
         exposure=exposure,
         **keys,
     )
+    must_stay_on(design, FITS)
+    return design
 
 
 def _switching(design: Design, dose: np.ndarray) -> list[str]:

@@ -57,12 +57,25 @@ def dated(design: Design, fits: str) -> Design:
         A treatment that is not 0/1, or that switches off, naming the units and ``fits``: what to use instead.
     """
     if design.treatment is None:
+        must_stay_on(design, fits)
         return design
     assert design.path is not None
     cohort, notes = onsets(design, design.path, fits)
     for note in notes:
         warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=4)
     return replace(design, cohort=cohort, treatment=None, path=None, notes=(*design.notes, *notes))
+
+
+def must_stay_on(design: Design, fits: str) -> None:
+    """Refuse a panel object given by cohorts whose own treatment switches off, naming the units."""
+    if design.exits:
+        problems = Problems(f"design for {design.outcome!r}")
+        remedy = (
+            f"Cohorts say that treatment stays on; {fits}, end each unit's record at its exit "
+            "(g.Exposure(on_exit='censor')), or state that exposure is absorbing (g.Exposure(on_exit='absorbing'))"
+        )
+        problems.add("treatment switches off", design.exits, remedy)
+        problems.raise_if_any()
 
 
 def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]]:

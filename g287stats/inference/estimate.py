@@ -361,8 +361,14 @@ class Estimate:
             raise DesignError(f"no estimated leads{earlier}: widen the window or use base='varying'")
         return self.test(lead)
 
+    @property
+    def _event_times(self) -> list[int]:
+        """Event times by parameter where each has its own, otherwise nothing."""
+        times = self.labels["event_time"].tolist() if "event_time" in self.labels else []
+        return times if len(set(times)) == len(self.point) else []
+
     def _positions(self, terms: Any) -> np.ndarray:
-        given = [terms] if isinstance(terms, str) else list(terms)
+        given = [terms] if isinstance(terms, (str, int, np.integer)) else list(terms)
         array, k = np.asarray(given), len(self.point)
         if array.dtype == bool:
             if len(array) != k:
@@ -370,8 +376,7 @@ class Estimate:
             return np.flatnonzero(array)
         names: Sequence[Any] = self.terms
         if len(array) and array.dtype.kind in "iu":
-            times = self.labels["event_time"].tolist() if "event_time" in self.labels else []
-            names = times if len(set(times)) == k else range(k)
+            names = self._event_times or range(k)
         lookup = {name: n for n, name in enumerate(names)}
         absent = [t for t in given if t not in lookup]
         if absent:

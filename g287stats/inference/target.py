@@ -32,7 +32,8 @@ def position(est: Estimate, term: str | int | None) -> int:
             return 0
         also = ", or pass its .overall" if est.overall is not None else ""
         raise DesignError(f"the estimate has {len(est.point)} parameters; name one with term= {est.terms[:12]}{also}")
-    if not isinstance(term, str) and "event_time" not in est.labels:
+    known = isinstance(term, str) or (isinstance(term, (int, np.integer)) and bool(est._event_times))
+    if not known:
         raise DesignError(f"term={term!r} is no name; terms are {est.terms[:12]}")
     return int(est._positions([term])[0])
 
@@ -47,7 +48,7 @@ def scalar(est: Estimate, term: str | int | None = None) -> Scalar:
     if not np.isfinite(se) or se <= 0:
         raise DesignError(f"{est.terms[k]!r} has no standard error (fixed by normalisation, or one cluster)")
     df = est.df if est._freedom is None else est._freedom[k]
-    which = est.terms[k] if "event_time" not in est.labels else f"event time {est.labels['event_time'].iloc[k]}"
+    which = f"event time {est._event_times[k]}" if est._event_times else est.terms[k]
     outcome = est.outcome if len(est.point) == 1 else f"{est.outcome} ({which})"
     return Scalar(est.terms[k], outcome, float(est.point[k]), se, float(df))
 

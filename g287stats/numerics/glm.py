@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 DECREMENT = 1e-9
-"""Convergence: the last step's squared length in units of the coefficients' own standard errors. Newton's method
-converges quadratically, so the distance left after that step is of the order of this number itself."""
+"""Convergence: the last step's squared length in units of the coefficients' own standard errors, as they are when the
+treated weigh one each. Newton's method converges quadratically, so the distance left after that step is of the order
+of this number itself."""
 
 CERTAIN = 1e-6
 """Separated: the treated are fitted as treated with certainty, up to this share of them …"""
@@ -58,6 +59,7 @@ class Treated:
         self.heads = np.flatnonzero(np.concatenate([[True], case[1:] != case[:-1]]))
         self.total = np.add.reduceat(x * w, self.heads, axis=1).T
         self.outside = outside
+        self.lightness = np.minimum(self.total[:, 0] / np.diff(np.append(self.heads, len(case))), 1.0)
         self._products = outer_rows(x) * w
 
     def cold(self, shared: float | np.ndarray) -> np.ndarray:
@@ -130,7 +132,7 @@ def newton(
             open_, step, decrement = open_[~bad], step[~bad], decrement[~bad]
         coef[open_] += step
         last[open_] = step
-        open_ = open_[decrement > DECREMENT]
+        open_ = open_[decrement > DECREMENT * treated.lightness[open_]]
         if not len(open_):
             break
     failed[open_] = True
@@ -170,6 +172,7 @@ def _logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarra
         return float(w @ (success * eta - np.logaddexp(0, eta)))
 
     current = value(coef)
+    enough = DECREMENT * min(float(w[success > 0].mean()), 1.0)
     h = np.zeros((p, p))
     for _ in range(2 * MAX_ITERATIONS):
         prob = sigmoid(coef @ x)
@@ -179,14 +182,14 @@ def _logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarra
         if singular[0]:
             return coef, scale * h, True
         decrement = float(step[0] @ score)
-        if decrement < DECREMENT and (step[0] @ treated > MOVING * np.maximum(coef @ treated, 1.0)).any():
+        if decrement < enough and (step[0] @ treated > MOVING * np.maximum(coef @ treated, 1.0)).any():
             return coef, scale * h, True
         size = 1.0
         while value(coef + size * step[0]) < current - 1e-12 * abs(current) and size > 1e-6:
             size /= 2
         coef = coef + size * step[0]
         current = value(coef)
-        if decrement < DECREMENT**2:  # alone, one more step costs nothing and leaves the Hessian exact
+        if decrement < DECREMENT * enough:  # alone, one more step costs nothing and leaves the Hessian exact
             lost = w[success > 0] @ (1 - sigmoid(coef @ treated))
             return coef, scale * h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * (w @ success))
     return coef, scale * h, True

@@ -224,3 +224,45 @@ def test_a_negative_two_way_variance_is_told():
 def test_a_choice_that_does_not_exist_is_refused(name, argument):
     with pytest.raises(DesignError, match=f"{argument}='other': choose '"):
         CORE[name](counted(), KEYS, **{argument: "other"})
+
+
+def by_cohort_and_ending():
+    """A panel object whose own treatment ends in two counties."""
+    data = counted()
+    data["treated"] = (data["d"] > 0).astype(float)
+    on = data.loc[data["d"] > 0, "county_fips"].unique()[:2]
+    last = data["month"] == data["month"].max()
+    data.loc[data["county_fips"].isin(on) & last, "treated"] = 0.0
+    return SimpleNamespace(frame=data, unit="county_fips", time="month", provenance={}), sorted(on)
+
+
+STAYS = {
+    "twfe": lambda p: twfe(p, "y"),
+    "event_study": lambda p: event_study(p, "y"),
+    "poisson": lambda p: poisson(p, "count"),
+    "att_gt": lambda p: att_gt(p, "y"),
+    "sun_abraham": lambda p: sun_abraham(p, "y"),
+    "imputation": lambda p: imputation(p, "y"),
+    "two_stage": lambda p: two_stage(p, "y"),
+    "etwfe": lambda p: etwfe(p, "y"),
+    "stacked": lambda p: stacked(p, "y", window=(-2, 1)),
+    "lp_did": lambda p: lp_did(p, "y", window=(-2, 1)),
+    "bacon": lambda p: bacon(p, "y"),
+    "synthetic_did": lambda p: synthetic_did(p, "y"),
+}
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_a_panel_whose_treatment_ends_is_refused_by_estimators_of_cohorts(name):
+    ending, units = by_cohort_and_ending()
+    with pytest.raises(DesignError, match=rf"treatment switches off \(2\): {units[0]}, {units[1]}. .*switching_did"):
+        STAYS[name](ending)
+    staying = SimpleNamespace(**vars(ending))
+    staying.frame = ending.frame.assign(treated=ending.frame["d"])
+    assert STAYS[name](staying) is not None
+
+
+def test_estimators_of_a_treatment_column_take_a_panel_whose_treatment_ends():
+    ending, _ = by_cohort_and_ending()
+    assert len(twfe(ending, "y", treatment="treated").point) == 1
+    assert len(iv_did(ending, "y", treatment="treated", instruments="d").point) == 1

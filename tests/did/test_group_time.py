@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -560,6 +561,40 @@ def test_treatment_is_checked_against_the_cohort():
         quiet(frame.assign(d="on"), treatment="d")
 
 
+def test_exit_and_treatment_are_both_looked_at():
+    frame = panel(seed=22).assign(exit=np.nan)
+    frame["d"] = ((frame["year"] >= frame["g"]) & (frame["year"] < 2005)).astype(float)
+    with pytest.raises(DesignError, match="treatment switches off"):
+        quiet(frame, exit="exit", treatment="d")
+    with pytest.raises(DesignError, match=r"cluster=\['state'\]: att_gt sums influence by one level"):
+        quiet(frame, cluster=["state"])
+
+
+def test_a_cohort_of_little_weight_is_fitted_as_far_as_any():
+    """Weights are populations: two small counties, a ten-thousandth of the others."""
+    frame = panel(n=150, seed=31)
+    small = frame["g"] == 2004
+    small &= frame["county"].isin(sorted(frame.loc[small, "county"].unique())[:3])
+    frame = frame[small | (frame["g"] != 2004)]
+    light = frame.assign(w=np.where(small[frame.index], 1e-4 * frame["w"], frame["w"]))
+    frame = frame.assign(w=np.where(small[frame.index], frame["w"], 1e4 * frame["w"]))  # the same ratios
+    a, b = (quiet(f, covariates=["x", "z"], weights="w", method="ipw") for f in (light, frame))
+    np.testing.assert_allclose(a.point, b.point, rtol=1e-9, atol=1e-11)
+    for base, t in ((2003, 2004), (2003, 2006)):
+        wide = light.pivot(index="county", columns="year", values="y")
+        z = light[light["year"] == base].set_index("county")
+        z = z[(z["g"] == 2004) | z["g"].isna()]
+        d = (z["g"] == 2004).to_numpy(dtype=float)
+        regressors = np.column_stack([np.ones(len(z)), z["x"], z["z"]])
+        fit = sm.GLM(d, regressors, family=sm.families.Binomial(), freq_weights=z["w"] / z["w"].mean() * 1e4)
+        p = fit.fit(tol=1e-14, maxiter=200).predict()
+        change = (wide[t] - wide[base]).loc[z.index].to_numpy()
+        w = z["w"].to_numpy()
+        k = w * np.where(d > 0, 0, p / (1 - p))
+        expected = (w * d) @ change / (w @ d) - k @ change / k.sum()
+        assert a.params[f"att(2004,{t})"] == pytest.approx(expected, abs=1e-8)
+
+
 def test_exits_are_read_on_the_calendar_of_time():
     frame = panel(seed=22)
     last = int(frame["year"].max())
@@ -628,7 +663,7 @@ def test_no_overlap_names_cohort_and_covariate(mode):
 @pytest.mark.parametrize("covariates", [[], ["x"]])
 def test_everybody_treated_at_once_has_no_comparison(mode, covariates):
     frame = panel(seed=25).assign(g=2003.0)
-    with pytest.raises(IdentificationError, match="no cohort × time cell has a valid comparison|no unit is observed"):
+    with pytest.raises(IdentificationError, match=r"no cohort × time cell has a valid comparison|no unit is observed"):
         quiet(frame, control="notyet", panel=mode, covariates=covariates)
 
 

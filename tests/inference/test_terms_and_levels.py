@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from simulated_did import staggered
 
+from g287stats.did.group_time import att_gt
 from g287stats.did.regression import coefficients
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
@@ -51,6 +52,16 @@ def test_integers_are_event_times_where_there_are_any():
     with pytest.raises(DesignError, match="term=0 is no name"):
         equivalence(plain, 1.0, term=0)
     assert "on y below" not in equivalence(plain, 9.0, term="b").sentence
+
+
+def test_integers_are_refused_where_event_times_are_shared():
+    cells = att_gt(frame(), "y", **KEYS)
+    with pytest.raises(DesignError, match="term=0 is no name"):
+        equivalence(cells, 1.0, term=0)
+    with pytest.raises(DesignError, match=r"term=\[0\] is no name"):
+        minimum_detectable_effect(events(), term=[0])
+    assert f"({cells.terms[3]})" in equivalence(cells, 9.0, term=cells.terms[3]).sentence
+    assert events().select(0).terms == ["0"]
 
 
 def test_a_joint_test_is_free_of_units():
