@@ -199,15 +199,37 @@ def _cohorts(frame: pd.DataFrame, unit: str, time: str | None, cohort: str, prob
                 note = f"cohort coded {label} in {frame[unit][coded].nunique()} units is read as never treated"
                 warnings.warn(note, DesignWarning, stacklevel=4)
                 never = never | coded
+    if time is not None:
+        clock, start = _on_one_calendar(frame[time], column)
+        late = ~never & (start > clock.max())
+        if late.any():
+            note = f"{frame[unit][late].nunique()} units are first treated after the last period: never, in these data"
+            warnings.warn(note, DesignWarning, stacklevel=4)
+            never = never | late
     codes = np.zeros(len(frame), dtype=np.int64)
     codes[~never] = pd.factorize(column[~never], sort=True)[0] + 1
     return codes
 
 
 def since(time: pd.Series, cohort: pd.Series) -> np.ndarray:
-    """Whether each row's cohort is known and has come; numbers may be written as text."""
-    pair = [c if _dated(c) else pd.to_numeric(c) for c in (time, cohort)]
-    return (pair[0] >= pair[1]).fillna(False).to_numpy(dtype=bool)
+    """Whether each row's cohort is known and has come, as the estimators read the two."""
+    clock, start = _on_one_calendar(time, cohort)
+    return clock >= start  # NaN has not come
+
+
+def _on_one_calendar(time: pd.Series, cohort: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers that compare: of periods where time is one, a finer cohort being the period that contains it."""
+    if not _dated(time):
+        pair = (pd.to_numeric(c, errors="coerce").to_numpy(dtype=float, na_value=np.nan) for c in (time, cohort))
+        return tuple(pair)  # type: ignore[return-value]
+    freq = time.dropna().iloc[0].freq if len(time.dropna()) else None
+    known = {v: pd.Period(v, freq=freq) if not isinstance(v, pd.Period) else v.asfreq(freq) for v in _values(cohort)}
+    start = cohort.map(lambda v: known[v].ordinal if v in known else np.nan)
+    return time.map(lambda v: v.ordinal).to_numpy(dtype=float), start.to_numpy(dtype=float)
+
+
+def _values(column: pd.Series) -> list:
+    return [v for v in column.unique() if not pd.isna(v)]
 
 
 def _dated(column: pd.Series) -> bool:

@@ -120,7 +120,7 @@ def randomization_test(
     draws: int = 999,
     assignments: Any = None,
     assign_by: str | None = None,
-    within: str | None = None,
+    within: str | pd.Series | None = None,
     null: float = 0.0,
     seed: int = 287,
     cluster: str | None = None,
@@ -147,7 +147,8 @@ def randomization_test(
         the estimate when all units of every cluster have the same path, otherwise the unit. Asking for a finer one
         than that warns: the test is then not valid for shocks that a cluster's units share.
     within
-        A level (``"state"``), constant within units and within ``assign_by``, inside which paths are exchanged.
+        A level (``"state"``), constant within units and within ``assign_by``, inside which paths are exchanged: the
+        name of a cluster level that the estimate carries, or a Series of strata indexed by unit.
     null
         Constant effect under the sharp null.
     cluster
@@ -179,10 +180,8 @@ def randomization_test(
     labels = paths.of_group
     strata = None
     if within is not None:
-        by_unit = design.unit_level(f.codes(within)[0])
-        if by_unit is None:
-            raise DesignError(f"within={within!r} changes within units")
-        strata = strata_of(within, by_unit, paths.group, labels, paths.assign_by)
+        name, by_unit = _strata(within, f)
+        strata = strata_of(name, by_unit, paths.group, labels, paths.assign_by)
     enumerated = False
     if assignments is not None:
         batches: Iterable[np.ndarray] = [given_arrangements(paths, assignments, design.unit_labels)]
@@ -390,6 +389,28 @@ class _Refit:
         _, size, right = np.linalg.svd(sw, full_matrices=False)
         keep = size > 1e-10 * size[0]
         return off @ (right[keep].T / size[keep])
+
+
+def _strata(within: str | pd.Series, f: Fitted) -> tuple[str, np.ndarray]:
+    """Name and codes by unit of the strata."""
+    design = f.design
+    if isinstance(within, pd.Series):
+        name = str(within.name or "strata")
+        found = within[~within.index.duplicated()].reindex(design.unit_labels)
+        if found.isna().any() or within.index.duplicated().any():
+            gone = [*design.unit_labels[found.isna()], *within.index[within.index.duplicated()].unique()]
+            some = ", ".join(map(str, gone[:8]))
+            raise DesignError(f"within: no single stratum for {len(gone)} units: {some}. One row per unit is needed")
+        return name, pd.factorize(found, sort=True)[0]
+    if within not in design.clusters:
+        raise DesignError(
+            f"within={within!r}: the estimate carries {sorted(design.clusters)}. Give the strata as a Series by unit: "
+            f"within=df.drop_duplicates({design.unit_name!r}).set_index({design.unit_name!r})[{within!r}]"
+        )
+    by_unit = design.unit_level(within)
+    if by_unit is None:
+        raise DesignError(f"within={within!r} changes within units")
+    return within, by_unit
 
 
 def placebo_test(

@@ -280,6 +280,34 @@ def test_years_written_as_text_and_as_periods():
         pd.testing.assert_frame_equal(r.frame, want)
 
 
+def test_cohorts_after_the_last_period_are_never_treated_and_dates_are_read_as_periods():
+    later = UNEVEN.assign(g=UNEVEN["g"].where(UNEVEN["code"] != 2, 2050))
+    want = placebo_test(UNEVEN, by_cohort, cohort="g", draws=30, **KEYS)
+    with pytest.warns(UserWarning, match="first treated after the last period: never, in these data"):
+        r = placebo_test(later, by_cohort, cohort="g", draws=30, **KEYS)
+    assert (r.n_treated, r.draws, r.p_value) == (want.n_treated, want.draws, want.p_value)
+    dates = pd.to_datetime(UNEVEN["g"].map("{:.0f}-07-04".format).where(UNEVEN["g"].notna()))
+    dated = UNEVEN.assign(year=pd.PeriodIndex(UNEVEN["year"].astype(str), freq="Y"), g=dates)
+    power = {"outcome": "y", "cohort": "g", "units": "all", "draws": 4, **KEYS}
+    want = power_simulation(UNEVEN, by_cohort, [1.0], **power).frame
+    pd.testing.assert_frame_equal(power_simulation(dated, by_cohort, [1.0], **power).frame, want)
+
+
+def test_strata_may_be_given_by_unit():
+    d = UNEVEN.assign(half=np.where(UNEVEN["code"] < 3, "A", "B"))
+    strata = d.drop_duplicates("county").set_index("county")["half"]
+    e = twfe(d, "y", cohort="g", cluster="state", **KEYS)
+    named = twfe(d, "y", cohort="g", cluster=["state", "half"], **KEYS)
+    a, b = randomization_test(e, within=strata, ci=False), randomization_test(named, within="half", ci=False)
+    np.testing.assert_array_equal(np.sort(a.drawn), np.sort(b.drawn))
+    with pytest.raises(
+        DesignError, match=r"carries \['county', 'state'\]. Give the strata as a Series by unit: within=df"
+    ):
+        randomization_test(e, within="half")
+    with pytest.raises(DesignError, match="no single stratum for 1 units"):
+        randomization_test(e, within=strata.iloc[1:])
+
+
 MOVING = UNEVEN.assign(h=np.where(UNEVEN["year"] > 2003, UNEVEN["g"] + 1, UNEVEN["g"]))
 MOVING["k"] = np.where(UNEVEN["year"] > 2003, UNEVEN["state"], "X")
 
