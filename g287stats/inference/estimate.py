@@ -358,7 +358,8 @@ class Estimate:
         lead = (self.labels["event_time"].to_numpy() < -ahead) & np.isfinite(self._se)
         if not lead.any():
             earlier = f" before event time {-ahead} (anticipation={ahead})" if ahead else ""
-            raise DesignError(f"no estimated leads{earlier}: widen the window or use base='varying'")
+            ask = "window=, leads= or base= of the estimator decide which there are"
+            raise DesignError(f"no estimated leads{earlier}: {ask}")
         return self.test(lead)
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -232,7 +232,8 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
         raise DesignError(
             "the event study must be normalised to one reference period before treatment; "
             f"found {sorted(fixed) or 'none'}. "
-            "Leads of att_gt(base='varying') are not relative to a common period: use base='universal'"
+            "leads that are not relative to one common period, as those of att_gt(base='varying'), imputation or etwfe, "
+            "say nothing about trends that go on: use att_gt(base='universal'), sun_abraham or event_study"
         )
     reference = fixed.pop()
     pre, post = times[times < reference], times[times > reference]
@@ -285,6 +286,10 @@ def flci(v: EventVector, bound: float, alpha: float = 0.05) -> tuple[float, floa
     ``bound * (|l on post u's|_1 + |w|_1)`` with ``w = C a``, ``w_j = sum_{k>j} (k − j) a_k``. The first element of
     w is fixed by the trend constraint; the rest minimise the half length s·cv(bias/s), a convex function.
     """
+    unit = 2.0 ** np.round(np.log2(np.sqrt(np.trace(v.cov) / len(v.cov))))
+    if unit != 1.0:  # the search has tolerances of its own: in units in which standard errors are about one
+        low, high = flci(replace(v, beta=v.beta / unit, cov=v.cov / unit**2), bound / unit, alpha)
+        return low * unit, high * unit
     k_pre = (v.reference - v.pre).astype(float)  # distance before the reference, decreasing to 1
     k_post = (v.post - v.reference).astype(float)
     lags = np.arange(v.n_pre)

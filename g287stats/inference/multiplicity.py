@@ -30,6 +30,8 @@ METHOD = Method(
 
 def holm(p_values: Sequence[float] | pd.Series) -> pd.Series:
     """Holm's step-down adjusted p-values, in the order given; missing p-values stay missing and do not count."""
+    if isinstance(p_values, Estimate):
+        raise DesignError("holm takes p-values: g.holm(est.p_values()), or g.multiple_testing([est])")
     p = pd.Series(p_values, dtype=float)
     known = p.dropna()
     order = np.argsort(known.to_numpy(), kind="stable")
@@ -225,6 +227,7 @@ def multiple_testing(
     ----------
     Romano and Wolf (2005, 2016); Holm (1979).
     """
+    estimates = [estimates] if isinstance(estimates, Estimate) else estimates
     named = dict(estimates) if isinstance(estimates, Mapping) else _named(estimates)
     if term is not None:
         named = {n: e.select([e.terms[position(e, term)]]) for n, e in named.items()}

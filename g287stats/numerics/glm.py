@@ -25,6 +25,9 @@ FLAT = 1e-9
 """… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian, of
 regressors less their means among the treated)."""
 
+ALIKE = 1e-5
+"""Share of the largest regressor up to which treated units do not differ in a direction."""
+
 MAX_ITERATIONS = 60
 BLOCK = 1 << 16
 """Elements of one temporary array; small enough to stay in cache."""
@@ -93,7 +96,11 @@ class Treated:
         out[self.case[self.log_odds(last) > MOVING * np.maximum(eta, 1.0)]] = True
         lost = self.total[:, 0] - np.add.reduceat(sigmoid(eta) * self.w, self.heads)
         out |= lost < CERTAIN * self.total[:, 0]
-        return out | flat(hessian, self.total / self.total[:, :1])
+        ends = np.append(self.heads, len(self.case))
+        for k in np.flatnonzero(deficient(hessian, FLAT)):
+            mine = slice(ends[k], ends[k + 1])
+            out[k] |= flat(hessian[k], self.x[:, mine], self.w[mine])
+        return out
 
 
 def newton(
@@ -178,9 +185,9 @@ def _logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarra
         prob = sigmoid(coef @ x)
         h = (x * (w * prob * (1 - prob))) @ x.T
         score = x @ (w * (success - prob))
-        step, singular = solve_each(h[None], score[None])
-        if singular[0]:
+        if not np.isfinite(h).all():
             return coef, scale * h, True
+        step = solve_flat(h[None], score[None])
         decrement = float(step[0] @ score)
         if decrement < enough and (step[0] @ treated > MOVING * np.maximum(coef @ treated, 1.0)).any():
             return coef, scale * h, True
@@ -191,24 +198,28 @@ def _logit(x: np.ndarray, success: np.ndarray, w: np.ndarray) -> tuple[np.ndarra
         current = value(coef)
         if decrement < DECREMENT * enough:  # alone, one more step costs nothing and leaves the Hessian exact
             lost = w[success > 0] @ (1 - sigmoid(coef @ treated))
-            return coef, scale * h, bool(deficient(h[None], FLAT)[0] or lost < CERTAIN * (w @ success))
+            return coef, scale * h, flat(h, treated, w[success > 0]) or bool(lost < CERTAIN * (w @ success))
     return coef, scale * h, True
 
 
-def flat(hessian: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Which likelihoods with Hessians (K, p, p) are flat in some direction, (K,).
+def flat(hessian: np.ndarray, treated: np.ndarray, w: np.ndarray) -> bool:
+    """Whether the likelihood with this Hessian (p, p) is flat in a direction in which successes ``treated`` differ.
 
-    Regressors are measured from ``centre`` (K, p), their means among the successes: failures far from all of these
-    make the likelihood flat in their direction, which is no separation, and leave it flat in no column.
+    Then those that differ are fitted with certainty. Failures unlike any success leave it flat in a direction in which
+    all successes (p, J) are alike, which is no separation. Regressors are measured from their means among the
+    successes, weighted by ``w``, and each by its own curvature.
     """
-    out = np.zeros(len(hessian), dtype=bool)
-    suspect = np.flatnonzero(deficient(hessian, FLAT))
-    if len(suspect):
-        shift = np.zeros_like(hessian[suspect])
-        shift[:] = np.eye(hessian.shape[1])
-        shift[:, 1:, 0] = -centre[suspect, 1:]
-        out[suspect] = deficient(shift @ hessian[suspect] @ shift.transpose(0, 2, 1), FLAT)
-    return out
+    centre = treated @ w / w.sum()
+    shift = np.eye(len(hessian))
+    shift[1:, 0] = -centre[1:]
+    curved = shift @ hessian @ shift.T
+    size = np.sqrt(np.maximum(np.diag(curved), 0.0))
+    scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0)
+    value, vector = np.linalg.eigh(curved * scale[:, None] * scale)
+    z = (shift @ treated) * scale[:, None]
+    z[scale == 0] = 0.0
+    moved = np.abs(vector[:, value < FLAT].T @ z)
+    return bool(moved.size and moved.max() > ALIKE * np.abs(z).max()) or not np.isfinite(curved).all()
 
 
 def deficient(gram: np.ndarray, tolerance: float) -> np.ndarray:

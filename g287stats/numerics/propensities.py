@@ -28,6 +28,8 @@ NEAR = 3e-5
 """Largest |x·δ| of the last step from which sums are moved to the maximum: they are off by half its square."""
 THIRD = 6
 """Number of regressors up to which products of three are formed."""
+SURE = 10.0
+"""Log odds of a treated unit from which a fit is no start for the next: it may be one of separated groups."""
 LARGE = 700.0
 """Log odds beyond which odds are infinite."""
 
@@ -200,7 +202,7 @@ class _Work:
         self.coef, self.tried, self.last = np.empty((3, n_fits, p))
         self.before = np.zeros((n_fits, p, p))  # Hessian where the last step began
         self.separated = np.zeros(n_fits, dtype=bool)
-        self.latest = np.full(len(panel.start), -1)  # the last fit of each group
+        self.latest = np.full(len(panel.start), -1)  # the last fit of each group that the next may start from
         self.mass = np.concatenate([[0.0], np.cumsum(panel.w)])
         self.spans = list(zip(panel.start.tolist(), panel.stop.tolist()))
         self.x = np.empty((p, 0))
@@ -264,6 +266,9 @@ class _Work:
             np.matmul(square, column, out=self.squared[fits, j])
         self.top[fits] = odds.argmax(axis=1)
         self.latest[groups] = np.arange(fits.start, fits.stop)
+        sure = treated.log_odds(coef) > SURE
+        if sure.any():
+            self.latest[groups[treated.case[sure]]] = -1
         self._change(fits, odds, columns)
 
     def _change(self, fits: slice, odds: np.ndarray, columns: np.ndarray) -> None:
@@ -301,7 +306,7 @@ class _Work:
         if (last >= 0).all() and (n == n[0]).all() and n[0] > self.n and (self.version[last] == self.now).all():
             return self._without(groups, last, slice(self.n, int(n[0])))
         coef = treated.cold(self.mass[self.n])
-        known = np.flatnonzero((last >= 0) & ~self.separated[last])
+        known = np.flatnonzero(last >= 0)
         if len(known):
             mine, fits = groups[known], last[known]
             more = np.log(self._controls(mine, n[known]) / self._controls(mine, np.full(len(mine), self.n)))

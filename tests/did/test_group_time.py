@@ -667,6 +667,18 @@ def test_everybody_treated_at_once_has_no_comparison(mode, covariates):
         quiet(frame, control="notyet", panel=mode, covariates=covariates)
 
 
+@pytest.mark.parametrize("seed", [0, 128, 7])
+@pytest.mark.parametrize("method", ["ipw", "dr"])
+def test_a_cohort_told_apart_in_every_period_gets_no_number(seed, method):
+    """One treated county whose covariate, which moves, is outside everybody else's in every year."""
+    rng = np.random.default_rng(seed)
+    rows = [(u, t, 2004.0 if u == 0 else np.nan, 2 * rng.normal() + 20 * (u == 0), rng.normal())
+            for u in range(20) for t in range(2000, 2006)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["county", "year", "g", "x", "y"])
+    with pytest.raises(IdentificationError, match="no cohort × time cell has a valid comparison"):
+        quiet(frame, covariates=["x"], method=method, on_unidentified="drop")
+
+
 @pytest.mark.parametrize("mode", ["balanced_only", "keep_unbalanced"])
 def test_a_cohort_of_which_only_the_base_is_left_is_left_out(mode):
     """Cohort 2004 is told apart by its size; with a universal base it would have kept its normalised zero."""

@@ -246,6 +246,17 @@ def test_sentences():
     assert "times the largest pre-treatment violation" in honest_did(es, Mbar=[0]).sentence
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-4, 1e7])
+def test_intervals_are_free_of_units(scale):
+    es = event_study()
+    scaled = from_moments(es.point * scale, es.cov() * scale**2, labels=es.labels, kind="event", reference=(-1,))
+    for options in ({"kind": "smoothness", "M": [0.0, 0.02]}, {"Mbar": [0.5]}):
+        a = honest_did(es, **options).tidy()
+        b = honest_did(scaled, **(options | ({"M": [0.0, 0.02 * scale]} if "M" in options else {}))).tidy()
+        for name in ("conf_low", "conf_high"):
+            np.testing.assert_allclose(b[name] / scale, a[name], rtol=1e-6)
+
+
 def test_refusals():
     es = event_study()
     with pytest.raises(DesignError, match="event times"):

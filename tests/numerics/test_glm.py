@@ -196,6 +196,18 @@ def test_separation_does_not_depend_on_where_zero_is(recode):
             assert both(x, d, np.ones(n)) == (separated, separated), name
 
 
+@pytest.mark.parametrize("combine", [lambda a, b: (a, b), lambda a, b: (a, a - b), lambda a, b: (a + b, a + 3 * b)])
+def test_controls_unlike_any_treated_in_a_combination_are_no_separation(combine):
+    """Nested indicators: no treated unit in the south off the border, and some controls there."""
+    rng = np.random.default_rng(3)
+    n = 400
+    d = (rng.random(n) < 0.2) * 1.0
+    south = rng.random(n) < 0.6
+    border = south & ((rng.random(n) < 0.5) | (d == 1))
+    x = np.vstack([np.ones(n), rng.normal(size=n), *combine(south * 1.0, border * 1.0)])
+    assert both(x, d, np.ones(n)) == (False, False)
+
+
 def test_separation_is_what_linear_programming_finds():
     found = {True: 0, False: 0}
     for seed in range(250):
