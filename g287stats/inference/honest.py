@@ -232,7 +232,7 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
         raise DesignError(
             "the event study must be normalised to one reference period before treatment; "
             f"found {sorted(fixed) or 'none'}. "
-            "leads that are not relative to one common period, as those of att_gt(base='varying'), imputation or "
+            "Leads that are not relative to one common period, as those of att_gt(base='varying'), imputation or "
             "etwfe, say nothing about trends that go on: use att_gt(base='universal'), sun_abraham or event_study"
         )
     reference = fixed.pop()
