@@ -99,7 +99,7 @@ def aggregate(
     if weights is None:
         return out
     overall = out.combine(weights[None, :], ["overall"], kind="simple", extra=extra)
-    return replace(out, overall=overall)
+    return replace(out, overall=overall, labels=labels)
 
 
 def _members(column: pd.Series, keep: np.ndarray) -> dict[object, np.ndarray]:
