@@ -231,6 +231,11 @@ class Design:
         )
 
     @property
+    def absorbed(self) -> str:
+        """Names of the unit, of time and of further fixed effects, for messages."""
+        return ", ".join([self.unit_name, self.time_name, *self.effects])
+
+    @property
     def rounding(self) -> float:
         """Size up to which a number in units of the outcome is rounding."""
         return 1e-13 * float(np.sqrt(self.y @ self.y / self.n))

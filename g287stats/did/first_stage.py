@@ -132,7 +132,10 @@ def first_stage(
         design = design.restrict(keep, "no untreated comparison")
         treated = design.time >= design.cohort[design.unit]
         if not treated.any():
-            raise IdentificationError("no treated row has an untreated comparison: nothing to impute")
+            raise IdentificationError(
+                f"no treated row has an untreated comparison within the fixed effects ({design.absorbed}): nothing to "
+                "impute. Where treatment is set by a level, its effects by period leave nobody to compare with"
+            )
         stage = _fit(design, treated, covariates, by_period, unit_trends)
     single = stage.projection.singletons
     if len(single):

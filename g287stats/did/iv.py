@@ -132,7 +132,7 @@ def iv_did(
     y, x, instrument, controls = left[:, 0], left[:, 1 : 1 + m], left[:, 1 + m : 1 + m + n_z], left[:, 1 + m + n_z :]
     fitted = x - np.column_stack([first[name].design.fit.residual for name in endogenous])
     moved = np.column_stack([fitted, controls])
-    bread = _bread(projection, x, moved, controls, endogenous, names)
+    bread = _bread(projection, x, moved, controls, endogenous, names, design.absorbed)
     beta = _second_stage(projection, y, x, instrument, controls)
     residual = y - np.column_stack([x, controls]) @ beta
     fit = LeastSquares(projection, (), moved, beta, bread, residual, None)
@@ -204,6 +204,7 @@ def _bread(
     controls: np.ndarray,
     endogenous: tuple[str, ...],
     names: tuple[str, ...],
+    absorbed: str,
 ) -> np.ndarray:
     """Inverse cross product of ``moved``: fitted treatments, then controls.
 
@@ -215,7 +216,7 @@ def _bread(
     still = [name for name, square in zip(endogenous, np.diag(gram)) if square < 1e-14]
     if still:
         raise IdentificationError(
-            f"{', '.join(names)} do not move {', '.join(map(repr, still))} at all given the effects"
+            f"{', '.join(names)} do not move {', '.join(map(repr, still))} at all given the fixed effects ({absorbed})"
         )
     scale = 1 / np.sqrt(np.diag(gram))
     if np.linalg.eigvalsh(gram * scale[:, None] * scale)[0] < 1e-12:

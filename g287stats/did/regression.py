@@ -423,10 +423,12 @@ def _few(design: Design, units: np.ndarray, show: int = 8) -> str:
 def _collinear(design: Design, names: Sequence[str], problem: Collinear) -> str:
     columns = [names[j] for j in problem.columns]
     shown = ", ".join(columns[:12]) + (f", … {len(columns) - 12} more" if len(columns) > 12 else "")
-    effects = ", ".join([design.unit_name, design.time_name, *design.effects])
     if len(problem.absorbed):
         return (
-            f"rank deficiency: {shown} do not vary after the fixed effects ({effects}). A treatment that all take "
-            "up at once has no comparison; drop a covariate, or let one fixed within units enter as covariates_by_time"
+            f"rank deficiency: {shown} do not vary after the fixed effects ({design.absorbed}). A treatment that all "
+            "take up at once has no comparison; drop a covariate, or let one fixed within units enter as covariates_by_time"
         )
-    return f"rank deficiency: {shown} are combinations of the fixed effects ({effects}) and of the columns before them"
+    return (
+        f"rank deficiency: {shown} are combinations of the fixed effects ({design.absorbed}) and of the columns before "
+        "them"
+    )

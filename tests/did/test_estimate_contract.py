@@ -27,7 +27,7 @@ from g287stats.did.switching import switching_did
 from g287stats.did.synthetic import synthetic_control, synthetic_did
 from g287stats.did.triple import triple_difference
 from g287stats.did.twfe import event_study, twfe
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, IdentificationError, InferenceWarning
 from g287stats.inference.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
@@ -266,3 +266,21 @@ def test_estimators_of_a_treatment_column_take_a_panel_whose_treatment_ends():
     ending, _ = by_cohort_and_ending()
     assert len(twfe(ending, "y", treatment="treated").point) == 1
     assert len(iv_did(ending, "y", treatment="treated", instruments="d").point) == 1
+
+
+SET_BY_STATE = {
+    "twfe": lambda d, k: twfe(d, "y", treatment="by_state", **k),
+    "imputation": lambda d, k: imputation(d, "y", treatment="by_state", **k),
+    "two_stage": lambda d, k: two_stage(d, "y", treatment="by_state", **k),
+    "iv_did": lambda d, k: iv_did(d, "y", treatment="by_state", instruments="z", **k),
+}
+
+
+@pytest.mark.parametrize("name", SET_BY_STATE)
+def test_effects_that_leave_nobody_to_compare_with_are_named(name):
+    data = counted()
+    data["by_state"] = ((data["state"] < 2) & (data["month"] >= pd.Period("2010-05", "M"))).astype(float)
+    data["z"] = data["by_state"] + np.random.default_rng(1).normal(size=len(data))
+    keys = {"unit": "county_fips", "time": "month", "fixed_effects": [("state", "month")]}
+    with pytest.raises(IdentificationError, match=r"fixed effects \(county_fips, month, state×month\)"):
+        SET_BY_STATE[name](data, keys)
