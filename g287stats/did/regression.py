@@ -426,7 +426,8 @@ def _collinear(design: Design, names: Sequence[str], problem: Collinear) -> str:
     if len(problem.absorbed):
         return (
             f"rank deficiency: {shown} do not vary after the fixed effects ({design.absorbed}). A treatment that all "
-            "take up at once has no comparison; drop a covariate, or let one fixed within units enter as covariates_by_time"
+            "take up at once has no comparison; drop a covariate, or let one fixed within units enter as "
+            "covariates_by_time"
         )
     return (
         f"rank deficiency: {shown} are combinations of the fixed effects ({design.absorbed}) and of the columns before "
