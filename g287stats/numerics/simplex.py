@@ -17,9 +17,9 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     one the problem is to find the point of smallest norm in the convex hull of k points. Two finite algorithms:
 
     - Wolfe's (1976): a support with positive weights is improved one point at a time until no point lowers the norm.
-    - with many controls and a ridge, Newton's method on the dual, w_j = max(0, μ − a_j'x) in the T + 1 unknowns
-      (x, μ): the dual is piecewise quadratic, so that the last step is exact. Where rounding leaves it short of that,
-      Wolfe's algorithm goes on from its support.
+    - with many controls and a ridge that is not negligible, or where rounding keeps Wolfe's from an end, Newton's
+      method on the dual, w_j = max(0, μ − a_j'x) in the T + 1 unknowns (x, μ): the dual is piecewise quadratic, so that
+      the last step is exact. Where rounding leaves it short of that, Wolfe's algorithm goes on from its support.
 
     Without ridge and with k > T the minimiser need not be unique; the smallest ridge picks the one of smallest |w|.
     """
@@ -31,11 +31,17 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     points = (a - b[:, None]) / np.sqrt(periods)
     if len(points) > k:  # the norm of every combination is kept
         points = np.linalg.qr(points, mode="r")
-    if k >= _MANY and ridge > 0:
+    scale = float(np.einsum("ij,ij->j", points, points).max())
+    w = None if k >= _MANY and ridge > 1e-8 * scale else _wolfe(points, ridge, 5 * k)
+    if w is None and ridge > 0:
         w = _dual_newton(points, ridge)
-        if w is not None:
-            return w if _smallest(points, ridge, w) else _wolfe(points, ridge, np.flatnonzero(w))
-    return _wolfe(points, ridge)
+        if w is not None and not _smallest(points, ridge, w):
+            w = _wolfe(points, ridge, 50 * k, np.flatnonzero(w))
+    if w is None:
+        w = _wolfe(points, ridge, 50 * k)
+    if w is None:
+        raise IdentificationError(f"the simplex weights of {k} controls did not settle: the controls are degenerate")
+    return w
 
 
 def _dual_newton(points: np.ndarray, ridge: float) -> np.ndarray | None:
@@ -85,10 +91,10 @@ def _smallest(points: np.ndarray, ridge: float, w: np.ndarray) -> bool:
     return bool(slack.min() >= float(x @ x + ridge * (w @ w)) - 1e-14 * size)
 
 
-def _wolfe(points: np.ndarray, ridge: float, start: np.ndarray | None = None) -> np.ndarray:
+def _wolfe(points: np.ndarray, ridge: float, steps: int, start: np.ndarray | None = None) -> np.ndarray | None:
     """Weights of the point of smallest norm in the convex hull of ``points`` (columns), ridge added.
 
-    ``start`` are columns among which most of those with weight are thought to be.
+    ``start`` are columns among which most of those with weight are thought to be. None when ``steps`` do not do.
     """
     rows, k = points.shape
     root = np.sqrt(ridge)
@@ -120,7 +126,7 @@ def _wolfe(points: np.ndarray, ridge: float, start: np.ndarray | None = None) ->
             w = affine(support)
     else:
         support, w = np.array([np.argmin(size)]), np.ones(1)
-    for _ in range(50 * k):
+    for _ in range(steps):
         x = points[:, support] @ w
         slack = points.T @ x
         slack[support] += ridge * w
@@ -142,7 +148,7 @@ def _wolfe(points: np.ndarray, ridge: float, start: np.ndarray | None = None) ->
             stay = np.arange(len(support)) != gone
             support, w = support[stay], w[stay]
     else:
-        raise IdentificationError(f"the simplex weights of {k} controls did not settle: the controls are degenerate")
+        return None
     out = np.zeros(k)
     out[support] = w
     return out / out.sum()

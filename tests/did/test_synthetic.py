@@ -118,6 +118,22 @@ def test_simplex_solution_satisfies_the_optimality_conditions(seed):
     assert gradient[~on].min(initial=np.inf) >= gradient[on].mean() - 1e-9 * np.abs(a).max() ** 2
 
 
+@pytest.mark.parametrize("many", [60, 280, 590])
+@pytest.mark.parametrize("size", [1e-13, 1e-10, 1e-6, 1e-2])
+def test_weights_settle_with_many_controls_and_few_periods(many, size):
+    """Perfect weights abound and the ridge that chooses among them is next to nothing."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        a = rng.normal(size=many) + rng.normal(size=(5, 1)) + 0.5 * rng.normal(size=(5, many))
+        b = 0.7 * (seed % 3) * rng.normal() + a.mean(1) + 0.5 * rng.normal(size=5)
+        points = (a - b[:, None]) / np.sqrt(5)
+        scale = float((points**2).sum(axis=0).max())
+        w = simplex_least_squares(a, b, ridge=size * scale)
+        slack = points.T @ (points @ w) + size * scale * w
+        assert w.min() >= 0 and w.sum() == pytest.approx(1)
+        assert slack.min() >= slack @ w - 1e-13 * scale  # no control could lower the norm
+
+
 def test_simplex_agrees_with_a_general_solver():
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=(8, 5)), rng.normal(size=8)
@@ -302,7 +318,7 @@ def test_many_controls_solve_the_same_problem_in_its_dual(seed):
     a, b = a - a.mean(0), b - b.mean()
     w = simplex_least_squares(a, b, ridge=ridge, intercept=True)
     points = (a - b[:, None]) / np.sqrt(t)
-    assert w == pytest.approx(_wolfe(points, ridge), abs=1e-10)
+    assert w == pytest.approx(_wolfe(points, ridge, 10_000), abs=1e-10)
     gradient = a.T @ (a @ w - b) / t + ridge * w
     assert w.min() >= 0
     assert w.sum() == pytest.approx(1, abs=1e-12)
