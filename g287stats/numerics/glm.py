@@ -1,8 +1,8 @@
 """Logistic regression by iteratively reweighted least squares, one at a time or many that share their controls.
 
 Staggered designs need one propensity score per cohort and control group. They differ in a handful of treated
-units, so they are fitted together: one matrix product gives the linear predictors of all of them, another all
-their Hessians, and a fit starts from the coefficients of the neighbouring control group.
+units, so they are fitted together: :func:`newton` takes sums over the rows they share from its caller and adds those
+over the treated outside. :mod:`g287stats.numerics.propensities` and ``cross_sections`` are the callers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ MOVING = 0.01
 """… or the log odds of a treated unit still rise by this share of themselves in the last step (towards infinity
 Newton's method goes about one per step, towards a maximum the steps vanish) …"""
 FLAT = 1e-9
-"""… or the likelihood is flat in some direction (smallest eigenvalue of the correlation form of the Hessian, of
-regressors less their means among the treated)."""
+"""… or the likelihood is flat in a direction in which the treated differ (eigenvalue of the correlation form of the
+Hessian, of regressors less their means among the treated)."""
 
 ALIKE = 1e-5
 """Share of the largest regressor up to which treated units do not differ in a direction."""
