@@ -14,7 +14,7 @@ import g287stats.did
 import g287stats.inference
 import g287stats.survey
 import g287stats.victimization
-from g287stats.inference.estimate import Method
+from g287stats.estimate.estimate import Method
 
 DOCS = Path(__file__).parents[1] / "docs"
 METHODS = DOCS / "methods"

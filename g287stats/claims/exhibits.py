@@ -22,7 +22,7 @@ from g287stats.claims.judge import Verdict, judge_effect, judge_number
 from g287stats.claims.registry import findings, published_text
 from g287stats.claims.vocabulary import STATUS
 from g287stats.errors import G287Error
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.power import minimum_detectable_effect
 from g287stats.report.tables import frame_table
 

@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.design.prepare import Design
 from g287stats.did.comparisons import Grid, by_unit_and_period, cells_by_units, centred, refuse_collinear
-from g287stats.did.design import Design
-from g287stats.did.regression import unit_keys
 from g287stats.errors import Problems
-from g287stats.inference.blocks import BlockedInfluence
+from g287stats.estimate.blocks import BlockedInfluence
 from g287stats.numerics import cross_sections, two_by_two
 from g287stats.numerics.memory import room
 from g287stats.numerics.threads import one_thread
+from g287stats.regression.regression import unit_keys
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import calendar, cohorts, factorize, numeric
-from g287stats.did.design import NEVER, Design
-from g287stats.did.wide import matrix, must_stay_on
+from g287stats.design.coding import calendar, cohorts, factorize, numeric
+from g287stats.design.prepare import NEVER, Design
+from g287stats.design.wide import matrix, must_stay_on
 from g287stats.errors import DesignError, IdentificationError, Problems
 from g287stats.numerics.glm import deficient
 

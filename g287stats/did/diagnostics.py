@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.wide import dated, labelled, matrix
+from g287stats.design.prepare import NEVER, Design, prepare
+from g287stats.design.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.inference.shown import Shown
 from g287stats.numerics.within import absorb

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.ppml import ppml, without_empty
-from g287stats.did.regression import Block, Regression, by_time, regress, tell
+from g287stats.design.prepare import NEVER, Design, prepare
+from g287stats.design.wide import dated, labelled
 from g287stats.did.twfe import _options
-from g287stats.did.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError, choose
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Cells, Estimate, Method
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.numerics.least_squares import Factor
+from g287stats.regression.ppml import ppml, without_empty
+from g287stats.regression.regression import Block, Regression, by_time, regress, tell
 
 METHOD = Method(
     "etwfe",

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
+from g287stats.design.prepare import NEVER, Design, prepare
+from g287stats.design.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 
 Kind = Literal["levels", "growth", "trends"]

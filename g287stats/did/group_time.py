@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.design.prepare import Design, prepare
 from g287stats.did.cell_effects import CellEffects, by_cross_sections, by_long_differences
 from g287stats.did.comparisons import (
     Grid,
@@ -20,12 +21,11 @@ from g287stats.did.comparisons import (
     refuse_exits,
     restrict_sample,
 )
-from g287stats.did.design import Design, prepare
-from g287stats.did.regression import tell
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
-from g287stats.inference.blocks import BlockedInfluence
-from g287stats.inference.covariance import Clustered, Neyman
-from g287stats.inference.estimate import Cells, Estimate, Method
+from g287stats.estimate.blocks import BlockedInfluence
+from g287stats.estimate.covariance import Clustered, Neyman
+from g287stats.estimate.estimate import Cells, Estimate, Method
+from g287stats.regression.regression import tell
 
 METHOD = Method(
     key="att_gt",
@@ -74,7 +74,7 @@ def att_gt(
     Parameters
     ----------
     data, outcome, unit, time, cohort
-        See :func:`g287stats.did.design.prepare`. Units treated from the first period on (or within
+        See :func:`g287stats.design.prepare.prepare`. Units treated from the first period on (or within
         ``anticipation`` of it) have no untreated period: they leave the sample, counted and listed.
     control
         ``never``: units never treated within the panel. ``notyet``: also units whose treatment (less

@@ -17,21 +17,21 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import reference_times, whole
-from g287stats.did.first_stage import FirstStage, first_stage, unit_levels
-from g287stats.did.regression import (
+from g287stats.design.coding import reference_times, whole
+from g287stats.did.twfe import _options, _prepare, must_occur, with_average
+from g287stats.errors import DesignError, IdentificationError, Problems, choose
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Cells, Estimate, Method
+from g287stats.estimate.factored import FactoredInfluence, Term
+from g287stats.numerics.least_squares import Factor
+from g287stats.regression.first_stage import FirstStage, first_stage, unit_levels
+from g287stats.regression.regression import (
     Block,
     by_time,
     clustered,
     regress,
     unit_keys,
 )
-from g287stats.did.twfe import _options, _prepare, must_occur, with_average
-from g287stats.errors import DesignError, IdentificationError, Problems, choose
-from g287stats.inference.covariance import Clustered, Influence
-from g287stats.inference.estimate import Cells, Estimate, Method
-from g287stats.inference.factored import FactoredInfluence, Term
-from g287stats.numerics.least_squares import Factor
 
 BJS = Method(
     "imputation",

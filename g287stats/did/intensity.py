@@ -9,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import event_window, whole
-from g287stats.did.design import Design, prepare
-from g287stats.did.regression import tell
-from g287stats.did.together import unit_codes
-from g287stats.did.wide import labelled, matrix, must_stay_on, places, unit_weights
+from g287stats.design.coding import event_window, whole
+from g287stats.design.prepare import Design, prepare
+from g287stats.design.wide import labelled, matrix, must_stay_on, places, unit_weights
 from g287stats.errors import DesignError, IdentificationError, choose
-from g287stats.inference.covariance import Clustered, Influence, Neyman
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Clustered, Influence, Neyman
+from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.regression import tell
+from g287stats.regression.together import unit_codes
 
 METHOD = Method(
     "intensity_did",

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
-from g287stats.did.design import Design, prepare
-from g287stats.did.regression import Block, Regression, absorb_design, regress, row_keys
+from g287stats.design.prepare import Design, prepare
 from g287stats.did.twfe import _options
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
-from g287stats.inference.covariance import Influence, SmallSample
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Influence, SmallSample
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
+from g287stats.regression.regression import Block, Regression, absorb_design, regress, row_keys
 
 METHOD = Method(
     "iv_did",

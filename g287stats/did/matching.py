@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from g287stats.did.coding import whole
+from g287stats.design.coding import whole
 from g287stats.did.features import Kind, read_features
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.shown import Shown

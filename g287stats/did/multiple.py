@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import Design, prepare
-from g287stats.did.regression import Block, Regression, regress, tell
-from g287stats.did.together import together, unit_codes
+from g287stats.design.prepare import Design, prepare
 from g287stats.errors import DesignError, IdentificationError, choose
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.regression import Block, Regression, regress, tell
+from g287stats.regression.together import together, unit_codes
 
 METHOD = Method(
     "multiple_treatments",

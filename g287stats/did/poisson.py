@@ -16,14 +16,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import event_window, reference_times
-from g287stats.did.design import Design
-from g287stats.did.ppml import ppml, without_empty
-from g287stats.did.regression import Block, Regression, by_time, tell
+from g287stats.design.coding import event_window, reference_times
+from g287stats.design.prepare import Design
 from g287stats.did.twfe import _options, _plain, _prepare, _switching, event_block, with_average
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.ppml import ppml, without_empty
+from g287stats.regression.regression import Block, Regression, by_time, tell
 
 METHOD = Method(
     "poisson",

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from g287stats.did.coding import event_window, reference_times, whole
-from g287stats.did.design import NEVER, Design, Path, prepare
-from g287stats.did.regression import Block, regress, tell
+from g287stats.design.coding import event_window, reference_times, whole
+from g287stats.design.prepare import NEVER, Design, Path, prepare
+from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepare
 from g287stats.did.twfe import _options, _plain, event_block
-from g287stats.did.wide import UNDATED, onsets, place_of, places, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.regression import Block, regress, tell
 
 METHOD = Method(
     "spillover_did",

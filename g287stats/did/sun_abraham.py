@@ -23,18 +23,27 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import reference_times
-from g287stats.did.design import Design
-from g287stats.did.first_stage import fitted_values, unit_levels
-from g287stats.did.regression import Block, Regression, by_time, clustered, parameter_count, regress, tell, unit_keys
+from g287stats.design.coding import reference_times
+from g287stats.design.prepare import Design
+from g287stats.design.wide import dated, labelled
 from g287stats.did.twfe import FITS, _options, _plain, _prepare
-from g287stats.did.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Cells, Estimate, Method
-from g287stats.inference.factored import FactoredInfluence, Term
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Cells, Estimate, Method
+from g287stats.estimate.factored import FactoredInfluence, Term
 from g287stats.numerics.least_squares import Factor, LeastSquares
 from g287stats.numerics.within import Projection, absorb
+from g287stats.regression.first_stage import fitted_values, unit_levels
+from g287stats.regression.regression import (
+    Block,
+    Regression,
+    by_time,
+    clustered,
+    parameter_count,
+    regress,
+    tell,
+    unit_keys,
+)
 
 METHOD = Method(
     "sun_abraham",

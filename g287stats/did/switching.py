@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import event_window
-from g287stats.did.design import Design, prepare
-from g287stats.did.wide import labelled, matrix, quiet_prepare, unit_weights
+from g287stats.design.coding import event_window
+from g287stats.design.prepare import Design, prepare
+from g287stats.design.wide import labelled, matrix, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
-from g287stats.inference.covariance import Clustered, Influence, Neyman
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Clustered, Influence, Neyman
+from g287stats.estimate.estimate import Estimate, Method
 
 Effect = Literal["start", "end", "first_switch"]
 

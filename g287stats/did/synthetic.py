@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from g287stats.did.design import Design, prepare
+from g287stats.design.prepare import Design, prepare
+from g287stats.design.wide import dated, labelled, matrix
 from g287stats.did.synthetic_predictors import Predictor, given, predictor_block, predictor_means, predictor_table
 from g287stats.did.synthetic_weights import (
     Block,
@@ -28,11 +29,10 @@ from g287stats.did.synthetic_weights import (
     placements,
     rmspe_ratio,
 )
-from g287stats.did.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, choose
-from g287stats.inference.covariance import Influence
-from g287stats.inference.estimate import Estimate, Method
-from g287stats.inference.inversion import warn_unbounded
+from g287stats.estimate.covariance import Influence
+from g287stats.estimate.estimate import Estimate, Method
+from g287stats.numerics.inversion import warn_unbounded
 
 Inference = Literal["auto", "placebo", "jackknife", "none"]
 Distribution = Literal["t", "normal"]

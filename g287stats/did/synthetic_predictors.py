@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
-from g287stats.did.design import Design
+from g287stats.design.prepare import Design
+from g287stats.design.wide import matrix, quiet_prepare
 from g287stats.did.synthetic_weights import Block
-from g287stats.did.wide import matrix, quiet_prepare
 from g287stats.errors import DesignError, Problems
 from g287stats.numerics.simplex import simplex_least_squares
 

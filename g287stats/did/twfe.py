@@ -17,14 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.did.coding import event_window, reference_times, several
-from g287stats.did.design import NEVER, Design, prepare
-from g287stats.did.regression import Block, Vcov, by_time, regress, tell
-from g287stats.did.wide import UNDATED, dated, must_stay_on
+from g287stats.design.coding import event_window, reference_times, several
+from g287stats.design.prepare import NEVER, Design, prepare
+from g287stats.design.wide import UNDATED, dated, must_stay_on
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.covariance import SmallSample
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import Factor
+from g287stats.regression.regression import Block, Vcov, by_time, regress, tell
 
 STATIC = Method(
     "twfe",
@@ -95,7 +95,7 @@ def twfe(
         One level or two (columns); default the unit.
     small_sample
         ``nonnested`` (fixest, reghdfe), ``full``, ``none`` or ``unadjusted``; see
-        :class:`~g287stats.inference.covariance.Clustered`.
+        :class:`~g287stats.estimate.covariance.Clustered`.
     vcov
         ``cluster``, or ``iid`` or ``HC1`` for comparison with printed results.
 

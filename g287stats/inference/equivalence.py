@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.inference.estimate import Estimate, _reference_distribution
+from g287stats.estimate.estimate import Estimate, _reference_distribution
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 

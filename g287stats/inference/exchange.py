@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, DesignWarning, Problems
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import by_group, level_of_assignment, shared
-from g287stats.inference.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import pandas as pd
 from scipy import stats
 
 from g287stats.errors import DesignError, InferenceWarning
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
-from g287stats.inference.estimate import Estimate
-from g287stats.inference.fitted import Fitted, fitted, static_effect
-from g287stats.inference.inversion import invert, warn_unbounded
 from g287stats.inference.shown import Shown
+from g287stats.numerics.inversion import invert, warn_unbounded
+from g287stats.regression.fitted import Fitted, fitted, static_effect
 
 
 @dataclass(frozen=True)

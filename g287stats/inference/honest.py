@@ -17,7 +17,7 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from g287stats.errors import DesignError, InferenceWarning, check_level, choose
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.shown import Shown
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from g287stats.errors import DesignError
-from g287stats.inference.bootstrap import Multiplier, null_draws
-from g287stats.inference.covariance import Clustered, Influence
-from g287stats.inference.estimate import Estimate, Method, WaldTest
+from g287stats.estimate.bootstrap import Multiplier, null_draws
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Estimate, Method, WaldTest
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import position, unit_labels
 
@@ -249,7 +249,7 @@ def multiple_testing(
 def romano_wolf(est: Estimate, *, draws: int = 9999, seed: int = 287, weights: Multiplier = "rademacher") -> np.ndarray:
     """Romano–Wolf step-down adjusted p-values of all parameters of ``est`` being zero, (k,).
 
-    The null distribution is that of :func:`~g287stats.inference.bootstrap.null_draws`; an adjusted p-value is never
+    The null distribution is that of :func:`~g287stats.estimate.bootstrap.null_draws`; an adjusted p-value is never
     below the unadjusted one.
     """
     se = est.se.to_numpy()

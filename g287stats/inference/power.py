@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import optimize, stats
 
 from g287stats.errors import DesignError, G287Error, choose
+from g287stats.estimate.estimate import Estimate, _reference_distribution
 from g287stats.inference.assignment import by_group, random_arrangements, strata_of
-from g287stats.inference.estimate import Estimate, _reference_distribution
 from g287stats.inference.exchange import read_treatments, since
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import optimize, special
 
 from g287stats.errors import DesignError
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.honest import EventVector, event_vector
 from g287stats.inference.shown import Shown
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, check_draws, check_level
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import (
     CHUNK,
     Paths,
@@ -21,12 +22,11 @@ from g287stats.inference.assignment import (
     strata_of,
     treatment_paths,
 )
-from g287stats.inference.estimate import Estimate
 from g287stats.inference.exchange import read_treatments
-from g287stats.inference.fitted import Fitted, fitted, static_effect
-from g287stats.inference.inversion import TIES, not_rejected, warn_unbounded
 from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
+from g287stats.numerics.inversion import TIES, not_rejected, warn_unbounded
+from g287stats.regression.fitted import Fitted, fitted, static_effect
 
 Statistic = Literal["coefficient", "t"]
 
@@ -156,7 +156,7 @@ def randomization_test(
     ci, level
         Invert the test of a constant effect into an interval of this level; infinite, with a warning, when there are
         too few reassignments to reject anything. Exact for the reassignments used, and no refits: see
-        :func:`~g287stats.inference.inversion.not_rejected`.
+        :func:`~g287stats.numerics.inversion.not_rejected`.
 
     Notes
     -----

@@ -22,11 +22,11 @@ import pandas as pd
 from scipy import linalg, sparse
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Influence
-from g287stats.inference.estimate import Estimate
-from g287stats.inference.fitted import loadings, nested, regression_of
+from g287stats.estimate.covariance import Influence
+from g287stats.estimate.estimate import Estimate
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
+from g287stats.regression.fitted import loadings, nested, regression_of
 
 Kind = Literal["CR2", "CR3"]
 

@@ -12,8 +12,8 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from g287stats.errors import DesignError, InferenceWarning
-from g287stats.inference.covariance import Influence
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.covariance import Influence
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.target import unit_labels
 
 Kernel = Literal["bartlett", "uniform"]

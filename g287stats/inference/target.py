@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Clustered, Influence
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Estimate, Method
 
 
 @dataclass(frozen=True)

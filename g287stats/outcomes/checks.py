@@ -10,10 +10,10 @@ import pandas as pd
 
 from g287stats.geography import load_counties, state_of
 from g287stats.outcomes import load_outcome
-from g287stats.outcomes.fbi_county_sums import dropouts
-from g287stats.outcomes.fbi_msa import load_fbi_msa_counties
-from g287stats.outcomes.icpsr_checks import add_sources, county_years, early_counties
-from g287stats.outcomes.population import load_population
+from g287stats.outcomes.context.population import load_population
+from g287stats.outcomes.fbi.county_sums import dropouts
+from g287stats.outcomes.fbi.msa import load_fbi_msa_counties
+from g287stats.outcomes.nacjd.checks import add_sources, county_years, early_counties
 
 
 def compare_msa() -> pd.DataFrame:

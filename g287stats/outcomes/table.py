@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from g287stats.errors import Problems, SchemaError
+from g287stats.errors import Problems, SchemaError, SourceError
 
 COUNTS = (  # offence names shared by all producers; a loader gives those its source has
     "violent",
@@ -87,3 +88,26 @@ class OutcomeTable:
     def flow_table(self) -> pd.DataFrame:
         """Return the flow from source rows to table rows (step, rows, reason, listing)."""
         return pd.DataFrame(self.flow, columns=list(FlowStep._fields))
+
+
+def select_years(name: str, years: tuple[int, int] | Iterable[int] | None, available: Iterable[int]) -> tuple[int, ...]:
+    """Resolve the ``years`` argument of a loader against the years a table has.
+
+    Gaps inside a (first, last) tuple are left to the table (an absent year is missing data); a first or last
+    year outside the table is refused, and so is any listed year it lacks.
+    """
+    have = sorted({int(y) for y in available})
+    if years is None:
+        return tuple(have)
+    if isinstance(years, tuple) and len(years) == 2:
+        first, last = int(years[0]), int(years[1])
+        if first > last:
+            raise SourceError(f"{name}: years {years} run backwards; give (first, last)")
+        if first < have[0] or last > have[-1]:
+            raise SourceError(f"{name} covers {have[0]}–{have[-1]}; years {first}–{last} were asked for")
+        return tuple(y for y in have if first <= y <= last)
+    wanted = sorted({int(y) for y in years})
+    absent = [y for y in wanted if y not in have]
+    if absent:
+        raise SourceError(f"{name} has no year {absent}; it has {have}")
+    return tuple(wanted)

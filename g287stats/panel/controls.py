@@ -11,9 +11,9 @@ import pandas as pd
 from g287stats import policies
 from g287stats.catalog import schema
 from g287stats.errors import DesignError
-from g287stats.outcomes import controls
-from g287stats.outcomes.population import load_hispanic
-from g287stats.outcomes.votes import load_presidential_votes
+from g287stats.outcomes.context import controls
+from g287stats.outcomes.context.population import load_hispanic
+from g287stats.outcomes.context.votes import load_presidential_votes
 
 Step = tuple[str, str, int, tuple[str, ...]]
 

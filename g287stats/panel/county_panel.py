@@ -14,8 +14,8 @@ from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.errors import DesignError, SourceError
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
+from g287stats.outcomes.context.population import load_population
 from g287stats.outcomes.coverage import apply_coverage
-from g287stats.outcomes.population import load_population
 from g287stats.panel.controls import add_controls
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 from g287stats.panel.municipal import policed_shares, policed_weights

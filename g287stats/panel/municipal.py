@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.catalog import read_released
-from g287stats.outcomes.population import load_population
+from g287stats.outcomes.context.population import load_population
 from g287stats.panel.exposure import exposure_shares
 
 

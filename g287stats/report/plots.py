@@ -19,7 +19,7 @@ from g287stats.errors import DesignError
 from g287stats.report.shapes import county_rings
 
 if TYPE_CHECKING:
-    from g287stats.inference.estimate import Estimate
+    from g287stats.estimate.estimate import Estimate
 
 MODEL_COLORS = {"JEM": "#4477AA", "TFM": "#CC6677", "WSO": "#DDCC77", "all": "#333333"}
 """Colours of the models (Tol's colour-blind safe scheme)."""

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, choose
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.shown import number
 
 Format = Literal["markdown", "latex", "html"]

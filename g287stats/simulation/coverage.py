@@ -41,7 +41,7 @@ from g287stats.did.synthetic import SyntheticFit, synthetic_control, synthetic_d
 from g287stats.did.triple import triple_difference
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignWarning, InferenceWarning
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 from g287stats.inference.small_sample import bias_reduced
 from g287stats.simulation import panels
 from g287stats.simulation.panels import Drawn, Rng

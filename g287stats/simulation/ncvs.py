@@ -23,7 +23,7 @@ import pandas as pd
 
 from g287stats.catalog import read_released
 from g287stats.errors import DesignError
-from g287stats.outcomes.ncvs import NcvsFile, ncvs_from_frame
+from g287stats.outcomes.ncvs.files import NcvsFile, ncvs_from_frame
 from g287stats.panel.exposure import Exposure, intervals
 from g287stats.simulation.design_ncvs import Places, allocate, draw_counties
 from g287stats.simulation.ncvs_tables import GROUPS, achieved, household_table, incident_table, person_table
@@ -67,7 +67,7 @@ class SimulatedNcvs:
     Attributes
     ----------
     person, incident, household
-        Tables in the schema of the real file (:class:`~g287stats.outcomes.ncvs.NcvsFile`, ``simulated=True``);
+        Tables in the schema of the real file (:class:`~g287stats.outcomes.ncvs.files.NcvsFile`, ``simulated=True``);
         person and household rows carry ``county_fips``.
     treatments
         Days under treatment by county for TFM, JEM and SC: ``county_fips``, ``start``, ``end``.

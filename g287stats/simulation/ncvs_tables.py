@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from g287stats.outcomes.ncvs import SIMULATED
+from g287stats.outcomes.ncvs.files import SIMULATED
 from g287stats.simulation.design_ncvs import Places
 
 GROUPS = ("latino", "black", "white", "other")

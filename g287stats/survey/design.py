@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, Problems
-from g287stats.inference.covariance import Influence
+from g287stats.estimate.covariance import Influence
 from g287stats.survey.linearize import Singleton, SurveyDesign
 from g287stats.survey.replicates import ReplicateWeights
 

@@ -21,8 +21,8 @@ import pandas as pd
 from scipy import linalg
 
 from g287stats.errors import DesignError, IdentificationError, Problems
-from g287stats.inference.covariance import Influence
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Influence
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.within import absorb
 from g287stats.survey.design import SurveySample
 from g287stats.survey.ratios import LINEARISATION, Variance

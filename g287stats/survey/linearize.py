@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from g287stats.inference.covariance import Influence
+from g287stats.estimate.covariance import Influence
 
 Singleton = Literal["fail", "remove", "certainty", "adjust", "average"]
 

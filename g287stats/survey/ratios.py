@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Influence
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.covariance import Influence
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample
 from g287stats.survey.replicates import replicate_influence
 

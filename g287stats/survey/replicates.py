@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Influence
+from g287stats.estimate.covariance import Influence
 
 Centre = Literal["estimate", "mean"]
 

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample
 from g287stats.survey.glm import FamilyName, survey_glm
 from g287stats.survey.ratios import Variance

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 
 CountRules = Sequence[tuple[float, float]]
 CENSUS_COUNTS: CountRules = ((100, 10), (1_000, 50), (10_000, 100), (100_000, 500), (1_000_000, 1_000))

@@ -26,7 +26,7 @@ import pandas as pd
 
 from g287stats.catalog import read_released
 from g287stats.errors import Problems, SourceError
-from g287stats.outcomes.ncvs import NcvsFile, read_ncvs
+from g287stats.outcomes.ncvs.files import NcvsFile, read_ncvs
 from g287stats.panel.exposure import Exposure, intervals
 from g287stats.policies import load_secure_communities
 from g287stats.simulation.ncvs import SECURE_COMMUNITIES_END, PlantedEffects, simulate_ncvs

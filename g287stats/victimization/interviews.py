@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, Problems, SourceError
-from g287stats.outcomes.ncvs import FACTS, NcvsFile, require_years
-from g287stats.outcomes.ncvs_codes import TYPES
+from g287stats.outcomes.ncvs.codes import TYPES
+from g287stats.outcomes.ncvs.files import FACTS, NcvsFile, require_years
 from g287stats.survey.design import SurveySample, dummy_records, survey_sample, year_group
 from g287stats.survey.linearize import Singleton
 from g287stats.survey.replicates import ReplicateWeights
@@ -82,7 +82,7 @@ def person_interviews(
         Needed when the person table carries no V2117 and V2118 (annual files); it also gives the interview month
         (V2130) and whether the household is in its first interview (V2124: ``incoming``).
     types
-        A name of :data:`~g287stats.outcomes.ncvs_codes.TYPES` or V4529 codes.
+        A name of :data:`~g287stats.outcomes.ncvs.codes.TYPES` or V4529 codes.
     weight
         Person weight: WGTPERCY (collection year).
 

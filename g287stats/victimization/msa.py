@@ -14,7 +14,7 @@ import pandas as pd
 
 from g287stats.catalog import read_released
 from g287stats.errors import DesignError
-from g287stats.outcomes.ncvs import NcvsFile
+from g287stats.outcomes.ncvs.files import NcvsFile
 from g287stats.survey.design import SurveySample, survey_sample
 from g287stats.survey.replicates import replicate_weights
 from g287stats.victimization.did import TreatedSample

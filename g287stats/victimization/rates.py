@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, UnavailableError
-from g287stats.inference.estimate import Estimate
-from g287stats.outcomes.ncvs import NcvsFile, require_years
+from g287stats.estimate.estimate import Estimate
+from g287stats.outcomes.ncvs.files import NcvsFile, require_years
 from g287stats.survey.design import SurveySample
 from g287stats.survey.gvf import GvfParameters, gvf_se_rate
 from g287stats.survey.ratios import survey_mean, survey_ratio

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from g287stats.errors import DesignError
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from g287stats.did.design import NEVER, prepare
+from g287stats.design.prepare import NEVER, prepare
 from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}

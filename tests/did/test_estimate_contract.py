@@ -28,7 +28,7 @@ from g287stats.did.synthetic import synthetic_control, synthetic_did
 from g287stats.did.triple import triple_difference
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.estimate import Estimate
 
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
 

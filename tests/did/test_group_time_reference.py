@@ -13,8 +13,8 @@ import pytest
 
 from g287stats.did.group_time import att_gt
 from g287stats.errors import DesignWarning
-from g287stats.inference.bootstrap import bootstrap_se
-from g287stats.inference.estimate import Estimate
+from g287stats.estimate.bootstrap import bootstrap_se
+from g287stats.estimate.estimate import Estimate
 from tests import reference_did as reference
 
 KIND = {"cs.simple": "simple", "cs.dynamic": "event", "cs.group": "cohort", "cs.calendar": "calendar"}

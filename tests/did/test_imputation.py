@@ -91,7 +91,7 @@ def test_clusters_must_contain_units():
 def test_aggregating_factored_influence_equals_aggregating_the_whole():
     from dataclasses import replace
 
-    from g287stats.inference.covariance import Influence
+    from g287stats.estimate.covariance import Influence
 
     frame = load_panel("panel_small")
     estimate = imputation(frame, "y", **KEYS, cluster="state", covariates_by_time=["x1"], leads=2)

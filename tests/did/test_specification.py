@@ -7,10 +7,10 @@ from reference_did import load_panel
 
 from g287stats.did.group_time import att_gt
 from g287stats.did.imputation import imputation
-from g287stats.did.specification import specification_curve
 from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, DesignWarning
+from g287stats.inference.specification import specification_curve
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort", "cluster": "county"}
 

@@ -7,9 +7,9 @@ from panels_by_hand import table
 from reference_did import load_panel
 from simulated_did import staggered
 
-from g287stats.did.regression import coefficients
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.regression.regression import coefficients
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 

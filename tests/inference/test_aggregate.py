@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Clustered, Influence
-from g287stats.inference.estimate import Cells, Estimate, Method
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Cells, Estimate, Method
 
 COHORT = [2, 2, 2, 3, 3, 3]
 TIME = [1, 2, 3, 1, 2, 3]

@@ -6,10 +6,10 @@ import pytest
 from scipy import stats
 
 from g287stats.errors import DesignError
-from g287stats.inference import bootstrap
-from g287stats.inference.bootstrap import bootstrap_se, draws_of, multipliers, null_draws, sup_t
-from g287stats.inference.covariance import Clustered, Influence
-from g287stats.inference.estimate import Estimate, Method
+from g287stats.estimate import bootstrap
+from g287stats.estimate.bootstrap import bootstrap_se, draws_of, multipliers, null_draws, sup_t
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Estimate, Method
 
 KINDS = ("rademacher", "mammen", "webb", "gaussian")
 

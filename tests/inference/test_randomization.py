@@ -10,8 +10,8 @@ from reference_did import agree, expected, load_panel
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.inference.assignment import all_arrangements, count_arrangements, random_arrangements
-from g287stats.inference.inversion import not_rejected
 from g287stats.inference.randomization import placebo_test, randomization_test
+from g287stats.numerics.inversion import not_rejected
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}
 

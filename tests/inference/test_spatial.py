@@ -8,7 +8,7 @@ from reference_did import load_panel
 from g287stats.did.group_time import att_gt
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
-from g287stats.inference.covariance import Clustered
+from g287stats.estimate.covariance import Clustered
 from g287stats.inference.spatial import EARTH_RADIUS_KM, conley, distances_km
 
 KEYS = {"unit": "county", "time": "year", "cohort": "cohort"}

@@ -91,7 +91,7 @@ def test_each_draw_is_a_refit(extra, impose):
     s = np.sqrt(w)[:, None]
     columns = others if impose else np.column_stack([others, x])
     fitted = columns @ np.linalg.lstsq(columns * s, y[:, None] * s, rcond=None)[0][:, 0]
-    from g287stats.inference.bootstrap import multipliers
+    from g287stats.estimate.bootstrap import multipliers
 
     signs = multipliers(np.random.default_rng(5), 40, int(cluster.max()) + 1, "rademacher")
     for j in (0, 7, 23, 39):
@@ -108,7 +108,7 @@ def test_combination_of_coefficients():
     assert r.estimate == pytest.approx(np.mean([es.params[t] for t in post]))
     # t of the combination equals the ratio to the unadjusted sandwich of the same combination
     weights = np.array([[post.get(t, 0.0) for t in es.terms]])
-    from g287stats.inference.covariance import Clustered
+    from g287stats.estimate.covariance import Clustered
 
     mean = es.combine(weights, ["mean"]).with_rule(Clustered(("state",), "unadjusted", n_clusters={"state": 12}))
     assert r.statistic == pytest.approx(r.estimate / mean.se.iloc[0], rel=1e-10)
@@ -170,7 +170,7 @@ def test_subcluster_draws_are_refits():
     d = d.sort_values(["county", "year"]).reset_index(drop=True)
     y, x, others = d["y"].to_numpy(), (d["year"] >= d["cohort"]).to_numpy(float), dummies(d["county"], d["year"])
     fitted = others @ np.linalg.lstsq(others, y, rcond=None)[0]
-    from g287stats.inference.bootstrap import multipliers
+    from g287stats.estimate.bootstrap import multipliers
 
     unit, cluster = pd.factorize(d["county"], sort=True)[0], pd.factorize(d["state"], sort=True)[0]
     signs = multipliers(np.random.default_rng(9), 30, int(unit.max()) + 1, "rademacher")

@@ -5,7 +5,7 @@ import pytest
 
 from g287stats.errors import SourceError
 from g287stats.outcomes import FlowStep
-from g287stats.outcomes.agencies import AgencyReports, agency_years, compare_constructions, county_from_agencies
+from g287stats.outcomes.agency.reports import AgencyReports, agency_years, compare_constructions, county_from_agencies
 
 GASTON, DURHAM = "37071", "37063"
 

@@ -11,7 +11,7 @@ import g287stats.outcomes as outcomes
 from g287stats import catalog
 from g287stats.catalog import store
 from g287stats.errors import SourceError, UnavailableError
-from g287stats.outcomes import cde, kaplan, rtci
+from g287stats.outcomes.agency import cde, kaplan, rtci
 
 ORIS = pd.DataFrame({"agency": ["NC0370000", "NC0370100"], "county_fips": ["37071", "37071"]})
 

@@ -5,7 +5,7 @@ import pytest
 
 from g287stats.catalog import released_dir
 from g287stats.errors import SourceError
-from g287stats.outcomes import controls
+from g287stats.outcomes.context import controls
 
 LAUS = "CN{st}{cty}00000000   {st}     {cty}   Some County, XX       {year}     {lf}     20,846     {un}     4.0\n"
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from g287stats.catalog import read_released, released_dir
-from g287stats.outcomes import fbi_cities
+from g287stats.outcomes.fbi import cities as fbi_cities
 
 ROWS = {2006: 8252, 2009: 9146, 2010: 9310, 2011: 9314, 2012: 9491, 2013: 9292, 2014: 9347, 2015: 9395, 2016: 9579,
         2017: 9579, 2018: 9251, 2019: 8105}  # fmt: skip

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from g287stats.outcomes import checks, fbi_county_sums, load_outcome
+from g287stats.outcomes import checks, load_outcome
+from g287stats.outcomes.fbi import county_sums as fbi_county_sums
 
 
 @pytest.fixture(scope="module")

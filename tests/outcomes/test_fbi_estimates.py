@@ -7,9 +7,11 @@ import pytest
 
 from g287stats.catalog import released_dir
 from g287stats.errors import SourceError
-from g287stats.outcomes import fbi_estimates, fbi_other, load_outcome
-from g287stats.outcomes.fbi_cities import load_fbi_cities
-from g287stats.outcomes.fbi_table10 import load_fbi_table10_agencies
+from g287stats.outcomes import load_outcome
+from g287stats.outcomes.fbi import estimates as fbi_estimates
+from g287stats.outcomes.fbi import other as fbi_other
+from g287stats.outcomes.fbi.cities import load_fbi_cities
+from g287stats.outcomes.fbi.table10 import load_fbi_table10_agencies
 
 
 def test_two_years_a_state_latest_edition_kept():
@@ -77,7 +79,7 @@ def test_outlying_headings_and_a_misprinted_state_are_read(tmp_path):
         out.writerow(head.split(","))
         out.writerow(["MASSACHUSETTES", "University of Here:", "North2", 500, 1, 0, 0, 0, 1, 3, 1, 1, 1, ""])
         out.writerow(["", "", "South", 400, 1, 0, 0, 0, 1, 3, 1, 1, 1, ""])
-    from g287stats.outcomes.fbi_sheets import parse
+    from g287stats.outcomes.fbi.sheets import parse
 
     frame = parse(path, ("university",)).frame
     assert frame["state"].tolist() == ["MA", "MA"]

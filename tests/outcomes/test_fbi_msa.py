@@ -7,7 +7,8 @@ import pytest
 
 from g287stats.catalog import released_dir
 from g287stats.errors import IdentityError, SourceError
-from g287stats.outcomes import checks, fbi_msa, load_outcome
+from g287stats.outcomes import checks, load_outcome
+from g287stats.outcomes.fbi import msa as fbi_msa
 
 HEAD = [
     "Metropolitan Statistical Area",

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import SourceError
-from g287stats.outcomes import fbi_sheets as sheets
+from g287stats.outcomes.fbi import sheets
 
 HEAD = [
     "State",

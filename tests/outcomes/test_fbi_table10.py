@@ -5,7 +5,8 @@ import pytest
 
 from g287stats.catalog import read_released, released_dir
 from g287stats.errors import IdentityError, SourceError
-from g287stats.outcomes import fbi_table10, load_outcome
+from g287stats.outcomes import load_outcome
+from g287stats.outcomes.fbi import table10 as fbi_table10
 
 ROWS = (2287, 2257, 2374, 2328, 2468, 2520, 2577, 2575, 2537, 2579, 2587, 2612, 2517, 2356, 2203)  # 2005 … 2019
 

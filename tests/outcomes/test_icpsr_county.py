@@ -9,9 +9,9 @@ import g287stats.outcomes as outcomes
 from g287stats import catalog
 from g287stats.catalog import store
 from g287stats.errors import SourceError, UnavailableError
+from g287stats.outcomes.context.population import load_population
 from g287stats.outcomes.coverage import apply_coverage
-from g287stats.outcomes.icpsr_county import _split, load_icpsr_arrests, load_icpsr_county
-from g287stats.outcomes.population import load_population
+from g287stats.outcomes.nacjd.county import _split, load_icpsr_arrests, load_icpsr_county
 
 
 @pytest.fixture(autouse=True)
@@ -189,7 +189,7 @@ def test_arrests_missing_rule_and_florida(tmp_path):
 
 @pytest.mark.private_data
 def test_private_files_give_the_known_figures(sources):
-    from g287stats.outcomes.icpsr_checks import measure
+    from g287stats.outcomes.nacjd.checks import measure
 
     catalog.data_add("icpsr-county-crimes", [sources / "crime" / "icpsr_county_crimes"])
     m = measure()

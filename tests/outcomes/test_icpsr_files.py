@@ -9,7 +9,7 @@ from fixtures import nacjd
 from g287stats import catalog
 from g287stats.catalog import store
 from g287stats.errors import SourceError
-from g287stats.outcomes.icpsr_files import ARREST_FIELDS, CRIME_FIELDS, study_of
+from g287stats.outcomes.nacjd.files import ARREST_FIELDS, CRIME_FIELDS, study_of
 
 TABLE = "icpsr-county-crimes"
 

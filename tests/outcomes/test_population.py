@@ -5,7 +5,7 @@ import pytest
 
 from g287stats.catalog import read_released, released_dir
 from g287stats.errors import SourceError
-from g287stats.outcomes import population as pop
+from g287stats.outcomes.context import population as pop
 
 
 def test_vintages_and_published_totals():

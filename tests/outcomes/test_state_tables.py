@@ -5,7 +5,8 @@ import pytest
 
 from g287stats.catalog import released_dir
 from g287stats.errors import SourceError
-from g287stats.outcomes import california, checks, load_outcome, maryland
+from g287stats.outcomes import checks, load_outcome
+from g287stats.outcomes.state import california, maryland
 
 CALIFORNIA = dict(
     zip([f"{old}_sum" for old in california.OFFENCES.values()], [10, 1, 2, 3, 4, 60, 10, 20, 30])

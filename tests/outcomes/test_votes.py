@@ -9,7 +9,7 @@ from fixtures import votes as files
 from g287stats import catalog
 from g287stats.catalog import store
 from g287stats.errors import SourceError, UnavailableError
-from g287stats.outcomes.votes import TABLE, load_presidential_votes
+from g287stats.outcomes.context.votes import TABLE, load_presidential_votes
 
 
 @pytest.fixture(autouse=True)

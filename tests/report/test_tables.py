@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError
-from g287stats.inference import Clustered, Estimate, Influence, Method
+from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.estimate import Estimate, Method
 from g287stats.inference.shown import Shown, number
 from g287stats.report.tables import frame_table, regression_table
 
@@ -132,7 +133,7 @@ def test_results_show_words_and_table_in_a_terminal_and_in_a_notebook():
 
 def test_every_result_has_a_notebook_display():
     """Whatever a public function of the mathematics wing returns has words."""
-    from g287stats.did import diagnostics, matching, specification
+    from g287stats.did import diagnostics, matching
     from g287stats.inference import (
         equivalence,
         few_treated,
@@ -141,6 +142,7 @@ def test_every_result_has_a_notebook_display():
         power,
         pretrends,
         randomization,
+        specification,
         wild,
     )
 

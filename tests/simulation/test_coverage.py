@@ -18,11 +18,9 @@ STORED = "coverage-of-intervals/coverage.csv"
 NOT_ESTIMATORS = {
     "bacon": "decomposes an estimate",
     "balance_table": "describes a sample",
-    "coefficients": "reads the coefficients of covariates from an estimate",
     "cohort_sizes": "describes a sample",
     "contamination": "weights of an estimate",
     "exposure_map": "builds columns",
-    "specification_curve": "runs other estimators; its joint tests are simulated beside it",
     "twfe_weights": "weights of an estimate",
 }
 CASES = [(s, n) for s in STUDIES for n in (60, 3100) if not s.sizes or n in s.sizes]

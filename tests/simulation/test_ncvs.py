@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError
-from g287stats.outcomes.ncvs_codes import KEEP
+from g287stats.outcomes.ncvs.codes import KEEP
 from g287stats.simulation.ncvs import PlantedEffects, conditional_intercept, simulate_ncvs
 from g287stats.survey import survey_mean
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews

@@ -3,7 +3,7 @@
 import pytest
 
 from g287stats.errors import UnavailableError
-from g287stats.outcomes.ncvs import load_ncvs
+from g287stats.outcomes.ncvs.files import load_ncvs
 from g287stats.survey import survey_total
 from g287stats.victimization.interviews import household_interviews, incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import share_reported, victimization_rate

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError
-from g287stats.outcomes.ncvs import ncvs_from_frame
+from g287stats.outcomes.ncvs.files import ncvs_from_frame
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews, series_times
 from g287stats.victimization.msa import msa_sample, msa_treated
 from g287stats.victimization.published import gvf_parameters

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import DesignError, SourceError, UnavailableError
-from g287stats.outcomes.ncvs import ncvs_from_frame, read_ncvs, require_years
+from g287stats.outcomes.ncvs.files import ncvs_from_frame, read_ncvs, require_years
 from g287stats.survey import replicate_weights, survey_mean, survey_sample
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import victimization_rate
@@ -172,7 +172,7 @@ def test_annual_person_files_need_the_household_file(tables):
 
 def test_data_add_keeps_the_tables_by_level(tables, tmp_path, monkeypatch):
     from g287stats.catalog import data_add
-    from g287stats.outcomes.ncvs import load_ncvs
+    from g287stats.outcomes.ncvs.files import load_ncvs
 
     monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "kept"))
     with pytest.raises(UnavailableError, match="g287stats data add ncvs"):

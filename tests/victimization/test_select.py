@@ -7,8 +7,8 @@ import urllib.parse
 import pytest
 
 from g287stats.errors import DesignError, UnavailableError
-from g287stats.outcomes.ncvs import read_ncvs
-from g287stats.outcomes.ncvs_select import SELECT, fetch_select
+from g287stats.outcomes.ncvs.files import read_ncvs
+from g287stats.outcomes.ncvs.select import SELECT, fetch_select
 
 ROWS = [f'"{"1" * 24}{n}",2012.1,2012,{n % 2 + 1},1.5' for n in range(10)]
 HEADER = "idper,yearq,year,hispanic,wgtpercy"

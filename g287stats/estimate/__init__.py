@@ -1,0 +1,1 @@
+"""How sure we are: one Estimate, its covariance, aggregates, bands and tests."""

@@ -1,0 +1,1 @@
+"""What stands beside crime: population, economy, votes, mortality."""

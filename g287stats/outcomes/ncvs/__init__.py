@@ -1,0 +1,1 @@
+"""The National Crime Victimization Survey's files."""

@@ -1,0 +1,367 @@
+"""Reading the National Crime Victimization Survey: ICPSR files, the 52-MSA file, a restricted extract.
+
+The level of a table is told by its columns, never by its part number; identifiers are text, always; codes for
+"not answered" become missing by variable. A file keeps all its rows: what a row count says about the sample travels
+with the frame, so that the survey room can refuse rows removed on the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from g287stats.catalog.archives import Member, sha256
+from g287stats.catalog.readers import DELIMITED, read_named
+from g287stats.catalog.store import Part, read_kept
+from g287stats.errors import Problems, SourceError, UnavailableError
+from g287stats.outcomes.ncvs.codes import (
+    CITIZENSHIP,
+    FIRST_ASKED,
+    IDENTIFIERS,
+    KEEP,
+    LABELS,
+    LAST_ASKED,
+    LEVEL_MARKS,
+    MISSING,
+)
+
+Columns = Sequence[str] | Literal["all"]
+FACTS = "survey_design"  # the key the survey room reads
+NO_DESIGN = (
+    "NCVS Select tables carry no strata or sampling units (V2117, V2118), so no design-based error exists. Use the "
+    "generalized variance functions (gvf_parameters, gvf_se_rate), or the public-use file from ICPSR"
+)
+SIMULATED = "SIMULATED"
+REFERENCE = (
+    "United States Bureau of Justice Statistics. National Crime Victimization Survey, [United States]. "
+    "Inter-university Consortium for Political and Social Research [distributor]."
+)
+
+
+@dataclass(frozen=True)
+class NcvsFile:
+    """One table of the survey.
+
+    Attributes
+    ----------
+    level
+        ``household``, ``person``, ``incident``, ``msa_person``, ``msa_incident`` or a ``select_…`` table.
+    frame
+        All rows; identifiers as text, coded variables as numbers with missing codes removed, ``year`` from
+        ``YEARQ``, and the geography columns asked for.
+    years
+        Collection years present.
+    simulated
+        Whether the rows were simulated; every exhibit made from them says so.
+    report
+        Per variable: cells set to missing by code.
+    provenance
+        File, checksum, producer.
+    """
+
+    level: str
+    frame: pd.DataFrame = field(repr=False)
+    years: tuple[int, ...]
+    simulated: bool = False
+    report: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def labelled(self, variable: str) -> pd.Series:
+        """Return a coded variable as a categorical with its labels; codes without a label keep their number."""
+        if variable not in self.frame:
+            raise UnavailableError(_absent(variable, self))
+        values = self.frame[variable]
+        names = {c: LABELS.get(variable, {}).get(int(c), str(int(c))) for c in sorted(values.dropna().unique())}
+        return values.map(names).astype(pd.CategoricalDtype(list(dict.fromkeys(names.values()))))
+
+
+def read_ncvs(
+    path: str | Path,
+    *,
+    level: str | None = None,
+    columns: Columns = (),
+    geography: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+) -> NcvsFile:
+    """Read one NCVS table: TSV, CSV, Stata, SPSS, R (``.rda``) or Parquet.
+
+    Parameters
+    ----------
+    path
+        The data file (``NNNNN-000D-Data.tsv`` …).
+    level
+        What the table is expected to be; told by its columns when not given, and an error when they disagree.
+    columns
+        Variables to read beside the usual ones of the level (replicate weights, further questions), or ``"all"``.
+    geography
+        New name → column of the file, for restricted extracts: ``{"county_fips": "GTCBSACNTY"}``. County codes
+        become five-character text.
+    rename
+        Column of the file → NCVS name, where an extract uses names of its own (``{"PSTRAT": "V2117"}``).
+
+    Raises
+    ------
+    SourceError
+        Columns that do not make one level, identifiers that are not text, a county code that is not five digits.
+    UnavailableError
+        A variable asked for in years in which it did not exist (citizenship before 2017, V3024A before 2014).
+    """
+    path = Path(path)
+    member = Member(path.name, path, path, sha256(path))
+    return _read(member, level, columns, dict(geography or {}), dict(rename or {}))
+
+
+def ncvs_from_frame(
+    frame: pd.DataFrame,
+    *,
+    level: str | None = None,
+    columns: Columns = (),
+    geography: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> NcvsFile:
+    """Take a table already in memory through the same door as :func:`read_ncvs`; never modifies it."""
+    return _admit(frame, "frame", level, columns, dict(geography or {}), dict(rename or {}), provenance or {})
+
+
+def load_ncvs(level: str) -> NcvsFile:
+    """Return a level of the NCVS files added with ``g287stats data add ncvs``.
+
+    Years of several studies are stacked; a year found in two studies is an error naming both.
+    """
+    parts = read_kept("ncvs")
+    mine = {k: v for k, v in parts.items() if k.split(".")[0] == level}
+    if not mine:
+        from g287stats.catalog import missing
+
+        raise missing("ncvs", f"{level} file")
+    seen: dict[int, str] = {}
+    problems = Problems(f"ncvs {level}")
+    for key, frame in mine.items():
+        for year in sorted(frame["year"].unique()) if "year" in frame else []:
+            if year in seen:
+                problems.add(f"year {year} is in {seen[year]} and in {key}", (), "Add one of them only")
+            seen[int(year)] = key
+    problems.raise_if_any(SourceError)
+    return ncvs_from_frame(pd.concat(mine.values(), ignore_index=True), level=level, columns="all")
+
+
+def parse(members: Sequence[Member]) -> list[Part]:
+    """Read files given to ``g287stats data add ncvs``: one part per file, keyed by level and study."""
+    out = []
+    for member in members:
+        file = _read(member, None, "all", {}, {})
+        study = re.search(r"(\d{4,5})[-.]", member.name)
+        key = f"{file.level}.{study.group(1) if study else member.sha256[:8]}"
+        out.append(
+            Part(
+                key,
+                file.frame,
+                member,
+                {
+                    "level": file.level,
+                    "years": f"{min(file.years)}–{max(file.years)}" if file.years else "",
+                    "cells_set_missing": int(file.report["cells"].sum()) if len(file.report) else 0,
+                },
+            )
+        )
+    return out
+
+
+def require_years(variable: str, years: Sequence[int]) -> None:
+    """Raise :class:`UnavailableError` when ``variable`` was not asked, or not released, in some of ``years``."""
+    stem = re.sub(r"(CY)?\d*$", "", variable) if "REPWGT" in variable else variable
+    first, last = FIRST_ASKED.get(stem), LAST_ASKED.get(stem)
+    early = sorted(y for y in years if first is not None and y < int(first))
+    late = sorted(y for y in years if last is not None and y > int(last))
+    if not early and not late:
+        return
+    what, hint = stem, "Choose other years or another variable"
+    if "REPWGT" in stem:
+        what, hint = f"replicate weights {stem}", "Use Taylor linearisation with V2117 and V2118"
+    elif stem in CITIZENSHIP:
+        what, hint = f"citizenship ({stem})", "Latino origin (V3024, V3024A) is the only exposure group before 2017"
+    when = f"from {first} on" if early else f"up to {last}"
+    raise UnavailableError(f"{what}: exists {when} only, and was asked for in {early or late}. {hint}")
+
+
+def _read(
+    member: Member, level: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
+) -> NcvsFile:
+    options: dict[str, Any] = {}
+    wanted: list[str] | None = None
+    if member.suffix in DELIMITED:
+        header = pd.read_csv(member.path, sep=DELIMITED[member.suffix], nrows=0, encoding="utf-8-sig").columns
+        text = [c for c in header if rename.get(c, c).upper() in IDENTIFIERS or c in geography.values()]
+        options = {"dtype": dict.fromkeys(text, str), "keep_default_na": True, "low_memory": False}
+        wanted = _wanted(header, columns, geography, rename)
+    frame = read_named(member, wanted, **options)
+    if wanted is None and (wanted := _wanted(frame.columns, columns, geography, rename)) is not None:
+        frame = frame[[c for c in frame.columns if c in set(wanted)]]
+    provenance = {"file": member.label, "sha256": member.sha256, "producer": REFERENCE}
+    return _admit(frame, member.label, level, columns, geography, rename, provenance)
+
+
+def _wanted(have: pd.Index, columns: Columns, geography: dict[str, str], rename: dict[str, str]) -> list[str] | None:
+    """Which columns of a file to read: the usual ones of its level and those asked for; None is all."""
+    level = next((n for n, marks in LEVEL_MARKS if marks <= {rename.get(c, c) for c in have}), "")
+    if columns == "all" or level not in KEEP:
+        return None
+    names = {*KEEP[level], *columns, SIMULATED}
+    return [c for c in have if rename.get(c, c) in names or c in geography.values()]
+
+
+def _admit(
+    raw: pd.DataFrame,
+    where: str,
+    level: str | None,
+    columns: Columns,
+    geography: dict[str, str],
+    rename: dict[str, str],
+    provenance: Mapping[str, Any],
+) -> NcvsFile:
+    problems = Problems(where)
+    frame = raw.rename(columns=rename)
+    lost = [c for c in (*rename, *geography.values()) if c not in raw.columns]
+    asked = () if columns == "all" else tuple(columns)
+    for name in asked:
+        if name not in frame.columns:
+            quarters = pd.to_numeric(frame["YEARQ"], errors="coerce").dropna() if "YEARQ" in frame else pd.Series([0.0])
+            require_years(name, sorted({int(y) for y in quarters}))
+            lost.append(name)
+    if lost:
+        problems.add("columns asked for are not in the file", lost, f"It has {list(map(str, raw.columns[:15]))}")
+        problems.raise_if_any(SourceError)
+    found = _level(frame, level, problems)
+    problems.raise_if_any(SourceError)
+    _identifiers(frame, problems)
+    out = pd.DataFrame(index=frame.index)
+    report: list[tuple[str, str, int]] = []
+    for name in frame.columns:
+        if name.upper() in IDENTIFIERS:
+            out[name] = frame[name].astype("string").str.strip().astype(object)
+        elif name not in geography.values():
+            out[name] = _number(frame[name], name, problems, report)
+    for new, old in geography.items():
+        out[new] = _place(raw[old], new, old, problems)
+    problems.raise_if_any(SourceError)
+    simulated = bool(SIMULATED in out and (out[SIMULATED] == 1).any())
+    years: tuple[int, ...] = ()
+    stamp = next((c for c in ("YEARQ", "yearq") if c in out), None)
+    if stamp:
+        out["year"] = np.floor(out[stamp].to_numpy(float) + 1e-9).astype(int)
+    elif "YEAR" in out:
+        out["year"] = out["YEAR"].astype(int)
+    if "year" in out:
+        years = tuple(sorted(int(y) for y in out["year"].unique()))
+    for name in asked:
+        require_years(name, years)
+    facts: dict[str, Any] = {"rows": len(out), "simulated": simulated, "provenance": dict(provenance)}
+    if found.startswith("select_"):
+        facts["no_design"] = NO_DESIGN
+    if simulated:
+        facts["notes"] = ("SIMULATED: every row was simulated; nothing here is a finding about the United States",)
+    out.attrs[FACTS] = facts
+    table = pd.DataFrame(report, columns=["variable", "codes", "cells"])
+    return NcvsFile(found, out, years, simulated, table, provenance)
+
+
+def _level(frame: pd.DataFrame, level: str | None, problems: Problems) -> str:
+    have = set(frame.columns)
+    fits = [name for name, marks in LEVEL_MARKS if marks <= have]
+    if not fits:
+        problems.add(
+            "the columns belong to no NCVS table: none of V2001 (household), V3001 (person), V4001 (incident), "
+            "MSAIND with WGTPER or TOC_RECODE, or the Select columns",
+            list(map(str, frame.columns[:12])),
+            "Data-set numbers differ between releases: choose the file by its columns",
+        )
+        return ""
+    if level is not None and fits[0] != level:
+        problems.add(
+            f"the table was read as {level!r}, but its columns are those of {fits[0]!r}",
+            (),
+            "Person is part 3 in annual and part 2 in concatenated releases: give the other file",
+        )
+    return fits[0]
+
+
+def _identifiers(frame: pd.DataFrame, problems: Problems) -> None:
+    for name in frame.columns:
+        if name.upper() not in IDENTIFIERS:
+            continue
+        column = frame[name]
+        remedy = f"Read the file again with {name} as text: pd.read_csv(…, dtype={{{name!r}: str}}), or read_ncvs(path)"
+        if pd.api.types.is_numeric_dtype(column):
+            problems.add(
+                f"{name} is stored as numbers ({column.dtype}): it has 25 digits or more, numbers hold 15, and "
+                "different households merge without a trace",
+                (),
+                remedy,
+            )
+            continue
+        text = column.astype("string")
+        squeezed = text.str.contains(r"^\s*\d+(?:\.\d+)?[eE]\+?\d+\s*$", regex=True, na=False)
+        if squeezed.any():
+            problems.add(f"{name} was written as a number before (1.2E+24)", text[squeezed].unique(), remedy)
+        empty = text.isna() | (text.str.strip() == "")
+        if empty.any():
+            problems.add(f"{name} is empty in rows", list(np.flatnonzero(empty.to_numpy())))
+
+
+def _number(column: pd.Series, name: str, problems: Problems, report: list[tuple[str, str, int]]) -> np.ndarray:
+    """Return numbers; parse R's factor levels ``(1) Male``; turn codes for no answer into missing."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype("string")
+    if pd.api.types.is_numeric_dtype(column):
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+    else:
+        text = column.astype("string").str.strip()
+        parsed = (
+            text.str.extract(r"^\((-?\d+)\)", expand=False).fillna(text).replace({"": pd.NA, ".": pd.NA, "NA": pd.NA})
+        )
+        numbers = pd.to_numeric(parsed, errors="coerce")
+        bad = numbers.isna() & parsed.notna()
+        if bad.any() and name in {v for kept in KEEP.values() for v in kept}:
+            problems.add(f"{name} holds what is not a code", text[bad].unique())
+        values = numbers.to_numpy(dtype=float, na_value=np.nan)
+    coded = name.startswith(("V2", "V3", "V4")) or name in MISSING
+    if coded:
+        codes = MISSING.get(name, frozenset()) | {-1, -2}
+        gone = np.isin(values, sorted(codes))
+        if gone.any():
+            listed = ", ".join(str(int(c)) for c in np.unique(values[gone]))
+            report.append((name, listed, int(gone.sum())))
+            values = np.where(gone, np.nan, values)
+    return values
+
+
+def _place(column: pd.Series, new: str, old: str, problems: Problems) -> pd.Series:
+    if "fips" not in new and "county" not in new:
+        return column.astype("string").str.strip().astype(object)
+    if pd.api.types.is_numeric_dtype(column):
+        whole = column.dropna()
+        text = column.map(lambda v: f"{int(v):05d}", na_action="ignore") if (whole == whole.round()).all() else column
+    else:
+        text = column.astype("string").str.strip()
+        text = text.where(text.notna() & (text != ""))
+    text = text.astype(object).where(pd.notna(text), None)
+    present = pd.Series([t for t in text if t is not None], dtype="string")
+    wrong = present[~present.str.fullmatch(r"\d{5}")]
+    if len(wrong):
+        problems.add(f"{old} ({new}) is not a five-digit county code", wrong.unique(), 'County codes are text: "01001"')
+    return pd.Series(text, index=column.index, dtype=object)
+
+
+def _absent(variable: str, file: NcvsFile) -> str:
+    try:
+        require_years(variable, file.years)
+    except UnavailableError as error:
+        return str(error)
+    return f"{variable} is not in the {file.level} table; read it with columns=({variable!r},)"

@@ -1,0 +1,1 @@
+"""From a prepared design to an Estimate: least squares and Poisson with absorbed effects."""
