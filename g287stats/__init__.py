@@ -36,7 +36,7 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "did.matching": ("balance_table", "balance_weights", "match"),
     "did.multiple": ("contamination", "multiple_treatments"),
     "did.poisson": ("poisson",),
-    "regression.regression": ("coefficients",),
+    "inference.coefficients": ("coefficients",),
     "inference.specification": ("specification_curve",),
     "did.spillover": ("exposure_map", "spillover_did", "spillover_event_study"),
     "did.stacked": ("stacked",),
@@ -60,8 +60,8 @@ _ROOMS: dict[str, tuple[str, ...]] = {  # module -> its public names; imported w
     "inference.target": ("from_moments",),
     "inference.wild": ("wild_bootstrap",),
     # tables and plots
-    "report.plots": ("plot_group_time",),
-    "report.tables": ("regression_table",),
+    "estimate.plots": ("plot_group_time",),
+    "estimate.tables": ("regression_table",),
     # surveys and victimization
     "survey": (
         "average_effect",

@@ -21,7 +21,7 @@ import g287stats as g
 import g287stats.did
 import g287stats.inference
 from g287stats.did.synthetic import SyntheticFit
-from g287stats.inference.shown import Shown
+from g287stats.shown import Shown
 
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")
 

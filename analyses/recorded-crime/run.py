@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import g287stats as g
-from g287stats.report import plots
 
 RATES = {"violent_ex_rape_rate": "violent offences (without rape)", "property_rate": "property offences"}
 MATCH_ON = ("log_population", "hispanic_share", *RATES)
@@ -32,7 +31,7 @@ def run(bench):
             for ax, (controls, (frame, weights)) in zip(line, samples.items()):
                 effects = g.att_gt(frame, rate, control="never", weights=weights, **keys)
                 event = effects.aggregate("event", window=window)
-                plots.plot_estimate(event, ax)
+                event.plot(ax)
                 ax.set_title(f"{words}, against {controls}")
                 overall[name, rate, controls] = event.overall
                 rows.append(describe(title, words, controls, event, start))

@@ -24,7 +24,7 @@ from g287stats.claims.vocabulary import STATUS
 from g287stats.errors import G287Error
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.power import minimum_detectable_effect
-from g287stats.report.tables import frame_table
+from g287stats.shown import frame_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,8 @@ import pandas as pd
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
-from g287stats.inference.shown import Shown
 from g287stats.numerics.within import absorb
+from g287stats.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

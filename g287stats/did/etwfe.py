@@ -11,11 +11,11 @@ import pandas as pd
 
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled
-from g287stats.did.twfe import _options
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.numerics.least_squares import Factor
+from g287stats.regression.event import chosen_options
 from g287stats.regression.ppml import ppml, without_empty
 from g287stats.regression.regression import Block, Regression, by_time, regress, tell
 
@@ -106,7 +106,7 @@ def etwfe(
         labels=frame.drop(columns="mass").assign(term=list(names)),
         cluster=cluster,
         small_sample=small_sample,
-        options={"model": model, "control": control, **_options(covariates, (), (), False, weights)},
+        options={"model": model, "control": control, **chosen_options(covariates, (), (), False, weights)},
         notes=notes,
         cells=Cells(frame),
         reference=(-1,) if control == "never" else (),

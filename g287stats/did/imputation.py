@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from g287stats.design.coding import reference_times, whole
-from g287stats.did.twfe import _options, _prepare, must_occur, with_average
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.estimate.factored import FactoredInfluence, Term
 from g287stats.numerics.least_squares import Factor
+from g287stats.regression.event import chosen_options, must_occur, prepare_regression, with_average
 from g287stats.regression.first_stage import FirstStage, first_stage, unit_levels
 from g287stats.regression.regression import (
     Block,
@@ -111,7 +111,7 @@ def imputation(
     choose("small_sample", small_sample, ("unadjusted", "leave_out"))
     leads = whole("leads", leads, 0)
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
+    design = prepare_regression(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = first_stage(design, covariates, covariates_by_time, unit_trends)
     design = stage.design
     levels = unit_levels(design, cluster)
@@ -149,7 +149,7 @@ def imputation(
         outcome=outcome,
         sample=design.sample(),
         floor=design.rounding,
-        options=_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
+        options=chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
         | {"small_sample": small_sample}
         | ({"leads": leads} if leads else {}),
         cells=Cells(frame[["cohort", "time", "event_time", "mass"]]),
@@ -203,7 +203,7 @@ cluster
     if effects not in ("static", "event"):
         raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
+    design = prepare_regression(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = first_stage(design, covariates, covariates_by_time, unit_trends)
     design = stage.design
     levels = unit_levels(design, cluster)
@@ -243,7 +243,7 @@ cluster
         outcome=outcome,
         sample=design.sample(),
         floor=design.rounding,
-        options=_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
+        options=chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
         provenance=design.provenance,

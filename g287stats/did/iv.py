@@ -13,12 +13,12 @@ import pandas as pd
 from scipy import linalg, stats
 
 from g287stats.design.prepare import Design, prepare
-from g287stats.did.twfe import _options
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
 from g287stats.estimate.covariance import Influence, SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
+from g287stats.regression.event import chosen_options
 from g287stats.regression.regression import Block, Regression, absorb_design, regress, row_keys
 
 METHOD = Method(
@@ -148,7 +148,7 @@ def iv_did(
         warnings.warn(f"{outcome}: {note}", InferenceWarning, stacklevel=2)
     estimate = second.estimate(
         endogenous, kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
-        options={"instruments": names, **_options(covariates, (), fixed_effects, False, weights)},
+        options={"instruments": names, **chosen_options(covariates, (), fixed_effects, False, weights)},
     )  # fmt: skip
     facts: dict[str, Any] = {
         "n_treated": int((np.bincount(design.unit, (d != 0).any(axis=1), design.n_units) > 0).sum()),

@@ -12,11 +12,11 @@ import pandas as pd
 from g287stats.design.coding import window_pair
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated, matrix
-from g287stats.did.twfe import with_average
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.rows import Levels, Rows
+from g287stats.regression.event import with_average
 from g287stats.regression.regression import Block, regress, tell
 from g287stats.regression.together import together, unit_codes
 

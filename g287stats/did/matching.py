@@ -20,8 +20,8 @@ from scipy import optimize
 from g287stats.design.coding import whole
 from g287stats.did.features import Kind, read_features
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from g287stats.inference.shown import Shown
 from g287stats.numerics.glm import logit
+from g287stats.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

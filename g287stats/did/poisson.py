@@ -18,10 +18,17 @@ import pandas as pd
 
 from g287stats.design.coding import event_window, reference_times
 from g287stats.design.prepare import Design
-from g287stats.did.twfe import _options, _plain, _prepare, _switching, event_block, with_average
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.event import (
+    chosen_options,
+    event_block,
+    plain,
+    prepare_regression,
+    switching_notes,
+    with_average,
+)
 from g287stats.regression.ppml import ppml, without_empty
 from g287stats.regression.regression import Block, Regression, by_time, tell
 
@@ -96,7 +103,9 @@ small_sample
     if effects not in ("static", "event"):
         raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects, exposure)
+    design = prepare_regression(
+        data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects, exposure
+    )
     negative = np.flatnonzero(design.y < 0)
     if len(negative):
         shown = [f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in negative[:8]]
@@ -126,13 +135,13 @@ small_sample
         design, more = without_empty(design.restrict(~result, "separated by the regressors"))
         notes += more
     if treatment and effects == "static":
-        notes += _switching(design, design.treatment if design.treatment is not None else np.zeros(design.n))
+        notes += switching_notes(design, design.treatment if design.treatment is not None else np.zeros(design.n))
     tell(design, notes)
     names = list(blocks[0].names)
     labels = None if events is None else pd.DataFrame({"term": names, "event_time": events})
     options: dict[str, Any] = {"exposure": exposure} if exposure else {}
     if effects == "event":
-        options |= {"reference": _plain(references)} | ({"window": window, "ends": ends} if window else {})
+        options |= {"reference": plain(references)} | ({"window": window, "ends": ends} if window else {})
     estimate = result.estimate(
         names,
         kind=effects,
@@ -140,7 +149,7 @@ small_sample
         labels=labels,
         cluster=cluster,
         small_sample=small_sample,
-        options=options | _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
+        options=options | chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         notes=notes,
         reference=references if effects == "event" else (),
     )

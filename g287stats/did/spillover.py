@@ -13,10 +13,10 @@ from scipy import sparse
 from g287stats.design.coding import event_window, reference_times, whole
 from g287stats.design.prepare import NEVER, Design, Path, prepare
 from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepare
-from g287stats.did.twfe import _options, _plain, event_block
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
+from g287stats.regression.event import chosen_options, event_block, plain
 from g287stats.regression.regression import Block, regress, tell
 
 METHOD = Method(
@@ -197,7 +197,7 @@ def spillover_did(
     estimate = fit.estimate(
         names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}), cluster=cluster,
         small_sample=small_sample, notes=notes,
-        options={"exposures": names, **_options(covariates, (), fixed_effects, False, weights)},
+        options={"exposures": names, **chosen_options(covariates, (), fixed_effects, False, weights)},
     )  # fmt: skip
     return replace(estimate, sample={**estimate.sample, **facts})
 
@@ -286,8 +286,8 @@ def spillover_event_study(
     estimate = fit.estimate(
         table["term"].tolist(), kind="event", method=DYNAMIC, labels=table, cluster=cluster, small_sample=small_sample,
         options={
-            "exposures": names, "reference": _plain(references), **({"window": window, "ends": ends} if window else {}),
-            **_options(covariates, (), fixed_effects, unit_trends, weights),
+            "exposures": names, "reference": plain(references), **({"window": window, "ends": ends} if window else {}),
+            **chosen_options(covariates, (), fixed_effects, unit_trends, weights),
         },
         notes=notes, reference=references,
     )  # fmt: skip

@@ -26,13 +26,13 @@ import pandas as pd
 from g287stats.design.coding import reference_times
 from g287stats.design.prepare import Design
 from g287stats.design.wide import dated, labelled
-from g287stats.did.twfe import FITS, _options, _plain, _prepare
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.estimate.factored import FactoredInfluence, Term
 from g287stats.numerics.least_squares import Factor, LeastSquares
 from g287stats.numerics.within import Projection, absorb
+from g287stats.regression.event import FITS, chosen_options, plain, prepare_regression
 from g287stats.regression.first_stage import fitted_values, unit_levels
 from g287stats.regression.regression import (
     Block,
@@ -105,7 +105,7 @@ def sun_abraham(
     Sun and Abraham (2021), equations (24)–(26); weights are treated as fixed.
     """
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    design = _prepare(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
+    design = prepare_regression(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     references = reference_times(reference)
     if len(references) < 1 + unit_trends:
         raise IdentificationError(
@@ -140,8 +140,8 @@ def sun_abraham(
         outcome=outcome,
         sample=design.sample(),
         floor=design.rounding,
-        options={"control": control, "reference": _plain(references)}
-        | _options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
+        options={"control": control, "reference": plain(references)}
+        | chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         cells=Cells(plan.frame[["cohort", "time", "event_time", "mass"]]),
         reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),

@@ -11,11 +11,11 @@ import pandas as pd
 from g287stats.design.coding import event_window, reference_times
 from g287stats.design.prepare import prepare
 from g287stats.design.wide import must_stay_on
-from g287stats.did.twfe import event_block, with_average
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import Factor
+from g287stats.regression.event import event_block, with_average
 from g287stats.regression.regression import Block, regress
 
 METHOD = Method(

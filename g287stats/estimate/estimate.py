@@ -26,7 +26,7 @@ from scipy import special, stats
 from g287stats._version import __version__
 from g287stats.errors import DesignError, InferenceWarning, check_level
 from g287stats.estimate.covariance import CovarianceRule, Influence, Neyman
-from g287stats.inference.shown import Shown, number
+from g287stats.shown import Shown, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -264,7 +264,7 @@ class Estimate:
     def p_values(self) -> pd.Series:
         """Two-sided p-values of the hypothesis that each parameter is zero."""
         t = np.abs(self.point / self._se)
-        p = 2 * (_reference_distribution(self.df).sf(t) if self._freedom is None else stats.t.sf(t, self._freedom))
+        p = 2 * (reference_distribution(self.df).sf(t) if self._freedom is None else stats.t.sf(t, self._freedom))
         return pd.Series(p, index=self._index, name="p_value")
 
     # ---- new estimates from this one ------------------------------------------------------------------------
@@ -434,31 +434,31 @@ class Estimate:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        from g287stats.report.tables import estimate_html
+        from g287stats.estimate.tables import estimate_html
 
         return estimate_html(self)
 
     def to_markdown(self, **kw: Any) -> str:
         """Return a Markdown table of the parameters."""
-        from g287stats.report.tables import regression_table
+        from g287stats.estimate.tables import regression_table
 
         return regression_table([self], format="markdown", **kw)
 
     def to_latex(self, **kw: Any) -> str:
         """Return a LaTeX (booktabs) table of the parameters."""
-        from g287stats.report.tables import regression_table
+        from g287stats.estimate.tables import regression_table
 
         return regression_table([self], format="latex", **kw)
 
     def to_html(self, **kw: Any) -> str:
         """Return an HTML table of the parameters."""
-        from g287stats.report.tables import regression_table
+        from g287stats.estimate.tables import regression_table
 
         return regression_table([self], format="html", **kw)
 
     def plot(self, ax: Axes | None = None, **kw: Any) -> Axes:
         """Draw point estimates with intervals and simultaneous bands; returns the matplotlib axes."""
-        from g287stats.report.plots import plot_estimate
+        from g287stats.estimate.plots import plot_estimate
 
         return plot_estimate(self, ax=ax, **kw)
 
@@ -485,5 +485,6 @@ class WaldTest(Shown):
         return f"{named} = {value:.3f}, p = {number(self.p_value)}: {shown}"
 
 
-def _reference_distribution(df: float) -> Any:
+def reference_distribution(df: float) -> Any:
+    """The t distribution with ``df`` degrees of freedom; the normal one when they are infinite."""
     return stats.t(df) if np.isfinite(df) else stats.norm()

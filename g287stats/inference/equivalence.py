@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.estimate.estimate import Estimate, _reference_distribution
-from g287stats.inference.shown import Shown
+from g287stats.estimate.estimate import Estimate, reference_distribution
 from g287stats.inference.target import scalar
+from g287stats.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def equivalence(
     if not 0 < alpha < 0.5:
         raise DesignError(f"alpha must lie between 0 and 0.5; got {alpha}")
     s = scalar(est, term)
-    dist = _reference_distribution(s.df)
+    dist = reference_distribution(s.df)
     p_lower = float(dist.sf((s.estimate - low) / s.std_error))
     p_upper = float(dist.cdf((s.estimate - high) / s.std_error))
     half = float(dist.ppf(1 - alpha)) * s.std_error

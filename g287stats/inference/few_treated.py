@@ -21,9 +21,9 @@ from scipy import stats
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
-from g287stats.inference.shown import Shown
 from g287stats.numerics.inversion import invert, warn_unbounded
 from g287stats.regression.fitted import Fitted, fitted, static_effect
+from g287stats.shown import Shown
 
 
 @dataclass(frozen=True)

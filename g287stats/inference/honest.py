@@ -18,7 +18,7 @@ from scipy import optimize, special, stats
 
 from g287stats.errors import DesignError, InferenceWarning, check_level, choose
 from g287stats.estimate.estimate import Estimate
-from g287stats.inference.shown import Shown
+from g287stats.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +116,7 @@ class HonestDiD(Shown):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Robust intervals against the bound, the original at left; returns the matplotlib axes."""
-        from g287stats.report.plots import plot_honest
+        from g287stats.inference.plots import plot_honest
 
         return plot_honest(self, ax=ax)
 

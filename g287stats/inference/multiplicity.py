@@ -13,8 +13,8 @@ from g287stats.errors import DesignError
 from g287stats.estimate.bootstrap import Multiplier, null_draws
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Estimate, Method, WaldTest
-from g287stats.inference.shown import Shown
 from g287stats.inference.target import position, unit_labels
+from g287stats.shown import Shown
 
 METHOD = Method(
     "joint",

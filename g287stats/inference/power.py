@@ -11,11 +11,11 @@ import pandas as pd
 from scipy import optimize, stats
 
 from g287stats.errors import DesignError, G287Error, choose
-from g287stats.estimate.estimate import Estimate, _reference_distribution
+from g287stats.estimate.estimate import Estimate, reference_distribution
 from g287stats.inference.assignment import by_group, random_arrangements, strata_of
 from g287stats.inference.exchange import read_treatments, since
-from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
+from g287stats.shown import Shown
 
 
 def rejection_probability(effect: float, se: float, df: float = np.inf, alpha: float = 0.05) -> float:
@@ -23,7 +23,7 @@ def rejection_probability(effect: float, se: float, df: float = np.inf, alpha: f
 
     Noncentral t with ``df`` degrees of freedom (normal when infinite), both tails counted.
     """
-    c = float(_reference_distribution(df).ppf(1 - alpha / 2))
+    c = float(reference_distribution(df).ppf(1 - alpha / 2))
     shift = abs(effect) / se
     if not np.isfinite(df):
         return float(stats.norm.sf(c - shift) + stats.norm.cdf(-c - shift))
@@ -85,7 +85,7 @@ def minimum_detectable_effect(
     if not (0 < alpha < 1 and alpha < power < 1):
         raise DesignError(f"need 0 < alpha < power < 1; got alpha={alpha}, power={power}")
     s = scalar(est, term)
-    dist = _reference_distribution(s.df)
+    dist = reference_distribution(s.df)
     quantiles = float(dist.ppf(1 - alpha / 2) + dist.ppf(power))
 
     def gap(multiple: float) -> float:
@@ -297,7 +297,7 @@ def power_simulation(
 def _p_and_estimate(result: Any) -> tuple[float, float]:
     if isinstance(result, Estimate):
         s = scalar(result)
-        return float(2 * _reference_distribution(s.df).sf(abs(s.estimate / s.std_error))), s.estimate
+        return float(2 * reference_distribution(s.df).sf(abs(s.estimate / s.std_error))), s.estimate
     return float(result.p_value), float(result.estimate)
 
 

@@ -13,7 +13,7 @@ from scipy import optimize, special
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.honest import EventVector, event_vector
-from g287stats.inference.shown import Shown
+from g287stats.shown import Shown
 
 
 @dataclass(frozen=True)

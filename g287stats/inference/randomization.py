@@ -23,10 +23,10 @@ from g287stats.inference.assignment import (
     treatment_paths,
 )
 from g287stats.inference.exchange import read_treatments
-from g287stats.inference.shown import Shown
 from g287stats.inference.target import scalar
 from g287stats.numerics.inversion import TIES, not_rejected, warn_unbounded
 from g287stats.regression.fitted import Fitted, fitted, static_effect
+from g287stats.shown import Shown
 
 Statistic = Literal["coefficient", "t"]
 

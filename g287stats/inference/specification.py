@@ -21,10 +21,10 @@ import pandas as pd
 
 from g287stats.errors import DesignError, G287Error
 from g287stats.estimate.bootstrap import null_draws, sup_t
-from g287stats.estimate.estimate import Estimate, _reference_distribution
+from g287stats.estimate.estimate import Estimate, reference_distribution
 from g287stats.inference.multiplicity import _level, joint, romano_wolf
-from g287stats.inference.shown import Shown
 from g287stats.inference.target import unit_labels
+from g287stats.shown import Shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +94,7 @@ class SpecificationCurve(Shown):
 
     def plot(self, *, width: float = 9.0) -> Figure:
         """Estimates in order above the choices that make them; returns the matplotlib figure."""
-        from g287stats.report.plots import plot_specification_curve
+        from g287stats.inference.plots import plot_specification_curve
 
         return plot_specification_curve(self, width=width)
 
@@ -336,7 +336,7 @@ def _frame(
 def _tests(together: Estimate, level: float, draws: int, seed: int) -> pd.DataFrame:
     """Three joint tests against the distribution of the same statistics when no specification has an effect."""
     se = together.se.to_numpy()
-    critical = float(_reference_distribution(together.df).ppf(0.5 + level / 2))
+    critical = float(reference_distribution(together.df).ppf(0.5 + level / 2))
 
     def statistics(points: np.ndarray) -> np.ndarray:
         z = points / se

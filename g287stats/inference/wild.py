@@ -24,10 +24,10 @@ import pandas as pd
 from g287stats.errors import DesignError, InferenceWarning, check_draws, check_level
 from g287stats.estimate.bootstrap import multipliers
 from g287stats.estimate.estimate import Estimate
-from g287stats.inference.shown import Shown
 from g287stats.numerics.inversion import invert
 from g287stats.numerics.within import Moments
 from g287stats.regression.fitted import Fitted, fitted, nested
+from g287stats.shown import Shown
 
 Weights = Literal["rademacher", "webb"]
 

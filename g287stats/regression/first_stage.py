@@ -18,9 +18,8 @@ from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.factored import Term
 from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
 from g287stats.numerics.within import Projection, absorb
+from g287stats.regression.event import FITS
 from g287stats.regression.regression import Block, by_time, cluster_levels, tell
-
-FITS = "g.switching_did fits treatments that end"
 
 
 @dataclass(frozen=True)

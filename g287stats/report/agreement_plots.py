@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from g287stats.report import plots
+from g287stats.shown import clean
 
 if TYPE_CHECKING:
     from g287stats.agreements.table import Agreements
@@ -32,7 +33,7 @@ def adoption(
     ax.stackplot(curve.index, *[curve[c] for c in largest], labels=[c.replace("_", " ") for c in largest])
     ax.set_ylabel("agreements active")
     ax.legend(frameon=False, loc="upper left", fontsize=8)
-    return plots._clean(ax)
+    return clean(ax)
 
 
 def agreements_by_county(record: Agreements, on: str | pd.Timestamp, basis: Literal["listed", "signed"]) -> pd.Series:

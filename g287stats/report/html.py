@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from jinja2 import Environment
 
-from g287stats.report.tables import frame_table
+from g287stats.shown import frame_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from simulated_did import staggered
 
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
-from g287stats.regression.regression import coefficients
+from g287stats.inference.coefficients import coefficients
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 

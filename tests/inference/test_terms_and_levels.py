@@ -10,6 +10,7 @@ from simulated_did import staggered
 from g287stats.did.group_time import att_gt
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignError
+from g287stats.inference.coefficients import coefficients
 from g287stats.inference.equivalence import equivalence
 from g287stats.inference.multiplicity import multiple_testing
 from g287stats.inference.power import minimum_detectable_effect
@@ -17,7 +18,6 @@ from g287stats.inference.small_sample import bias_reduced
 from g287stats.inference.spatial import conley
 from g287stats.inference.target import from_moments
 from g287stats.inference.wild import wild_bootstrap
-from g287stats.regression.regression import coefficients
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 pytestmark = pytest.mark.filterwarnings("ignore::g287stats.errors.G287Warning")

@@ -9,8 +9,8 @@ import pytest
 from g287stats.errors import DesignError
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Estimate, Method
-from g287stats.inference.shown import Shown, number
-from g287stats.report.tables import frame_table, regression_table
+from g287stats.estimate.tables import regression_table
+from g287stats.shown import Shown, frame_table, number
 
 
 def estimate(point=(1.0, -2.0), terms=("a", "b")):

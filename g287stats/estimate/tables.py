@@ -1,31 +1,16 @@
-"""Tables: frames and estimates to Markdown, LaTeX (booktabs) and HTML."""
+"""Tables of estimates to Markdown, LaTeX (booktabs) and HTML."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from g287stats.errors import DesignError, choose
+from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate
-from g287stats.inference.shown import number
-
-Format = Literal["markdown", "latex", "html"]
-
-
-def frame_table(frame: pd.DataFrame, format: Format = "markdown", *, digits: int = 3, caption: str = "") -> str:
-    """Render a frame; missing cells are left empty.
-
-    Numbers are rounded to ``digits`` decimals; those that would show as next to nothing, below 10^−digits, to
-    ``digits`` significant digits instead.
-    """
-    head = [str(c).replace("_", " ") for c in frame.columns]
-    body = [[_cell(v, digits) for v in row] for row in frame.itertuples(index=False)]
-    numeric = [frame.dtypes.iloc[j].kind in "iuf" for j in range(frame.shape[1])]
-    return _render(head, body, numeric, format, caption)
+from g287stats.shown import Format, cell, frame_table, number, render
 
 
 def regression_table(
@@ -70,13 +55,13 @@ def regression_table(
             i = e.terms.index(term)
             p = float(e.p_values().iloc[i])
             mark = "*" * sum(p < a for a in (0.10, 0.05, 0.01)) if stars else ""
-            points.append(_cell(float(e.point[i]), digits) + mark)
+            points.append(cell(float(e.point[i]), digits) + mark)
             se = float(e.se.iloc[i])
-            errors.append(f"({_cell(se, digits)})" if np.isfinite(se) else "(fixed)")
+            errors.append(f"({cell(se, digits)})" if np.isfinite(se) else "(fixed)")
         body += [points, errors]
     for label, pick in _FOOT:
         body.append([label, *[pick(e) for e in estimates]])
-    return _render(["", *titles], body, [False] + [True] * len(estimates), format, caption)
+    return render(["", *titles], body, [False] + [True] * len(estimates), format, caption)
 
 
 def _rows_in_order(estimates: Sequence[Estimate]) -> list[str]:
@@ -110,72 +95,9 @@ def estimate_html(estimate: Estimate) -> str:
     )
 
 
-def result_html(words: str, table: pd.DataFrame | None) -> str:
-    """Rich display of a result for notebooks: its words, and its table under them."""
-    told = "<br>".join(html.escape(line) for line in words.splitlines())
-    shown = "" if table is None else frame_table(table, "html")
-    return f"<div>{f'<p>{told}</p>' if told else ''}{shown}</div>"
-
-
 _FOOT: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("Observations", lambda e: f"{e.sample.get('n_obs', ''):,}" if e.sample.get("n_obs") else ""),
     ("Units", lambda e: f"{e.sample.get('n_units', ''):,}" if e.sample.get("n_units") else ""),
     ("Treated units", lambda e: f"{e.sample['n_treated']:,}" if "n_treated" in e.sample else ""),
     ("Inference", lambda e: e.rule.label),
 )
-
-
-def _cell(value: Any, digits: int) -> str:
-    if value is None or value is pd.NA or value is pd.NaT:
-        return ""
-    if isinstance(value, (float, np.floating)):
-        value = float(value)
-        if np.isnan(value):
-            return ""
-        if np.isinf(value):
-            return "∞" if value > 0 else "−∞"
-        if value == round(value) and abs(value) < 1e15:
-            return f"{value:,.0f}"
-        return number(value, digits) if abs(value) < 1 else f"{value:,.{digits}f}"
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d")
-    return f"{value:,}" if isinstance(value, (int, np.integer)) and abs(int(value)) >= 10_000 else str(value)
-
-
-def _render(head: list[str], body: list[list[str]], numeric: list[bool], format: Format, caption: str) -> str:
-    choose("format", format, get_args(Format))
-    if format == "markdown":
-        clean = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in [head, *body]]
-        rule = ["---:" if n else "---" for n in numeric]
-        lines = ["| " + " | ".join(row) + " |" for row in [clean[0], rule, *clean[1:]]]
-        return (f"**{caption}**\n\n" if caption else "") + "\n".join(lines) + "\n"
-    if format == "latex":
-        spec = "".join("r" if n else "l" for n in numeric)
-        rows = [" & ".join(_tex(c) for c in row) + r" \\" for row in body]
-        title = f"\\caption{{{_tex(caption)}}}\n" if caption else ""
-        return (
-            "\\begin{table}\n\\centering\n" + title + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
-            + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
-            + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-        )  # fmt: skip
-    top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
-    align = [' class="n"' if n else "" for n in numeric]
-    rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-
-
-_TEX = str.maketrans(
-    {
-        "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "$": "\\$", "{": "\\{", "}": "\\}",
-        "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
-        "<": "$<$", ">": "$>$", "≤": "$\\le$", "≥": "$\\ge$", "×": "$\\times$", "·": "$\\cdot$",
-        "−": "$-$", "∞": "$\\infty$",
-    }
-)  # fmt: skip
-
-
-def _tex(text: str) -> str:
-    return text.translate(_TEX)

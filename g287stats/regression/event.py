@@ -1,0 +1,164 @@
+"""Event terms: what regressions on time since treatment share, whatever they are fitted by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from g287stats.design.coding import several
+from g287stats.design.prepare import NEVER, Design, prepare
+from g287stats.design.wide import UNDATED, dated, must_stay_on
+from g287stats.errors import DesignError, IdentificationError
+from g287stats.estimate.estimate import Estimate
+from g287stats.numerics.least_squares import Factor
+from g287stats.regression.regression import Block, tell
+
+FITS = "g.switching_did fits treatments that end"
+
+
+def with_average(estimate: Estimate) -> Estimate:
+    """Attach the plain average over event times ≥ 0 as ``overall``."""
+    after = estimate.labels["event_time"].to_numpy() >= 0
+    if not after.any():
+        return estimate
+    overall = estimate.combine(after[None, :] / after.sum(), ["overall"], kind="simple")
+    return replace(estimate, overall=overall)
+
+
+def event_block(
+    design: Design, window: tuple[int, int] | None, ends: str, references: tuple[int, ...]
+) -> tuple[Design, Block, np.ndarray]:
+    """Event-time dummies of a design; returns the design (rows outside the window may go), block, event times."""
+    if ends not in ("bin", "drop"):
+        raise DesignError(f"ends={ends!r}: choose 'bin' or 'drop'")
+    design = _with_known_start(dated(design, FITS))
+    if not design.treated_unit.any():
+        raise IdentificationError("no unit is ever treated: an event study needs cohorts")
+    low, high = window or (-NEVER, NEVER)
+    if window is not None and not (low < high and all(low <= r <= high for r in references)):
+        raise DesignError(f"window={window} must be increasing and contain the reference {references}")
+    event = _event_times(design)
+    treated = event != NEVER
+    if window is not None and ends == "drop":
+        outside = treated & ((event < low) | (event > high))
+        design = design.restrict(~outside, f"event time outside {low}…{high}")
+        event = _event_times(design)
+        treated = event != NEVER
+    if window is not None:
+        event = np.where(treated, np.clip(event, low, high), NEVER)
+    found = np.unique(event[treated])
+    must_occur(references, found)
+    if treated.all() and len(references) < 2 and window is None:
+        raise IdentificationError(
+            "every unit is treated at some time, so leads and lags add up to a linear trend: give a second "
+            f"reference, reference=(-1, {found[0]}), or a window that bins the ends"
+        )
+    shown = found[~np.isin(found, references)]
+    lookup = np.full(found[-1] - found[0] + 1, -1)
+    lookup[shown - found[0]] = np.arange(len(shown))
+    codes = np.where(treated, lookup[np.where(treated, event - found[0], 0)], -1)
+    names = [str(e) for e in shown]
+    if window is not None and ends == "bin":
+        names = [f"<={e}" if e == low else f">={e}" if e == high else str(e) for e in shown]
+    return design, Block(tuple(names), Factor(codes, len(shown))), shown.astype(int)
+
+
+def must_occur(references: tuple[int, ...], found: np.ndarray) -> None:
+    """Refuse reference event times that no treated unit has."""
+    absent = [r for r in references if r not in found]
+    if absent:
+        listed = ", ".join(map(str, found[:12])) + (", …" if len(found) > 12 else "")
+        raise IdentificationError(f"reference event times {absent} do not occur; choose reference= among {listed}")
+
+
+def _with_known_start(design: Design) -> Design:
+    """Set aside units whose treatment column never shows them untreated: they have no event time."""
+    undated = design.cohort == UNDATED
+    if not undated.any():
+        return design
+    remedy = "With cohort= their event times count from the first treated period given there"
+    if not (design.treated_unit & ~undated).any():
+        raise IdentificationError(
+            f"every treated unit ({int(undated.sum())}) is treated in its first row, so that no event time is known. "
+            + remedy
+        )
+    note = f"{int(undated.sum())} units treated in their first row have no event time and are left out. {remedy}"
+    tell(design, [note])
+    design = replace(design, notes=(*design.notes, note))
+    return design.restrict(~undated[design.unit], "treated in its first row: event time unknown")
+
+
+def _event_times(design: Design) -> np.ndarray:
+    cohort = design.cohort[design.unit]
+    return np.where(cohort == NEVER, NEVER, design.time - np.where(cohort == NEVER, 0, cohort))
+
+
+def prepare_regression(
+    data: Any,
+    outcome: str,
+    keys: dict[str, Any],
+    covariates: Sequence[str],
+    by_time: Sequence[str],
+    weights: str | None,
+    cluster: Any,
+    fixed_effects: Any,
+    exposure: str | None = None,
+) -> Design:
+    """Prepare a panel for a regression on a treatment, or on cohorts that must stay treated."""
+    if keys["cohort"] and keys["treatment"]:
+        raise DesignError("give cohort= (first treated period) or treatment= (a column that may switch), not both")
+    if isinstance(data, pd.DataFrame) and not (keys["cohort"] or keys["treatment"]):
+        raise DesignError('say who is treated when: cohort="first_year" (missing = never) or treatment="treated"')
+    design = prepare(
+        data,
+        outcome,
+        covariates=tuple(dict.fromkeys([*several("covariates", covariates), *several("covariates_by_time", by_time)])),
+        weights=weights,
+        cluster=cluster,
+        fixed_effects=fixed_effects,
+        exposure=exposure,
+        **keys,
+    )
+    must_stay_on(design, FITS)
+    return design
+
+
+def switching_notes(design: Design, dose: np.ndarray) -> list[str]:
+    """Note when a treatment falls within units: the coefficient then mixes starting and ending."""
+    if design.rows.complete:
+        falls = dose[1:] < dose[:-1]
+        falls[design.n_periods - 1 :: design.n_periods] = False  # from one unit to the next
+        units = np.unique(np.flatnonzero(falls) // design.n_periods)
+    else:
+        units = np.unique(design.unit[1:][(dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1])])
+    if not len(units):
+        return []
+    names = ", ".join(str(v) for v in design.unit_labels[units[:8]])
+    more = f", … {len(units) - 8} more" if len(units) > 8 else ""
+    return [
+        f"treatment switches off in {len(units)} units ({names}{more}); the coefficient mixes starting and ending. "
+        "g.switching_did separates them"
+    ]
+
+
+def plain(references: tuple[int, ...]) -> int | tuple[int, ...]:
+    """References as one writes them: a single one without a tuple."""
+    return references[0] if len(references) == 1 else references
+
+
+def chosen_options(
+    covariates: Sequence[str], by_time: Sequence[str], effects: Sequence[Any], trends: bool, weights: str | None
+) -> dict[str, Any]:
+    """The choices that differ from the plain regression."""
+    chosen = {
+        "covariates": tuple(covariates),
+        "covariates_by_time": tuple(by_time),
+        "fixed_effects": tuple(effects),
+        "unit_trends": trends,
+        "weights": weights,
+    }
+    return {k: v for k, v in chosen.items() if v}

@@ -1,0 +1,128 @@
+"""How a result is shown: its words, its table (Markdown, LaTeX booktabs, HTML), and the look of plots."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from g287stats.errors import choose
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Format = Literal["markdown", "latex", "html"]
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """A number to ``decimals`` places, or to that many significant digits where places would show next to nothing."""
+    small = 0 < abs(value) < 10.0**-decimals
+    return f"{value:.{decimals}g}" if small else f"{value:.{decimals}f}"
+
+
+class Shown:
+    """A result with words and perhaps a table; ``str()`` and the notebook show both."""
+
+    def _words(self) -> str:
+        return ""
+
+    def _table(self) -> pd.DataFrame | None:
+        return None
+
+    def __str__(self) -> str:
+        table = self._table()
+        parts = [self._words(), "" if table is None else table.to_string(index=False, float_format=number)]
+        return "\n".join(p for p in parts if p)
+
+    def _repr_html_(self) -> str:
+        return result_html(self._words(), self._table())
+
+
+def frame_table(frame: pd.DataFrame, format: Format = "markdown", *, digits: int = 3, caption: str = "") -> str:
+    """Render a frame; missing cells are left empty.
+
+    Numbers are rounded to ``digits`` decimals; those that would show as next to nothing, below 10^−digits, to
+    ``digits`` significant digits instead.
+    """
+    head = [str(c).replace("_", " ") for c in frame.columns]
+    body = [[cell(v, digits) for v in row] for row in frame.itertuples(index=False)]
+    numeric = [frame.dtypes.iloc[j].kind in "iuf" for j in range(frame.shape[1])]
+    return render(head, body, numeric, format, caption)
+
+
+def result_html(words: str, table: pd.DataFrame | None) -> str:
+    """Rich display of a result for notebooks: its words, and its table under them."""
+    told = "<br>".join(html.escape(line) for line in words.splitlines())
+    shown = "" if table is None else frame_table(table, "html")
+    return f"<div>{f'<p>{told}</p>' if told else ''}{shown}</div>"
+
+
+def cell(value: Any, digits: int) -> str:
+    """One value as a cell of a table; missing is empty."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, (float, np.floating)):
+        value = float(value)
+        if np.isnan(value):
+            return ""
+        if np.isinf(value):
+            return "∞" if value > 0 else "−∞"
+        if value == round(value) and abs(value) < 1e15:
+            return f"{value:,.0f}"
+        return number(value, digits) if abs(value) < 1 else f"{value:,.{digits}f}"
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d")
+    return f"{value:,}" if isinstance(value, (int, np.integer)) and abs(int(value)) >= 10_000 else str(value)
+
+
+def render(head: list[str], body: list[list[str]], numeric: list[bool], format: Format, caption: str) -> str:
+    """A table in one of the formats; ``numeric`` columns are aligned right."""
+    choose("format", format, get_args(Format))
+    if format == "markdown":
+        clean = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in [head, *body]]
+        rule = ["---:" if n else "---" for n in numeric]
+        lines = ["| " + " | ".join(row) + " |" for row in [clean[0], rule, *clean[1:]]]
+        return (f"**{caption}**\n\n" if caption else "") + "\n".join(lines) + "\n"
+    if format == "latex":
+        spec = "".join("r" if n else "l" for n in numeric)
+        rows = [" & ".join(_tex(c) for c in row) + r" \\" for row in body]
+        title = f"\\caption{{{_tex(caption)}}}\n" if caption else ""
+        return (
+            "\\begin{table}\n\\centering\n" + title + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
+            + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
+            + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+        )  # fmt: skip
+    top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
+    align = [' class="n"' if n else "" for n in numeric]
+    rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
+    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+
+
+_TEX = str.maketrans(
+    {
+        "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "$": "\\$", "{": "\\{", "}": "\\}",
+        "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+        "<": "$<$", ">": "$>$", "≤": "$\\le$", "≥": "$\\ge$", "×": "$\\times$", "·": "$\\cdot$",
+        "−": "$-$", "∞": "$\\infty$",
+    }
+)  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)
+
+
+INK, GREY = "#222222", "#BBBBBB"
+"""Colours of lines and of what stands behind them."""
+
+
+def clean(ax: Axes) -> Axes:
+    """Axes without the box's upper and right side."""
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    return ax
