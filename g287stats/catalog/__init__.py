@@ -22,6 +22,7 @@ from g287stats.catalog.commands import (
 )
 from g287stats.catalog.released import analyses_dir, read_released, released_dir, schema, write_released
 from g287stats.catalog.store import read_kept, user_data_dir
+from g287stats.catalog.writing import changing, write
 
 __all__ = [
     "AddReport",
@@ -29,6 +30,7 @@ __all__ = [
     "DataList",
     "VerifyReport",
     "analyses_dir",
+    "changing",
     "data_add",
     "data_describe",
     "data_fetch",
@@ -41,5 +43,6 @@ __all__ = [
     "schema",
     "table",
     "user_data_dir",
+    "write",
     "write_released",
 ]

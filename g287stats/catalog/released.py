@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from g287stats.catalog.writing import write
 from g287stats.errors import Problems, SchemaError
 
 _PANDAS_TYPE = {"string": "string", "integer": "Int64", "number": "float64", "boolean": "boolean"}
@@ -107,10 +108,8 @@ def write_released(frame: pd.DataFrame, name: str, out: Path) -> Path:
         text = text.sort_values(key, kind="mergesort")
     problems.raise_if_any(SchemaError)
     path = out / declaration["path"]
-    path.parent.mkdir(parents=True, exist_ok=True)
     raw = text.to_csv(index=False, lineterminator="\n").encode("utf-8")
-    path.write_bytes(gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
-    return path
+    return write(path, gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
 
 
 def _as_text(column: pd.Series, field: dict[str, Any]) -> pd.Series:

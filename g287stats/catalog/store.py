@@ -1,16 +1,15 @@
 """The user's own tables: parsed once, kept as Parquet, named by a manifest.
 
 A table is a folder with one Parquet file per part (a year, a state, …) and a ``manifest.json``. A part counts
-only when the manifest names it, and the manifest is replaced in one step after every part is written: a
-failed import leaves what was there before.
+only when the manifest names it; parts and manifest change together (:mod:`g287stats.catalog.writing`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Any
 
 import pandas as pd
 
-from g287stats.catalog.archives import Member, sha256
+from g287stats.catalog.archives import Member
+from g287stats.catalog.writing import Change, changing, settle
 from g287stats.errors import SchemaError
 
 DATA_DIR_VARIABLE = "G287STATS_DATA"
@@ -67,6 +67,7 @@ def user_data_dir() -> Path:
 def kept(name: str) -> dict[str, Kept]:
     """Return the parts of table ``name`` that are in the user's data directory, by key."""
     path = user_data_dir() / name / "manifest.json"
+    settle(path.parent)
     if not path.is_file():
         return {}
     try:
@@ -99,58 +100,41 @@ def keep(name: str, parts: Sequence[Part], url: str = "") -> list[Kept]:
 
     Parts already kept under the same key are replaced; other keys stay.
     """
-    folder = user_data_dir() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    before = kept(name)
-    staging = Path(tempfile.mkdtemp(prefix=".adding-", dir=folder))
-    moved: list[Path] = []
-    try:
-        new: list[Kept] = []
-        for part in parts:
-            file = staging / f"{part.key}.parquet"
-            part.frame.to_parquet(file, index=False)
-            digest = sha256(file)
-            new.append(
-                Kept(
-                    key=part.key,
-                    file=f"{part.key}-{digest[:12]}.parquet",
-                    sha256=digest,
-                    rows=len(part.frame),
-                    source_file=part.source.origin.name,
-                    source_member=part.source.name,
-                    source_sha256=part.source.sha256,
-                    report=dict(part.report),
-                    url=url,
-                )
-            )
-        for record in new:
-            target = folder / record.file
-            if not target.exists():
-                moved.append(target)
-            os.replace(staging / f"{record.key}.parquet", target)
-        _write_manifest(name, before | {k.key: k for k in new})
-    except BaseException:
-        for path in moved:
-            path.unlink(missing_ok=True)
-        raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    named = {k.file for k in kept(name).values()}
-    for old in before.values():
-        if old.file not in named:
-            (folder / old.file).unlink(missing_ok=True)
+    with changing(user_data_dir() / name) as change:
+        before = kept(name)
+        new = [_put(change, part, url) for part in parts]
+        after = before | {k.key: k for k in new}
+        change.put("manifest.json", _manifest(name, after))
+        for old in {k.file for k in before.values()} - {k.file for k in after.values()}:
+            change.remove(old)
     return new
 
 
-def _write_manifest(name: str, parts: Mapping[str, Kept]) -> None:
-    folder = user_data_dir() / name
+def _put(change: Change, part: Part, url: str) -> Kept:
+    """Stage one part under a name that holds its checksum: a changed part never stands under the old name."""
+    content = io.BytesIO()
+    part.frame.to_parquet(content, index=False)
+    raw = content.getvalue()
+    digest = hashlib.sha256(raw).hexdigest()
+    file = f"{part.key}-{digest[:12]}.parquet"
+    change.put(file, raw)
+    return Kept(
+        key=part.key,
+        file=file,
+        sha256=digest,
+        rows=len(part.frame),
+        source_file=part.source.origin.name,
+        source_member=part.source.name,
+        source_sha256=part.source.sha256,
+        report=dict(part.report),
+        url=url,
+    )
+
+
+def _manifest(name: str, parts: Mapping[str, Kept]) -> str:
     content = {
         "manifest": MANIFEST_VERSION,
         "table": name,
         "parts": [asdict(parts[k]) for k in sorted(parts)],
     }
-    temporary = folder / ".manifest.json.new"
-    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / "manifest.json")
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -118,7 +118,7 @@ def test_one_bad_file_keeps_nothing_and_leaves_what_was_there(tmp_path, home):
 
 
 def test_failure_while_writing_keeps_nothing(tmp_path, home, monkeypatch):
-    monkeypatch.setattr(store, "_write_manifest", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(store, "_manifest", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         catalog.data_add("icpsr-county-crimes", [nacjd.write_crimes(tmp_path, 2003)])
     assert store.kept("icpsr-county-crimes") == {}
