@@ -28,28 +28,28 @@ def since(start):
 
 def main():
     start = clock()
-    data = g.simulate_ncvs(seed=1, effects=g.PlantedEffects({("TFM", "latino"): 2.11}))
+    data = g.simulate.ncvs(seed=1, effects=g.simulate.PlantedEffects({("TFM", "latino"): 2.11}))
     print(f"simulate {len(data.person.frame):,} person rows (SIMULATED)   {since(start)}")
     start = clock()
-    interviews = g.person_interviews(data.person, data.incident, data.household)
-    treated = g.treated_sample(interviews, data.treatments, singleton="adjust")
+    interviews = g.ncvs.person_interviews(data.person, data.incident, data.household)
+    treated = g.ncvs.treated_sample(interviews, data.treatments, singleton="adjust")
     print(f"join incidents, households, treatments             {since(start)}")
     sample = treated.sample
     start = clock()
-    fit = g.survey_glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"))
+    fit = g.survey.glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"))
     print(f"logit, {fit.sample['n_obs']:,} rows, {fit.options['iterations']} iterations          {since(start)}")
     start = clock()
-    g.both_errors(fit, "county_fips")
+    g.survey.both_errors(fit, "county_fips")
     print(f"design and county errors                           {since(start)}")
     start = clock()
-    g.average_effect(fit, "TFM", over="latino == 1 and TFM > 0")
+    g.survey.average_effect(fit, "TFM", over="latino == 1 and TFM > 0")
     print(f"average effect with its error                      {since(start)}")
 
     frame = sample.frame
     few = frame.loc[frame["TFM"] > 0, "county_fips"].value_counts().index[:6].tolist()
     few += frame.loc[~frame["county_fips"].isin(few), "county_fips"].value_counts().index[:6].tolist()
     inside = (frame["county_fips"].isin(few) & (sample.weights > 0)).to_numpy()
-    ours = g.survey_glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"), domain=inside)
+    ours = g.survey.glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"), domain=inside)
     rows = frame[inside]
     x = pd.DataFrame({c: rows[c].astype(float) for c in ("TFM", "JEM", "SC", "latino", "female", "incoming")})
     x["latino:TFM"] = x["latino"] * x["TFM"]

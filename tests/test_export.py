@@ -12,7 +12,7 @@ from g287stats.errors import SchemaError
     ("format", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet), ("dta", pd.read_stata)]
 )
 def test_round_trip(tmp_path, format, read):
-    g.export(tmp_path, format=format, tables=["population", "claims"])
+    g.data.export(tmp_path, format=format, tables=["population", "claims"])
     back = read(tmp_path / f"population.{format}")
     released = read_released("population")
     assert len(back) == len(released)
@@ -21,12 +21,12 @@ def test_round_trip(tmp_path, format, read):
 
 
 def test_county_codes_stay_text_in_stata(tmp_path):
-    g.export(tmp_path, format="dta", tables=["county_list"])
+    g.data.export(tmp_path, format="dta", tables=["county_list"])
     assert "01001" in set(pd.read_stata(tmp_path / "county_list.dta")["county_fips"])
 
 
 def test_refusals(tmp_path):
     with pytest.raises(SchemaError, match="csv, parquet or dta"):
-        g.export(tmp_path, format="xls")
+        g.data.export(tmp_path, format="xls")
     with pytest.raises(SchemaError, match="no_such"):
-        g.export(tmp_path, tables=["no_such"])
+        g.data.export(tmp_path, tables=["no_such"])

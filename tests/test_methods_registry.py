@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from public import public
 
-import g287stats as g
 import g287stats.did
 import g287stats.inference
 import g287stats.survey
@@ -119,9 +119,9 @@ def test_every_file_and_module_named_exists(page):
 def test_every_public_method_is_on_a_page():
     spans = re.findall(r"`[^`\n]+`", "\n".join(text(p) for p in pages()))
     shown = set(re.findall(r"\w+", " ".join(spans)))
-    public = {name: room for room, names in g._ROOMS.items() if room.startswith(ROOMS) for name in names}
-    assert len(public) > 60
-    lost = sorted(f"g.{name} ({room})" for name, room in public.items() if name not in shown)
+    found = {n: f for n, f in public(*ROOMS).items() if inspect.isfunction(f)}
+    assert len(found) > 60
+    lost = sorted(f"{n} ({f.__module__})" for n, f in found.items() if n.rpartition(".")[2] not in shown)
     assert not lost, f"no page under docs/methods shows {lost}"
 
 

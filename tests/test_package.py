@@ -1,9 +1,11 @@
 """The front door: what importing costs, what is public, what the command line answers."""
 
+import re
 import subprocess
 import sys
 
 import pytest
+from public import SPACES, public
 
 import g287stats as g
 from g287stats.cli import main
@@ -19,15 +21,23 @@ def test_import_loads_no_heavy_library():
 
 
 def test_every_public_name_resolves_and_has_a_docstring():
-    for name in g.__all__:
-        value = getattr(g, name)
-        if name != "__version__":
-            assert value.__doc__, name
-            assert not isinstance(value, type(sys)), f"{name} is a module, not the public function"
+    for name, value in public().items():
+        assert value.__doc__, name
+        assert not isinstance(value, type(sys)), f"{name} is a module, not the public function"
+
+
+def test_the_door_is_a_table_of_contents():
+    """About seventy names, each in the text that ``help(g)`` shows first, and nothing else in it."""
+    top = [n for n in g.__all__ if n not in (*SPACES, "__version__")]
+    assert 60 <= len(top) <= 80
+    lines = [line for line in g.__doc__.splitlines() if line.startswith("    ") and not line.startswith("    g.")]
+    assert sorted(re.findall(r"\w+", " ".join(lines))) == sorted(top)
+    assert all(f"g.{space} " in g.__doc__ for space in SPACES)
+    assert set(dir(g)) == set(g.__all__)
 
 
 def test_unknown_attribute_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'att_tg'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'att_tg'; did you mean g\.att_gt"):
         g.att_tg  # noqa: B018
 
 

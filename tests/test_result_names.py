@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import pytest
+from public import public
 
 import g287stats as g
 import g287stats.did
@@ -96,7 +97,7 @@ def public_results():
         for info in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
             importlib.import_module(info.name)
     found = {k for k in Shown.__subclasses__() if k.__module__.startswith(ROOMS)}
-    todo = [f for n, room in g._PUBLIC.items() if room.startswith(ROOMS) and inspect.isfunction(f := getattr(g, n))]
+    todo = [f for f in public("did", "estimate", "inference", "regression").values() if inspect.isfunction(f)]
     while todo:
         function = todo.pop()
         words = re.findall(r"\w+", str(inspect.signature(function).return_annotation))

@@ -43,6 +43,6 @@ def run(bench):
 def missing(panel):
     frame = panel.frame[panel.frame["cohort"].notna()]
     short = frame[frame["property_rate"].isna() | (frame["coverage"] < 0.8)]
-    names = g.load_counties().set_index("county_fips")["name"]
+    names = g.data.load_counties().set_index("county_fips")["name"]
     out = short[["county_fips", "state", "year", "coverage"]].assign(figure=short["property_rate"].notna())
     return out.assign(county=out["county_fips"].map(names)).sort_values(["county_fips", "year"])

@@ -10,7 +10,7 @@ SOURCE = "ICE identifications by agency, fiscal year 2010"
 
 def run(bench):
     record = g.load_agreements()
-    counts = g.load_removals()
+    counts = g.data.load_removals()
     counts = counts[counts["fiscal_year"] == YEAR]
     table = by_model(counts, record, DAY)
     table["identified_share_if_models_of_first_day"] = by_model(counts, record, FIRST_DAY)["identified_share"]

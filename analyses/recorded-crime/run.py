@@ -15,7 +15,7 @@ MARGIN = 0.10  # equivalence margin: a tenth of the treated counties' rate in th
 
 
 def run(bench):
-    hispanic = g.load_hispanic((2009, 2009)).set_index("county_fips")["hispanic_share"]
+    hispanic = g.data.load_hispanic((2009, 2009)).set_index("county_fips")["hispanic_share"]
     rows, overall = [], {}
     for name, (title, years, before, neighbours, window) in DATA.items():
         panel = g.county_panel(name, years, exposure=g.Exposure(models="any", level="county", date="signed"))

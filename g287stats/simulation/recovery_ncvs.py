@@ -20,7 +20,7 @@ import pandas as pd
 
 from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 from g287stats.survey.effects import both_errors
-from g287stats.survey.glm import FamilyName
+from g287stats.survey.regression import FamilyName
 from g287stats.victimization.did import Comparison, treated_sample, victimization_did
 from g287stats.victimization.interviews import person_interviews
 

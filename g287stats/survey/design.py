@@ -1,6 +1,6 @@
 """The sample: strata, primary sampling units, weights, replicate weights.
 
-``survey_sample`` is the one door: labels become codes here, every problem is listed at once, and no row leaves.
+``sample`` is the one door: labels become codes here, every problem is listed at once, and no row leaves.
 Estimates for a part of the population take a mask (``domain=``), because deleting rows deletes sampling units and
 with them part of the variance.
 """
@@ -20,7 +20,7 @@ from g287stats.survey.linearize import Singleton, SurveyDesign
 from g287stats.survey.replicates import ReplicateWeights
 
 FACTS = "survey_design"
-"""Key of ``frame.attrs`` under which a reader states facts about the sample (see :func:`survey_sample`)."""
+"""Key of ``frame.attrs`` under which a reader states facts about the sample (see :func:`sample`)."""
 
 YEAR_BREAKS: dict[str, tuple[int, ...]] = {"V2117": (1997, 2006, 2016)}
 """First years of a new sample of PSUs, by stratum variable: NCVS pseudo-strata are redrawn in these years
@@ -34,7 +34,7 @@ def year_group(years: pd.Series | np.ndarray, breaks: Sequence[int] = YEAR_BREAK
 
 @dataclass(frozen=True, eq=False)
 class SurveySample:
-    """A sample with its design, coded; made by :func:`survey_sample`. All rows stay.
+    """A sample with its design, coded; made by :func:`sample`. All rows stay.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class SurveySample:
     def rule(self, rows: np.ndarray | None = None, level: str = "psu") -> SurveyDesign:
         """Return the covariance rule: the design's own, or clusters of ``level`` (counties) as one stratum.
 
-        Counties within strata are another sample: ``survey_sample(…, strata=…, psu="county_fips")``.
+        Counties within strata are another sample: ``sample(…, strata=…, psu="county_fips")``.
         """
         rows = self.weights != 0 if rows is None else rows & (self.weights != 0)
         if level == "psu":
@@ -163,7 +163,7 @@ class SurveySample:
         return out | ({"simulated": True} if self.simulated else {})
 
 
-def survey_sample(
+def sample(
     data: Any,
     *,
     weights: str | None = None,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate
-from g287stats.survey.glm import GlmFit
+from g287stats.survey.regression import GlmFit
 
 
 def average_effect(
@@ -35,7 +35,7 @@ def average_effect(
     Parameters
     ----------
     estimate
-        A linearised :func:`~g287stats.survey.glm.survey_glm` fit.
+        A linearised :func:`~g287stats.survey.regression.glm` fit.
     variable
         A covariate; products that contain it (``hisp:tf`` for ``tf``) change with it.
     change
@@ -134,7 +134,7 @@ def both_errors(estimate: Estimate, level: str) -> pd.DataFrame:
 
 def _fit(estimate: Estimate) -> GlmFit:
     if not isinstance(estimate.design, GlmFit):
-        raise DesignError("effects need the fit: pass the result of survey_glm itself, not a combination of it")
+        raise DesignError("effects need the fit: pass the result of glm itself, not a combination of it")
     if estimate.options.get("variance") == "replicates":
         raise DesignError("average effects are linearised; fit with variance='linearized'")
     return estimate.design

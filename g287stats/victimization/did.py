@@ -20,11 +20,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats import survey
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample
-from g287stats.survey.glm import FamilyName, survey_glm
-from g287stats.survey.ratios import Variance
+from g287stats.survey.moments import Variance
+from g287stats.survey.regression import FamilyName
 from g287stats.victimization.interviews import GROUPS, Interviews, ncvs_sample
 from g287stats.victimization.window import treatment_share
 
@@ -115,13 +116,13 @@ def victimization_did(
         ``logit``, ``cloglog``, ``linear`` or ``poisson`` (with ``outcome="victim"`` risk ratios, with
         ``outcome="adjusted"`` rate ratios of victimizations).
     controls
-        Covariates (see :func:`~g287stats.survey.glm.survey_glm`); those the file lacks or that do not vary are an
+        Covariates (see :func:`~g287stats.survey.regression.glm`); those the file lacks or that do not vary are an
         error, so state them: ``incoming`` needs the household file.
     variance
         ``linearized``, or ``replicates``: refits under the sample's replicate weights (the 52-MSA file).
     leverage
         Correct for the leverage of counties: when few of them carry the treatment, errors clustered by county
-        are too small. See :func:`~g287stats.survey.glm.survey_glm`.
+        are too small. See :func:`~g287stats.survey.regression.glm`.
 
     Counties without events in the rows used leave the sum and are counted (``notes``).
     """
@@ -135,7 +136,7 @@ def victimization_did(
     asked = sample.domain(domain)
     if comparison == "subgroup":
         mask = asked if group == "all" else asked & (frame["group"] == group).to_numpy(dtype=bool, na_value=False)
-        e = survey_glm(
+        e = survey.glm(
             sample,
             outcome,
             [*names, *controls],
@@ -163,7 +164,7 @@ def victimization_did(
         raise DesignError(f"comparison={comparison!r}: choose subgroup, contrast or triple")
     wider = replace(sample, frame=extra)
     mask = asked & frame["group"].notna().to_numpy()
-    e = survey_glm(
+    e = survey.glm(
         wider,
         outcome,
         [*terms, *controls],
@@ -237,7 +238,7 @@ def victimization_event_study(
     mask = sample.domain(domain)
     if group != "all":
         mask = mask & (sample.frame["group"] == group).to_numpy(dtype=bool, na_value=False)
-    e = survey_glm(
+    e = survey.glm(
         wider,
         outcome,
         [*used, *others, *controls],

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from g287stats import survey
 from g287stats.errors import DesignError, Problems, SourceError
 from g287stats.outcomes.ncvs.codes import TYPES
 from g287stats.outcomes.ncvs.files import FACTS, NcvsFile, require_years
-from g287stats.survey.design import SurveySample, dummy_records, survey_sample, year_group
+from g287stats.survey.design import SurveySample, dummy_records, year_group
 from g287stats.survey.linearize import Singleton
 from g287stats.survey.replicates import ReplicateWeights
 
@@ -204,7 +205,7 @@ def ncvs_sample(
     """
     if replicates is not None:
         require_years("PERREPWGT1", sorted(interviews.frame["year"].unique()))
-    return survey_sample(
+    return survey.sample(
         interviews.frame,
         weights="weight",
         strata=strata,
@@ -246,7 +247,7 @@ def incident_sample(
     roster = p[design].drop_duplicates()
     if dummies:
         out = dummy_records(out, roster, keys=design, weight="weight")
-    return survey_sample(out, weights="weight", strata=design[:2], psu=design[2], roster=roster, singleton=singleton)
+    return survey.sample(out, weights="weight", strata=design[:2], psu=design[2], roster=roster, singleton=singleton)
 
 
 def _quarter(yearq: pd.Series) -> np.ndarray:

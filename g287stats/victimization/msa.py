@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from g287stats import survey
 from g287stats.catalog import read_released
 from g287stats.errors import DesignError
 from g287stats.outcomes.ncvs.files import NcvsFile
-from g287stats.survey.design import SurveySample, survey_sample
+from g287stats.survey.design import SurveySample
 from g287stats.survey.replicates import replicate_weights
 from g287stats.victimization.did import TreatedSample
 from g287stats.victimization.window import window_shares
@@ -75,7 +76,7 @@ def msa_sample(
     )
     jackknife = replicate_weights(p[replicated].to_numpy(float), "jk1", scale=scale, degrees=len(replicated) - 1)
     frame.attrs.update(p.attrs)
-    return survey_sample(frame, weights="weight", replicates=jackknife)
+    return survey.sample(frame, weights="weight", replicates=jackknife)
 
 
 def msa_treated(

@@ -9,12 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats import survey
 from g287stats.errors import DesignError, UnavailableError
 from g287stats.estimate.estimate import Estimate
 from g287stats.outcomes.ncvs.files import NcvsFile, require_years
 from g287stats.survey.design import SurveySample
 from g287stats.survey.gvf import GvfParameters, gvf_se_rate
-from g287stats.survey.ratios import survey_mean, survey_ratio
 
 BREAK_2006 = (
     "2006 is in the years: a new sample and changed methods make its estimates incomparable (34.1 violent "
@@ -36,7 +36,7 @@ def victimization_rate(
     trend: with 2006 among the years it needs ``include_2006=True``.
     """
     groups = _by(sample, by, domain, include_2006)
-    e = survey_mean(sample, "adjusted", scale=1000, by=groups, domain=domain, variance=variance)
+    e = survey.mean(sample, "adjusted", scale=1000, by=groups, domain=domain, variance=variance)
     return replace(e, outcome="victimizations per 1,000 persons 12 or older")
 
 
@@ -57,14 +57,14 @@ def prevalence(
     """
     groups = _by(sample, by, domain, include_2006)
     if period == "six_month":
-        e = survey_mean(sample, "victim", scale=100, by=groups, domain=domain)
+        e = survey.mean(sample, "victim", scale=100, by=groups, domain=domain)
         return replace(e, outcome="percent of person-interviews with a victimization in the last six months")
     if period != "annual":
         raise DesignError('say which prevalence: period="six_month" or period="annual"')
     frame = sample.frame
     once = frame.groupby(["year", "IDPER"], sort=False)["victim"].transform("max")
     yearly = replace(sample, frame=frame.assign(victim_in_year=once))
-    e = survey_mean(yearly, "victim_in_year", scale=100, by=groups, domain=domain)
+    e = survey.mean(yearly, "victim_in_year", scale=100, by=groups, domain=domain)
     return replace(e, outcome="percent of persons victimized in the collection year (older BJS definition)")
 
 
@@ -83,7 +83,7 @@ def share_reported(
     """
     groups = _by(sample, by, domain, include_2006)
     below = "adjusted" if unknown == "in_denominator" else "known"
-    e = survey_ratio(sample, "reported", below, scale=100, by=groups, domain=domain)
+    e = survey.ratio(sample, "reported", below, scale=100, by=groups, domain=domain)
     return replace(e, outcome="percent of victimizations reported to the police")
 
 

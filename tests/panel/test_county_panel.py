@@ -162,7 +162,7 @@ def test_votes_are_the_users_to_add_and_those_of_the_last_election(tmp_path, mon
     monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "home"))
     with pytest.raises(UnavailableError, match="g287stats data add presidential-votes"):
         g.county_panel("fbi_table10", (2007, 2016), controls=["republican_share"])
-    assert "republican_share" in set(g.known_controls()["control"])  # known without the file
+    assert "republican_share" in set(g.data.known_controls()["control"])  # known without the file
     rows = votes.plain(2008) + votes.plain(2012) + votes.place(2012, "NC", "GASTON", "37071", 250, 750)
     path = tmp_path / "countypres_2000-2012.csv"
     votes.table(rows).to_csv(path, index=False)
@@ -185,7 +185,7 @@ def test_florida_mandates_agreements_from_2022():
 def test_unknown_control_lists_the_known_ones():
     with pytest.raises(DesignError, match="unemployment_rate"):
         g.county_panel("fbi_table10", (2005, 2006), controls=["happiness"])
-    assert {"control", "source"} <= set(g.known_controls().columns)
+    assert {"control", "source"} <= set(g.data.known_controls().columns)
 
 
 def test_rates_can_be_per_resident_covered_or_are_refused():

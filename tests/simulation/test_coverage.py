@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from public import public
 
-import g287stats
 from g287stats.catalog import analyses_dir
 from g287stats.simulation.coverage import STUDIES, chosen, main, run, stored, table
 
@@ -46,9 +46,9 @@ def test_intervals_cover(study, counties):
 
 
 def test_every_estimator_has_a_simulation():
-    public = {n for room, names in g287stats._ROOMS.items() if room.startswith("did.") for n in names}
-    assert public - set(NOT_ESTIMATORS) == {s.estimator for s in STUDIES}
-    assert set(NOT_ESTIMATORS) < public
+    names = {n.removeprefix("g.") for n in public("did")}
+    assert names - set(NOT_ESTIMATORS) == {s.estimator for s in STUDIES}
+    assert set(NOT_ESTIMATORS) < names
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=[s.name for s in STUDIES])

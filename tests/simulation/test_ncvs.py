@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from g287stats import survey
 from g287stats.errors import DesignError
 from g287stats.outcomes.ncvs.codes import KEEP
 from g287stats.simulation.ncvs import PlantedEffects, conditional_intercept, simulate_ncvs
-from g287stats.survey import survey_mean
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import share_reported, victimization_rate
 
@@ -37,7 +37,7 @@ def test_schema_of_the_real_file(small):
 
 
 def test_every_estimate_says_simulated(interviews):
-    e = survey_mean(ncvs_sample(interviews), "victim")
+    e = survey.mean(ncvs_sample(interviews), "victim")
     assert any("SIMULATED" in n for n in e.notes)
     assert e.sample["simulated"]
     assert "SIMULATED" in e.summary()

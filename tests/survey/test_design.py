@@ -25,13 +25,13 @@ def frame():
 
 def test_by_hand(frame):
     """Total of y: PSU sums 1, 3 | 1, 2; deviations from stratum means ±1 | ±0.5; variance 2·(1+1) + 2·(.25+.25)."""
-    s = sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
-    e = sv.survey_total(s, "y")
+    s = sv.sample(frame, weights="w", strata="V2117", psu="V2118")
+    e = sv.total(s, "y")
     assert e.point[0] == 7
     assert e.se.iloc[0] ** 2 == pytest.approx(5)
     assert e.df == 2
     # mean: 7/14 = 0.5; influence w(y − .5)/14 by PSU: (.5 − 1)/14, (1.5 − 2)/14 | 0, 1/14
-    m = sv.survey_mean(s, "y")
+    m = sv.mean(s, "y")
     assert m.point[0] == 0.5
     assert m.se.iloc[0] ** 2 == pytest.approx((2 * 0 + 2 * (0.5**2 + 0.5**2)) / 14**2)
 
@@ -40,31 +40,31 @@ def test_all_problems_at_once(frame):
     frame.loc[0, "V2118"] = np.nan
     frame.loc[1, "w"] = -1
     with pytest.raises(DesignError, match=r"2 problems") as error:
-        sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
+        sv.sample(frame, weights="w", strata="V2117", psu="V2118")
     assert "'V2118' is missing" in str(error.value)
     assert "not negative" in str(error.value)
     with pytest.raises(DesignError, match=r"columns not in the file \(1\): nope"):
-        sv.survey_sample(frame, weights="nope")
+        sv.sample(frame, weights="nope")
 
 
 def test_a_filtered_frame_is_refused_as_a_domain(frame):
-    s = sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
+    s = sv.sample(frame, weights="w", strata="V2117", psu="V2118")
     part = frame[frame.g == "a"]
     for wrong in (part, part.g == "a", np.array([True, False])):
         with pytest.raises(DesignError, match=r"without removing rows|must not be removed"):
-            sv.survey_mean(s, "y", domain=wrong)
+            sv.mean(s, "y", domain=wrong)
     with pytest.raises(DesignError, match="missing values"):
-        sv.survey_mean(s, "y", domain=pd.Series([True, None] * 4, dtype="boolean"))
-    a = sv.survey_mean(s, "y", domain=frame.g == "a")
-    b = sv.survey_mean(s, "y", domain="g == 'a'")
+        sv.mean(s, "y", domain=pd.Series([True, None] * 4, dtype="boolean"))
+    a = sv.mean(s, "y", domain=frame.g == "a")
+    b = sv.mean(s, "y", domain="g == 'a'")
     assert a.se.iloc[0] == b.se.iloc[0]
 
 
 def test_rows_removed_since_reading(frame):
     frame.attrs[FACTS] = {"rows": len(frame)}
-    sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
+    sv.sample(frame, weights="w", strata="V2117", psu="V2118")
     with pytest.raises(DesignError, match=r"4 of 8 rows were removed since the file was read"):
-        sv.survey_sample(frame[frame.g == "a"], weights="w", strata="V2117", psu="V2118")
+        sv.sample(frame[frame.g == "a"], weights="w", strata="V2117", psu="V2118")
 
 
 def test_pooled_years_need_year_groups(frame):
@@ -73,10 +73,10 @@ def test_pooled_years_need_year_groups(frame):
     with pytest.raises(
         DesignError, match=r"2005–2006 are pooled, but the strata V2117 were redrawn in 1997, 2006, 2016"
     ):
-        sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
+        sv.sample(frame, weights="w", strata="V2117", psu="V2118")
     frame["yr_grp"] = sv.year_group(frame.year)
     assert frame.yr_grp.unique().tolist() == [2, 3]
-    s = sv.survey_sample(frame, weights="w", strata=("yr_grp", "V2117"), psu="V2118")
+    s = sv.sample(frame, weights="w", strata=("yr_grp", "V2117"), psu="V2118")
     assert (s.n_psu, s.n_strata, s.df) == (4, 2, 2)
 
 
@@ -97,13 +97,13 @@ def test_year_groups():
 def test_absent_psu_and_dummy_records(frame):
     incidents = frame[~((frame.V2117 == 2) & (frame.V2118 == 2))].drop(columns="year").reset_index(drop=True)
     with pytest.raises(DesignError, match=r"PSUs \(V2117 V2118\) of the sample without a row \(1\): 2 2"):
-        sv.survey_sample(incidents, weights="w", strata="V2117", psu="V2118", roster=frame, singleton="adjust")
+        sv.sample(incidents, weights="w", strata="V2117", psu="V2118", roster=frame, singleton="adjust")
     full = sv.dummy_records(incidents, frame, keys=("V2117", "V2118"), weight="w")
     assert full.dummy.tolist() == [False] * 6 + [True]
     assert full.y.isna().tolist() == [False] * 6 + [True]
     assert full.w.iloc[-1] == 1
-    s = sv.survey_sample(full, weights="w", strata="V2117", psu="V2118", roster=frame)
-    e = sv.survey_total(s, "y")
+    s = sv.sample(full, weights="w", strata="V2117", psu="V2118", roster=frame)
+    e = sv.total(s, "y")
     # by hand: PSU sums 1, 3 | 1, 0
     assert e.point[0] == 5
     assert e.se.iloc[0] ** 2 == pytest.approx(2 * (1 + 1) + 2 * (0.25 + 0.25))
@@ -113,22 +113,22 @@ def test_absent_psu_and_dummy_records(frame):
 def test_a_file_without_design(frame):
     frame.attrs[FACTS] = {"no_design": "NCVS Select carries no strata"}
     with pytest.raises(DesignError, match="Select carries no strata"):
-        sv.survey_sample(frame, weights="w")
+        sv.sample(frame, weights="w")
 
 
 def test_reliability_flags(frame):
-    s = sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
-    flags = sv.reliability(sv.survey_mean(s, "y"))
+    s = sv.sample(frame, weights="w", strata="V2117", psu="V2118")
+    flags = sv.reliability(sv.mean(s, "y"))
     assert flags.n_cases.iloc[0] == 4
     assert flags.caution.iloc[0]
-    big = sv.survey_sample(
+    big = sv.sample(
         pd.concat([frame.assign(V2118=frame.V2118 + 2 * n) for n in range(300)]),
         weights="w",
         strata="V2117",
         psu="V2118",
     )
-    assert not sv.reliability(sv.survey_mean(big, "y")).caution.iloc[0]
-    percent = sv.reliability(sv.survey_mean(big, "y", scale=100), percent=True)
+    assert not sv.reliability(sv.mean(big, "y")).caution.iloc[0]
+    percent = sv.reliability(sv.mean(big, "y", scale=100), percent=True)
     p, se = percent.estimate.iloc[0] / 100, percent.std_error.iloc[0] / 100
     assert percent.rse_percent.iloc[0] == pytest.approx(100 * se / p / abs(np.log(p)))
 
@@ -138,12 +138,12 @@ def test_replicates_by_hand():
     y = np.array([1.0, 2, 4, 7, 11])
     n = len(y)
     w = (np.ones((n, n)) - np.eye(n)) * n / (n - 1)
-    s = sv.survey_sample(pd.DataFrame({"y": y}), replicates=sv.replicate_weights(w, "jk1"))
-    e = sv.survey_mean(s, "y", variance="replicates")
+    s = sv.sample(pd.DataFrame({"y": y}), replicates=sv.replicate_weights(w, "jk1"))
+    e = sv.mean(s, "y", variance="replicates")
     assert e.se.iloc[0] == pytest.approx(y.std(ddof=1) / np.sqrt(n), rel=1e-12)
     assert e.df == n - 1
-    e = sv.survey_mean(
-        sv.survey_sample(pd.DataFrame({"y": y}), replicates=sv.replicate_weights(w, "jk1", scale=0.96666667)),
+    e = sv.mean(
+        sv.sample(pd.DataFrame({"y": y}), replicates=sv.replicate_weights(w, "jk1", scale=0.96666667)),
         "y",
         variance="replicates",
     )
@@ -151,12 +151,12 @@ def test_replicates_by_hand():
     with pytest.raises(DesignError, match=r"rho=0\.5"):
         sv.replicate_weights(w, "fay")
     with pytest.raises(DesignError, match="no replicate weights"):
-        sv.survey_mean(sv.survey_sample(pd.DataFrame({"y": y})), "y", variance="replicates")
+        sv.mean(sv.sample(pd.DataFrame({"y": y})), "y", variance="replicates")
 
 
 def test_scalar_transforms(frame):
-    s = sv.survey_sample(frame, weights="w", strata="V2117", psu="V2118")
-    e = sv.survey_mean(s, "y", by="g")
+    s = sv.sample(frame, weights="w", strata="V2117", psu="V2118")
+    e = sv.mean(s, "y", by="g")
     log = sv.log_transform(e)
     np.testing.assert_allclose(log.se, e.se.to_numpy() / e.point)
     interval = sv.proportion_interval(e)
@@ -167,6 +167,6 @@ def test_splitting_weights_changes_nothing(frame):
     """A row with weight w is two rows with weight w/2."""
     half = pd.concat([frame.assign(w=frame.w / 2)] * 2, ignore_index=True)
     how = {"weights": "w", "strata": "V2117", "psu": "V2118"}
-    a, b = (sv.survey_mean(sv.survey_sample(d, **how), "y", by="g") for d in (frame, half))
+    a, b = (sv.mean(sv.sample(d, **how), "y", by="g") for d in (frame, half))
     np.testing.assert_allclose(a.point, b.point, rtol=1e-14)
     np.testing.assert_allclose(a.cov(), b.cov(), rtol=1e-12)

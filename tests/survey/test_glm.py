@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def sample(data):
-    return sv.survey_sample(data, weights="w", strata="stratum", psu="psu", clusters="county")
+    return sv.sample(data, weights="w", strata="stratum", psu="psu", clusters="county")
 
 
 COVARIATES = ["x", "hisp", "tf", "hisp:tf"]
@@ -58,8 +58,8 @@ def dummies(data):
 @pytest.mark.parametrize("family", SM)
 def test_absorbed_equals_dummies_equals_statsmodels(data, sample, family):
     outcome, sm_family = SM[family]
-    ours = sv.survey_glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
-    spelled = sv.survey_glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
+    ours = sv.glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
+    spelled = sv.glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
     np.testing.assert_allclose(ours.point, spelled.params[COVARIATES], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(ours.cov(), spelled.cov().loc[COVARIATES, COVARIATES], rtol=1e-6, atol=1e-12)
     theirs = sm.GLM(data[outcome], dummies(data), family=sm_family, freq_weights=data.w).fit(tol=1e-14, maxiter=200)
@@ -67,10 +67,10 @@ def test_absorbed_equals_dummies_equals_statsmodels(data, sample, family):
 
 
 def test_third_effect_and_one_effect(data, sample):
-    three = sv.survey_glm(sample, "y", ["x", "tf"], effects=("county", "t", "hisp"))
-    two = sv.survey_glm(sample, "y", ["x", "tf", "hisp"], effects=("county", "t"))
+    three = sv.glm(sample, "y", ["x", "tf"], effects=("county", "t", "hisp"))
+    two = sv.glm(sample, "y", ["x", "tf", "hisp"], effects=("county", "t"))
     np.testing.assert_allclose(three.point, two.params[["x", "tf"]], rtol=1e-9)
-    one = sv.survey_glm(sample, "y", ["x", "tf", "hisp", "C(t)"], effects="county")
+    one = sv.glm(sample, "y", ["x", "tf", "hisp", "C(t)"], effects="county")
     np.testing.assert_allclose(one.params[["x", "tf"]], two.params[["x", "tf"]], rtol=1e-9)
 
 
@@ -78,8 +78,8 @@ def test_third_effect_and_one_effect(data, sample):
 @pytest.mark.parametrize("covariates", ["sampled", "fixed"])
 def test_average_effect_equals_the_delta_method_with_all_dummies(data, sample, family, covariates):
     outcome = SM[family][0]
-    absorbed = sv.survey_glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
-    spelled = sv.survey_glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
+    absorbed = sv.glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
+    spelled = sv.glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
     for quantity in ("difference", "risk_ratio"):
         how = {"over": "hisp == 1 and tf > 0", "covariates": covariates, "quantity": quantity}
         a, b = (sv.average_effect(e, "tf", **how) for e in (absorbed, spelled))
@@ -89,7 +89,7 @@ def test_average_effect_equals_the_delta_method_with_all_dummies(data, sample, f
 
 def test_average_effect_by_numerical_gradient(data, sample):
     """The fixed-covariates error is the delta method of the average prediction, gradient by differences."""
-    e = sv.survey_glm(sample, "y", [*COVARIATES, "C(county)", "C(t)"])
+    e = sv.glm(sample, "y", [*COVARIATES, "C(county)", "C(t)"])
     ame = sv.average_effect(e, "tf", over="hisp == 1", covariates="fixed")
     x = e.design.x
     inside = data.hisp.to_numpy() == 1
@@ -111,14 +111,14 @@ def test_average_effect_by_numerical_gradient(data, sample):
 
 
 def test_linear_average_effect_is_the_coefficient(sample):
-    e = sv.survey_glm(sample, "y", ["x", "tf"], family="linear", effects=("county", "t"))
+    e = sv.glm(sample, "y", ["x", "tf"], family="linear", effects=("county", "t"))
     ame = sv.average_effect(e, "tf", covariates="fixed")
     assert ame.point[0] == pytest.approx(e.params["tf"], rel=1e-10)
     assert ame.se.iloc[0] == pytest.approx(e.se["tf"], rel=1e-9)
 
 
 def test_odds_and_risk_ratios_are_different_things(sample):
-    logit = sv.survey_glm(sample, "y", COVARIATES, effects=("county", "t"))
+    logit = sv.glm(sample, "y", COVARIATES, effects=("county", "t"))
     table = sv.ratios(logit, ["hisp:tf"])
     assert table.scale.iloc[0] == "odds ratio"
     assert table.percent.iloc[0] == pytest.approx(100 * (np.exp(logit.params["hisp:tf"]) - 1))
@@ -126,66 +126,66 @@ def test_odds_and_risk_ratios_are_different_things(sample):
     odds = sv.ratios(logit, ["x"]).ratio.iloc[0]
     assert 1 < risk < odds
     with pytest.raises(DesignError, match="differences"):
-        sv.ratios(sv.survey_glm(sample, "y", ["x"], family="linear"))
+        sv.ratios(sv.glm(sample, "y", ["x"], family="linear"))
 
 
 def test_county_beside_design(sample):
-    e = sv.survey_glm(sample, "y", COVARIATES, effects=("county", "t"))
+    e = sv.glm(sample, "y", COVARIATES, effects=("county", "t"))
     both = sv.both_errors(e, "county")
     assert (both.headline_se >= both[["design_se", "county_se"]].max(axis=1) - 1e-15).all()
-    direct = sv.survey_glm(sample, "y", COVARIATES, effects=("county", "t"), cluster="county")
+    direct = sv.glm(sample, "y", COVARIATES, effects=("county", "t"), cluster="county")
     np.testing.assert_allclose(direct.se, both.county_se)
 
 
 def test_counties_without_events_are_listed_not_lost(data):
     d = data.copy()
     d.loc[d.county == 3, "y"] = 0.0
-    s = sv.survey_sample(d, weights="w", strata="stratum", psu="psu")
-    e = sv.survey_glm(s, "y", ["x", "hisp"], effects=("county", "t"))
+    s = sv.sample(d, weights="w", strata="stratum", psu="psu")
+    e = sv.glm(s, "y", ["x", "hisp"], effects=("county", "t"))
     assert e.sample["n_obs_county_without_events"] == (d.county == 3).sum()
     assert "county without events" in e.notes[0]
     assert len(e.rule.stratum) == 12  # the sampling unit stays
-    rest = sv.survey_glm(s, "y", ["x", "hisp"], effects=("county", "t"), domain=d.county != 3)
+    rest = sv.glm(s, "y", ["x", "hisp"], effects=("county", "t"), domain=d.county != 3)
     np.testing.assert_allclose(e.se, rest.se, rtol=1e-12)
 
 
 def test_refusals(data, sample):
     with pytest.raises(IdentificationError, match="combinations"):
-        sv.survey_glm(sv.survey_sample(data.assign(twice=2 * data.x), weights="w"), "y", ["x", "twice"])
+        sv.glm(sv.sample(data.assign(twice=2 * data.x), weights="w"), "y", ["x", "twice"])
     with pytest.raises(IdentificationError, match="combinations"):
-        s = sv.survey_sample(data.assign(state=data.county // 4 * 1.0), weights="w")
-        sv.survey_glm(s, "y", ["x", "state"], effects="county")
+        s = sv.sample(data.assign(state=data.county // 4 * 1.0), weights="w")
+        sv.glm(s, "y", ["x", "state"], effects="county")
     d = data.assign(rare=((data.county == 1) & (data.y == 0)) * 1.0)
     with pytest.raises(IdentificationError, match="rare: no event among its"):
-        sv.survey_glm(sv.survey_sample(d, weights="w"), "y", ["x", "rare"])
+        sv.glm(sv.sample(d, weights="w"), "y", ["x", "rare"])
     d = data.assign(oracle=data.y + 0.1 * data.x)
     with pytest.raises(IdentificationError, match="did not converge"):
-        sv.survey_glm(sv.survey_sample(d, weights="w"), "y", ["oracle", "x"])
+        sv.glm(sv.sample(d, weights="w"), "y", ["oracle", "x"])
     with pytest.raises(IdentificationError, match="outside 0 and 1"):
-        sv.survey_glm(sample, "k", ["x"], family="logit")
+        sv.glm(sample, "k", ["x"], family="logit")
     with pytest.raises(DesignError, match=r"\['nope'\]|nope"):
-        sv.survey_glm(sample, "y", ["nope"])
+        sv.glm(sample, "y", ["nope"])
 
 
 def test_what_must_not_matter(data):
     """Row order, labels and the scale of the weights do not touch points or errors."""
     how = {"weights": "w", "strata": "stratum", "psu": "psu"}
-    base = sv.survey_glm(sv.survey_sample(data, **how), "y", COVARIATES, effects=("county", "t"))
+    base = sv.glm(sv.sample(data, **how), "y", COVARIATES, effects=("county", "t"))
     for other in (
         data.sample(frac=1, random_state=3),
         data.assign(w=7 * data.w),
         data.assign(county=(50 - data.county).astype(str), psu=100 - data.psu),
     ):
-        e = sv.survey_glm(sv.survey_sample(other, **how), "y", COVARIATES, effects=("county", "t"))
+        e = sv.glm(sv.sample(other, **how), "y", COVARIATES, effects=("county", "t"))
         np.testing.assert_allclose(e.point, base.point, rtol=1e-9)
         np.testing.assert_allclose(e.se, base.se, rtol=1e-8)
 
 
 def test_inputs_are_not_modified(data):
     before = data.copy(deep=True)
-    s = sv.survey_sample(data, weights="w", strata="stratum", psu="psu")
-    sv.survey_glm(s, "y", COVARIATES, effects=("county", "t"))
-    sv.survey_mean(s, "y", by="t")
+    s = sv.sample(data, weights="w", strata="stratum", psu="psu")
+    sv.glm(s, "y", COVARIATES, effects=("county", "t"))
+    sv.mean(s, "y", by="t")
     pd.testing.assert_frame_equal(data, before)
 
 
@@ -193,20 +193,20 @@ def test_inputs_are_not_modified(data):
 def test_leverage_is_the_exact_leave_one_out_of_a_linear_fit(data, sample, effects):
     """Sums of corrected influence by county are β − β without that county, refitted."""
     how = {"family": "linear", "effects": effects}
-    e = sv.survey_glm(sample, "y", ["x", "hisp"], leverage="county", **how)
+    e = sv.glm(sample, "y", ["x", "hisp"], leverage="county", **how)
     sums = e.influence.sums(e.influence.codes("county"))
     for g, county in enumerate(sorted(data.county.unique())):
-        without = sv.survey_glm(sample, "y", ["x", "hisp"], domain=data.county != county, **how)
+        without = sv.glm(sample, "y", ["x", "hisp"], domain=data.county != county, **how)
         np.testing.assert_allclose(sums[g], e.point - without.point, rtol=1e-8, atol=1e-12)
-    plain = sv.survey_glm(sample, "y", ["x", "hisp"], **how)
+    plain = sv.glm(sample, "y", ["x", "hisp"], **how)
     assert (e.se >= plain.se).all()
     np.testing.assert_array_equal(e.point, plain.point)
 
 
 def test_a_county_that_alone_identifies_is_noted(data):
     d = data.assign(only=((data.county == 2) & (data.t > 2)) * 1.0)
-    s = sv.survey_sample(d, weights="w", strata="stratum", psu="psu", clusters="county")
-    e = sv.survey_glm(s, "y", ["x", "only"], effects="county", leverage="county")
+    s = sv.sample(d, weights="w", strata="stratum", psu="psu", clusters="county")
+    e = sv.glm(s, "y", ["x", "only"], effects="county", leverage="county")
     assert any("alone identify" in n for n in e.notes)
     with pytest.raises(DesignError, match="leverage='state'"):
-        sv.survey_glm(s, "y", ["x"], leverage="state")
+        sv.glm(s, "y", ["x"], leverage="state")

@@ -59,7 +59,7 @@ def sample(regular):
 
 
 def design(frame, **how):
-    return sv.survey_sample(frame, **{"strata": "V2117", "psu": "V2118", "weights": "WGTPERCY"} | how)
+    return sv.sample(frame, **{"strata": "V2117", "psu": "V2118", "weights": "WGTPERCY"} | how)
 
 
 def same(estimate, wanted, points=MEANS, errors=ERRORS):
@@ -104,22 +104,22 @@ def clus1(folder):
 
 @pytest.mark.parametrize("fpc, key", [("fpc", "strat_fpc_mean"), (None, "strat_nofpc_mean")])
 def test_api_stratified_means_and_their_covariance(strat, api, fpc, key):
-    s = sv.survey_sample(strat, strata="stype", weights="pw", fpc=fpc)
+    s = sv.sample(strat, strata="stype", weights="pw", fpc=fpc)
     for n, name in enumerate(("api00", "enroll")):
-        e = sv.survey_mean(s, name)
+        e = sv.mean(s, name)
         same(e, {"est": api[key]["est"][n], "se": api[key]["se"][n]})
 
 
 def test_api_totals_groups_ratio_and_clusters(strat, clus1, api):
-    s = sv.survey_sample(strat, strata="stype", weights="pw", fpc="fpc")
-    same(sv.survey_total(s, "enroll"), api["strat_fpc_total"])
-    plain = sv.survey_sample(strat, strata="stype", weights="pw")
-    same(sv.survey_mean(plain, "api00", by="stype"), api["strat_by_stype"])
-    same(sv.survey_mean(plain, "api00", by="sch_wide"), api["strat_by_schwide"])
-    fpc = sv.survey_sample(clus1, psu="dnum", weights="pw", fpc="fpc")
-    same(sv.survey_mean(fpc, "api00"), api["clus1_fpc_mean"])
-    c = sv.survey_sample(clus1, psu="dnum", weights="pw")
-    same(sv.survey_mean(c, "api00"), api["clus1_nofpc_mean"])
+    s = sv.sample(strat, strata="stype", weights="pw", fpc="fpc")
+    same(sv.total(s, "enroll"), api["strat_fpc_total"])
+    plain = sv.sample(strat, strata="stype", weights="pw")
+    same(sv.mean(plain, "api00", by="stype"), api["strat_by_stype"])
+    same(sv.mean(plain, "api00", by="sch_wide"), api["strat_by_schwide"])
+    fpc = sv.sample(clus1, psu="dnum", weights="pw", fpc="fpc")
+    same(sv.mean(fpc, "api00"), api["clus1_fpc_mean"])
+    c = sv.sample(clus1, psu="dnum", weights="pw")
+    same(sv.mean(c, "api00"), api["clus1_nofpc_mean"])
     assert plain.df == api["degf"]["strat"]
     assert c.df == api["degf"]["clus1"]
 
@@ -137,15 +137,15 @@ def test_api_totals_groups_ratio_and_clusters(strat, clus1, api):
 )
 def test_api_models(strat, clus1, api, key, outcome, covariates, family):
     if key.startswith("strat"):
-        s = sv.survey_sample(strat, strata="stype", weights="pw", fpc="fpc" if "fpc" in key else None)
+        s = sv.sample(strat, strata="stype", weights="pw", fpc="fpc" if "fpc" in key else None)
     else:
-        s = sv.survey_sample(clus1, psu="dnum", weights="pw")
-    same_model(sv.survey_glm(s, outcome, covariates, family=family), api[key])
+        s = sv.sample(clus1, psu="dnum", weights="pw")
+    same_model(sv.glm(s, outcome, covariates, family=family), api[key])
 
 
 def test_api_domain_model(clus1, api):
-    s = sv.survey_sample(clus1, psu="dnum", weights="pw")
-    same_model(sv.survey_glm(s, "wide", ["ell", "meals"], domain=clus1.stype == "E"), api["domain_logit_E"])
+    s = sv.sample(clus1, psu="dnum", weights="pw")
+    same_model(sv.glm(s, "wide", ["ell", "meals"], domain=clus1.stype == "E"), api["domain_logit_E"])
 
 
 # ---- synthetic NCVS-like file --------------------------------------------------------------------------------
@@ -156,17 +156,17 @@ def test_design(sample, regular, expected):
 
 
 def test_rates_prevalence_and_totals(sample, expected):
-    same(sv.survey_mean(sample, "victimizations", scale=1000), expected["rate"])
-    same(sv.survey_mean(sample, "violent"), expected["prev"])
-    same(sv.survey_total(sample, "one"), expected["total_pop"])
-    same(sv.survey_total(sample, "victimizations"), expected["rate_total"])
-    same(sv.survey_mean(sample, "y1000", by="year"), expected["rate_by_year"])
-    same(sv.survey_mean(sample, "y1000", by="hisp"), expected["rate_by_hisp"])
-    same(sv.survey_ratio(sample, "reported", "victimizations"), expected["ratio_reported"])
+    same(sv.mean(sample, "victimizations", scale=1000), expected["rate"])
+    same(sv.mean(sample, "violent"), expected["prev"])
+    same(sv.total(sample, "one"), expected["total_pop"])
+    same(sv.total(sample, "victimizations"), expected["rate_total"])
+    same(sv.mean(sample, "y1000", by="year"), expected["rate_by_year"])
+    same(sv.mean(sample, "y1000", by="hisp"), expected["rate_by_hisp"])
+    same(sv.ratio(sample, "reported", "victimizations"), expected["ratio_reported"])
 
 
 def test_cells_with_covariance_and_their_contrast(sample, expected):
-    cells = sv.survey_mean(sample, "violent", by=("hisp", "tf"))
+    cells = sv.mean(sample, "violent", by=("hisp", "tf"))
     wanted = expected["prev_by_hisp_tf"]
     assert cells.labels.hisp.tolist() == wanted["hisp"]
     assert cells.labels.tf.tolist() == wanted["tf"]
@@ -175,7 +175,7 @@ def test_cells_with_covariance_and_their_contrast(sample, expected):
 
 
 def test_design_effect_interval_and_degrees_of_freedom(sample, expected):
-    prevalence = sv.survey_mean(sample, "violent")
+    prevalence = sv.mean(sample, "violent")
     assert sv.design_effect(sample, prevalence, "violent") == pytest.approx(expected["deff_prev"], rel=1e-9)
     interval = sv.proportion_interval(prevalence)
     np.testing.assert_allclose(interval.iloc[0, 1:], expected["ciprop_logit"]["ci"], rtol=0, atol=LOGIT_INTERVAL)
@@ -192,25 +192,25 @@ def test_design_effect_interval_and_degrees_of_freedom(sample, expected):
     ],
 )
 def test_models(sample, expected, key, outcome, covariates, family, offset):
-    same_model(sv.survey_glm(sample, outcome, covariates, family=family, offset=offset), expected[key])
+    same_model(sv.glm(sample, outcome, covariates, family=family, offset=offset), expected[key])
 
 
 def test_spot_values_of_the_documentation(sample):
-    logit = sv.survey_glm(sample, "violent", HALVES)
+    logit = sv.glm(sample, "violent", HALVES)
     assert logit.params["hisp:tf"] == pytest.approx(0.727985516758, abs=1e-11)
     assert logit.se["hisp:tf"] == pytest.approx(0.266089264683, abs=1e-9)
 
 
 def test_absorbed_county_effects(sample, regular, expected):
     wanted = expected["logit_countyFE"]
-    e = sv.survey_glm(sample, "violent", HALVES, effects="fips")
+    e = sv.glm(sample, "violent", HALVES, effects="fips")
     terms = [t.replace("factor(half)", "C(half)[") + ("]" if "factor" in t else "") for t in wanted["terms"]]
     keep = [n for n, t in enumerate(terms) if t != "(Intercept)"]
     assert e.terms == [terms[n] for n in keep]
     np.testing.assert_allclose(e.point, np.array(wanted["coef"])[keep], rtol=COEFFICIENTS)
     np.testing.assert_allclose(e.se, np.array(wanted["se"])[keep], rtol=ERRORS)
     assert e.df == 41 or e.df > 0  # R's svyglm would give -82 here
-    both = sv.survey_glm(sample, "violent", ["agec", "female", "hisp", "tf", "hisp:tf"], effects=("fips", "half"))
+    both = sv.glm(sample, "violent", ["agec", "female", "hisp", "tf", "hisp:tf"], effects=("fips", "half"))
     keep = [t for t in e.terms if not t.startswith("C(")]
     np.testing.assert_allclose(both.params[keep], e.params[keep], rtol=COEFFICIENTS)
     np.testing.assert_allclose(both.se[keep], e.se[keep], rtol=COEFFICIENTS)
@@ -218,8 +218,8 @@ def test_absorbed_county_effects(sample, regular, expected):
 
 def test_domains_keep_every_psu(sample, regular, expected):
     latino = regular.hisp == 1
-    same(sv.survey_mean(sample, "y1000", domain=latino), expected["domain_hisp_rate"])
-    e = sv.survey_glm(sample, "violent", ["agec", "female", "tf", "C(half)"], domain=latino)
+    same(sv.mean(sample, "y1000", domain=latino), expected["domain_hisp_rate"])
+    e = sv.glm(sample, "violent", ["agec", "female", "tf", "C(half)"], domain=latino)
     same_model(e, expected["domain_hisp_logit"])
     assert (
         e.df == expected["domain_hisp_logit"]["df_resid"] + len(e.point) - 1
@@ -228,35 +228,35 @@ def test_domains_keep_every_psu(sample, regular, expected):
 
 def test_deleting_rows_first_would_be_wrong(regular, expected):
     naive = design(regular[regular.hisp == 1], singleton="remove")
-    same(sv.survey_mean(naive, "y1000"), expected["naive_drop_hisp_rate"])
+    same(sv.mean(naive, "y1000"), expected["naive_drop_hisp_rate"])
     assert naive.n_psu == expected["naive_drop_hisp_rate"]["npsu"]
     assert expected["naive_drop_hisp_rate"]["se"] < expected["domain_hisp_rate"]["se"]
 
 
 def test_wald(sample, expected):
-    test = sv.survey_glm(sample, "violent", HALVES).test(["hisp:tf"])
+    test = sv.glm(sample, "violent", HALVES).test(["hisp:tf"])
     assert test.statistic == pytest.approx(expected["wald_hisp_tf"]["F"], rel=ERRORS)
 
 
 def test_county_clusters_instead_of_the_design(sample, regular, expected):
-    e = sv.survey_glm(sample, "violent", HALVES)
+    e = sv.glm(sample, "violent", HALVES)
     county = e.with_rule(sample.rule(level="fips"))
     same_model(county, expected["logit_county_cluster"])
     assert county.se["hisp:tf"] == pytest.approx(0.3185, abs=5e-5)
     assert county.df == expected["logit_county_cluster"]["df_resid"] + len(e.point) - 1
     nested = design(regular, psu="fips")
-    same_model(sv.survey_glm(nested, "violent", HALVES), expected["logit_strata_county_cluster"])
+    same_model(sv.glm(nested, "violent", HALVES), expected["logit_strata_county_cluster"])
 
 
 @pytest.mark.parametrize("rule", ["remove", "certainty", "adjust", "average"])
 def test_singletons(synth, expected, rule):
     wanted, s = expected["singleton"][rule], design(synth, singleton=rule)
     assert s.df == wanted["degf"]
-    same(sv.survey_mean(s, "y1000"), wanted["rate"])
-    same(sv.survey_mean(s, "violent"), wanted["prev"])
-    same(sv.survey_total(s, "violent"), wanted["total"])
-    same(sv.survey_mean(s, "violent", by="hisp"), wanted["by_hisp"])
-    same_model(sv.survey_glm(s, "violent", SHORT), wanted["logit"])
+    same(sv.mean(s, "y1000"), wanted["rate"])
+    same(sv.mean(s, "violent"), wanted["prev"])
+    same(sv.total(s, "violent"), wanted["total"])
+    same(sv.mean(s, "violent", by="hisp"), wanted["by_hisp"])
+    same_model(sv.glm(s, "violent", SHORT), wanted["logit"])
 
 
 def test_singletons_fail_by_default(synth, expected):
@@ -268,7 +268,7 @@ def test_singletons_fail_by_default(synth, expected):
 def test_a_domain_without_rows_in_a_psu(regular, expected):
     s = design(regular, singleton="adjust")
     inside = ~(regular.V2117.isin([5, 6]) & (regular.V2118 == 2))
-    same(sv.survey_mean(s, "y1000", domain=inside), expected["domain_lonely"]["rate"])
+    same(sv.mean(s, "y1000", domain=inside), expected["domain_lonely"]["rate"])
 
 
 def test_year_groups_and_changes(regular, expected):
@@ -276,13 +276,13 @@ def test_year_groups_and_changes(regular, expected):
     d = regular.assign(yr_grp=np.where(regular.year < 2009, 2, 3))
     s = design(d, strata=("yr_grp", "V2117"))
     assert s.df == wanted["degf"]
-    same(sv.survey_mean(s, "y1000"), wanted["rate"])
-    years = sv.survey_mean(s, "y1000", by="year")
+    same(sv.mean(s, "y1000"), wanted["rate"])
+    years = sv.mean(s, "y1000", by="year")
     same(years, wanted["by_year"])
     same(years.combine([[-1, 0, 0, 1]], ["2010 - 2007"]), wanted["change"], points=1e-11)
-    shared = sv.survey_mean(design(regular), "y1000", by="year")
+    shared = sv.mean(design(regular), "y1000", by="year")
     same(shared.combine([[-1, 0, 0, 1]], ["2010 - 2007"]), wanted["change_same_group"], points=1e-11)
-    same_model(sv.survey_glm(s, "violent", HALVES), wanted["logit"])
+    same_model(sv.glm(s, "violent", HALVES), wanted["logit"])
 
 
 @pytest.fixture(scope="module")
@@ -302,14 +302,14 @@ def test_fay_replicates(fay, expected, centre, rate, logit):
     r = sv.replicate_weights(weights, "fay", rho=0.5, centre=centre)
     assert (weights.shape[1], r.scale) == (wanted["R"], pytest.approx(wanted["scale"]))
     s = design(d, replicates=r)
-    same(sv.survey_mean(s, "y1000", variance="replicates"), wanted[rate])
-    same_model(sv.survey_glm(s, "violent", SHORT, variance="replicates"), wanted[logit])
+    same(sv.mean(s, "y1000", variance="replicates"), wanted[rate])
+    same_model(sv.glm(s, "violent", SHORT, variance="replicates"), wanted[logit])
 
 
 def test_the_same_sample_linearised(fay, expected):
     s = design(fay[0])
-    same(sv.survey_mean(s, "y1000"), expected["fay"]["taylor_rate"])
-    same_model(sv.survey_glm(s, "violent", SHORT), expected["fay"]["taylor_logit"])
+    same(sv.mean(s, "y1000"), expected["fay"]["taylor_rate"])
+    same_model(sv.glm(s, "violent", SHORT), expected["fay"]["taylor_logit"])
 
 
 def test_every_reference_value_is_used(folder, strat, api, expected):

@@ -33,10 +33,10 @@ def test_extract_and_memory_agree(simulated, extract):
     data = county_ncvs(extract)
     assert data.simulated  # the marker column travels
     assert set(data.treatments) == {"TFM", "JEM", "SC"}
-    memory = g.person_interviews(simulated.person, simulated.incident, simulated.household)
+    memory = g.ncvs.person_interviews(simulated.person, simulated.incident, simulated.household)
     how = {"singleton": "adjust"}
-    a = g.victimization_did(g.treated_sample(data.interviews(), simulated.treatments, **how))
-    b = g.victimization_did(g.treated_sample(memory, simulated.treatments, **how))
+    a = g.ncvs.did(g.ncvs.treated_sample(data.interviews(), simulated.treatments, **how))
+    b = g.ncvs.did(g.ncvs.treated_sample(memory, simulated.treatments, **how))
     np.testing.assert_allclose(a.point, b.point, rtol=1e-9)
     np.testing.assert_allclose(a.se, b.se, rtol=1e-9)
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from g287stats import survey
 from g287stats.errors import DesignError
-from g287stats.survey import average_effect, both_errors, ratios, survey_glm
+from g287stats.survey import average_effect, both_errors, ratios
 from g287stats.victimization.did import treated_sample, victimization_did, victimization_event_study
 from g287stats.victimization.interviews import person_interviews
 
@@ -19,7 +20,7 @@ def treated(simulated):
 
 def test_subgroup_is_a_survey_glm_on_a_domain(treated):
     e = victimization_did(treated)
-    direct = survey_glm(
+    direct = survey.glm(
         treated.sample,
         "victim",
         ["TFM", "JEM", "SC", "C(age_band)", "female", "incoming"],

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from g287stats import survey
 from g287stats.errors import DesignError
-from g287stats.survey import survey_glm, survey_mean, survey_sample
 from g287stats.victimization.disclosure import disclosure_check
 
 
@@ -59,15 +59,15 @@ def test_estimates_lose_their_counties():
     d = pd.DataFrame({"county_fips": rng.choice(["01001", "06037", "37119", "48201"], n), "x": rng.normal(size=n)})
     d["y"] = (rng.random(n) < 0.3) * 1.0
     d.loc[d.county_fips == "48201", "y"] = 0.0
-    s = survey_sample(d, psu="county_fips", clusters="county_fips")
-    fit = survey_glm(s, "y", ["x"], effects="county_fips")
+    s = survey.sample(d, psu="county_fips", clusters="county_fips")
+    fit = survey.glm(s, "y", ["x"], effects="county_fips")
     assert any("48201" in n for n in fit.notes)
     out = disclosure_check(fit)
     text = str(out.frame) + str(out.facts)
     assert "48201" not in text
     assert "county" not in out.facts.fact.str.cat()
     assert (out.suppressed.what == "note").any()
-    by = disclosure_check(survey_mean(s, "y", by="county_fips"))
+    by = disclosure_check(survey.mean(s, "y", by="county_fips"))
     assert by.frame.empty or not by.frame.astype(str).apply(lambda c: c.str.contains(r"\b\d{5}\b")).any().any()
     assert "column" in by.suppressed.what.tolist()
     assert out.frame.estimate.iloc[0] == float(f"{fit.point[0]:.3e}")

@@ -2,9 +2,9 @@
 
 import pytest
 
+from g287stats import survey
 from g287stats.errors import UnavailableError
 from g287stats.outcomes.ncvs.files import load_ncvs
-from g287stats.survey import survey_total
 from g287stats.victimization.interviews import household_interviews, incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import share_reported, victimization_rate
 
@@ -25,7 +25,7 @@ def test_violence_2021(files):
     interviews = person_interviews(*files)
     sample = ncvs_sample(interviews)
     assert (sample.n_psu, sample.df) == (330, 170)
-    total = survey_total(sample, "adjusted")
+    total = survey.total(sample, "adjusted")
     assert total.point[0] == pytest.approx(4_598_306, abs=1)
     assert total.se.iloc[0] == pytest.approx(198_115, abs=1)
     share = share_reported(sample)

@@ -85,13 +85,13 @@ def test_rate_and_shares_by_hand(sample):
 def test_incident_file_totals_with_the_dummy_record(interviews, tables):
     incident = ncvs_from_frame(tables[1])
     s = incident_sample(interviews, incident)
-    from g287stats.survey import survey_ratio, survey_total
+    from g287stats import survey
 
-    total = survey_total(s, "victimizations")
+    total = survey.total(s, "victimizations")
     assert total.point[0] == pytest.approx(130 + 6 * 200 + 8 * 400)
     # PSU sums 130, 1200 | 3200, 0 (the dummy)
     assert total.se.iloc[0] ** 2 == pytest.approx(1070**2 + 3200**2)
-    reported = survey_ratio(s, "reported", "victimizations", domain=s.frame.reported.notna())
+    reported = survey.ratio(s, "reported", "victimizations", domain=s.frame.reported.notna())
     assert reported.point[0] == pytest.approx(3330 / 4530)
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from g287stats import survey
 from g287stats.errors import DesignError, SourceError, UnavailableError
 from g287stats.outcomes.ncvs.files import ncvs_from_frame, read_ncvs, require_years
-from g287stats.survey import replicate_weights, survey_mean, survey_sample
+from g287stats.survey import replicate_weights
 from g287stats.victimization.interviews import incident_sample, ncvs_sample, person_interviews
 from g287stats.victimization.rates import victimization_rate
 
@@ -75,7 +76,7 @@ def test_1_design_errors_asked_of_select_files():
     victims, people = select_tables()
     assert (victims.level, people.level) == ("select_personal", "select_personal_population")
     with pytest.raises(DesignError, match=r"no strata or sampling units.*generalized variance"):
-        survey_sample(people.frame, weights="wgtpercy")
+        survey.sample(people.frame, weights="wgtpercy")
 
 
 def test_2_pooled_years_without_year_groups(tables):
@@ -141,10 +142,10 @@ def test_8_rows_removed_before_the_variance_step(tables):
     interviews = person_interviews(*files(tables))
     latino = interviews.frame[interviews.frame.group == "latino"]
     with pytest.raises(DesignError, match="6 of 8 rows were removed"):
-        survey_sample(latino, weights="weight", strata=("yr_grp", "V2117"), psu="V2118", singleton="adjust")
+        survey.sample(latino, weights="weight", strata=("yr_grp", "V2117"), psu="V2118", singleton="adjust")
     sample = ncvs_sample(interviews)
     with pytest.raises(DesignError, match="must not be removed"):
-        survey_mean(sample, "victim", domain=latino)
+        survey.mean(sample, "victim", domain=latino)
 
 
 def test_9_a_level_that_does_not_match_its_columns(tables):

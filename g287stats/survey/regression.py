@@ -25,7 +25,7 @@ from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.within import absorb
 from g287stats.survey.design import SurveySample
-from g287stats.survey.ratios import LINEARISATION, Variance
+from g287stats.survey.moments import LINEARISATION, Variance
 from g287stats.survey.replicates import replicate_influence
 from g287stats.survey.terms import design_matrix
 
@@ -126,7 +126,7 @@ class GlmFit:
     iterations: int
 
 
-def survey_glm(
+def glm(
     sample: SurveySample,
     outcome: str,
     covariates: Sequence[str],
@@ -144,7 +144,7 @@ def survey_glm(
     Parameters
     ----------
     sample
-        From :func:`~g287stats.survey.design.survey_sample`.
+        From :func:`~g287stats.survey.design.sample`.
     outcome
         Column: 0/1 (or a share) for ``logit`` and ``cloglog``, a count for ``poisson``.
     covariates
@@ -230,7 +230,7 @@ def survey_glm(
     rule: Any
     if variance == "replicates":
         if sample.replicates is None:
-            raise DesignError("the sample has no replicate weights: survey_sample(…, replicates=replicate_weights(…))")
+            raise DesignError("the sample has no replicate weights: sample(…, replicates=replicate_weights(…))")
         influence, rule = replicate_influence(sample.replicates, beta, lambda w: fit(w, eta).beta)
     else:
         influence = sample.influence(projected * score[:, None], index)

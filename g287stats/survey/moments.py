@@ -31,20 +31,20 @@ LINEARISATION = (
 Variance = Literal["linearized", "replicates"]
 
 
-def survey_total(sample: SurveySample, outcome: str, **how: Any) -> Estimate:
-    """Estimate the population total of ``outcome``. See :func:`survey_ratio` for the further arguments."""
+def total(sample: SurveySample, outcome: str, **how: Any) -> Estimate:
+    """Estimate the population total of ``outcome``. See :func:`ratio` for the further arguments."""
     return _estimate(sample, outcome, None, "survey_total", "Survey total", 1.0, **how)
 
 
-def survey_mean(sample: SurveySample, outcome: str, *, scale: float = 1.0, **how: Any) -> Estimate:
+def mean(sample: SurveySample, outcome: str, *, scale: float = 1.0, **how: Any) -> Estimate:
     """Estimate the population mean of ``outcome``, times ``scale`` (1000 for a rate per 1,000 residents).
 
-    See :func:`survey_ratio` for the further arguments.
+    See :func:`ratio` for the further arguments.
     """
     return _estimate(sample, outcome, 1.0, "survey_mean", "Survey mean", scale, **how)
 
 
-def survey_ratio(
+def ratio(
     sample: SurveySample,
     numerator: str,
     denominator: str,
@@ -140,7 +140,7 @@ def _estimate(
     rule: Any
     if variance == "replicates":
         if sample.replicates is None:
-            raise DesignError("the sample has no replicate weights: survey_sample(…, replicates=replicate_weights(…))")
+            raise DesignError("the sample has no replicate weights: sample(…, replicates=replicate_weights(…))")
         influence, rule = replicate_influence(sample.replicates, theta, point)
     else:
         influence, rule = _cell_influence(sample, value, cell, k, index), sample.rule(rows)
