@@ -5,13 +5,16 @@ Maintainers run this; users never need it. Rebuilding from the same sources writ
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from g287stats import catalog
+from g287stats.catalog import manifest
+from g287stats.catalog.released import read_unrecorded
+from g287stats.catalog.writing import changing, working
 from g287stats.errors import SourceError
 
 STEPS = (  # in the order in which rooms build on one another
@@ -45,34 +48,50 @@ def build(sources: Path, out: Path | None = None, only: tuple[str, ...] = ()) ->
     unknown = set(only) - {name for name, _ in STEPS}
     if unknown:
         raise SourceError(f"unknown build step {sorted(unknown)}; steps are {[n for n, _ in STEPS]}")
-    written: list[Path] = []
-    for name, module in STEPS:
-        if not only or name in only:
-            written += importlib.import_module(module).build(sources, out)
-    written.append(write_datapackage(out))
-    return written
+    with working(out) as stage:
+        shutil.copytree(out, stage, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", manifest.PACKAGE))
+        written: list[Path] = []
+        for name, module in STEPS:
+            if not only or name in only:
+                written += importlib.import_module(module).build(sources, stage)
+        return _move(stage, out, [p.relative_to(stage).as_posix() for p in written])
 
 
-def write_datapackage(out: Path) -> Path:
-    """Assemble ``datapackage.json`` from ``schema/*.json`` with size, checksum and row count of each table."""
+def write_datapackage(out: Path) -> list[Path]:
+    """Assemble ``datapackage.json`` and ``codebook.md`` of the tables in ``out``, checking every table on the way."""
+    with changing(out) as change:
+        return [change.put(name, text) for name, text in _package_files(out).items()]
+
+
+def _move(stage: Path, out: Path, written: list[str]) -> list[Path]:
+    """Put what was built, and the manifest of the whole, in place together."""
+    package = _package_files(stage)
+    with changing(out) as change:
+        for name in dict.fromkeys(written):
+            change.put(name, (stage / name).read_bytes())
+        for name, text in package.items():
+            change.put(name, text)
+    return [out / name for name in (*dict.fromkeys(written), *package)]
+
+
+def _package_files(out: Path) -> dict[str, str]:
+    """Return the manifest and the codebook of the tables in ``out``: size, checksum and rows of each, checked."""
     resources = []
     for path in sorted((out / "schema").glob("*.json")):
-        resource = json.loads(path.read_text(encoding="utf-8"))
+        resource = catalog.schema(path.stem, out)
         table = out / resource["path"]
         if not table.is_file():
             raise SourceError(f"{path.name} declares {resource['path']}, which is not built. Run the full build")
-        raw = table.read_bytes()
-        resource |= {
-            "profile": "tabular-data-resource",
-            "bytes": len(raw),
-            "hash": "sha256:" + hashlib.sha256(raw).hexdigest(),
-        }
-        resources.append(resource)
+        rows = len(read_unrecorded(path.stem, out))
+        resources.append(
+            resource | {"profile": "tabular-data-resource", **manifest.entry(table.read_bytes()), "rows": rows}
+        )
+    listed = {r["path"] for r in resources} | {manifest.PACKAGE, "codebook.md"}
+    names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    others = [n for n in names if n not in listed and not n.startswith(".")]
+    files = [{"path": n, **manifest.entry((out / n).read_bytes())} for n in others]
     package = json.loads((out / "package.json").read_text(encoding="utf-8")) | {"resources": resources}
-    target = out / "datapackage.json"
-    target.write_text(json.dumps(package, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / "codebook.md").write_text(codebook(package), encoding="utf-8")
-    return target
+    return {"codebook.md": codebook(package), manifest.PACKAGE: manifest.text(package | {"files": files})}
 
 
 def codebook(package: dict[str, Any]) -> str:

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     p.set_defaults(run=_test)
 
     p = commands.add_parser("build", help="rebuild the released tables from the raw sources (maintainers)")
-    p.add_argument("--sources", type=Path, required=True, help="folder of the raw inputs")
+    p.add_argument("--sources", type=Path, help="folder of the raw inputs (without: check the tables, record them)")
     p.add_argument("--out", type=Path, help="folder to write (default: the source tree's data/)")
     p.add_argument("--only", nargs="+", default=[], metavar="STEP", help="some steps only")
     p.set_defaults(run=_build)
@@ -180,8 +180,13 @@ def _test(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from g287stats.build import build
+    from g287stats.build import build, write_datapackage
+    from g287stats.catalog import released_dir
 
-    for path in build(options.sources, options.out, tuple(options.only)):
+    if options.sources is None:
+        written = write_datapackage(options.out or released_dir())
+    else:
+        written = build(options.sources, options.out, tuple(options.only))
+    for path in written:
         print(path)
     return 0

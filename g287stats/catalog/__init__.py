@@ -20,7 +20,8 @@ from g287stats.catalog.commands import (
     missing,
     table,
 )
-from g287stats.catalog.released import analyses_dir, read_released, released_dir, schema, write_released
+from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder
+from g287stats.catalog.released import analyses_dir, released_dir, schema, write_released, write_tables
 from g287stats.catalog.store import read_kept, user_data_dir
 from g287stats.catalog.writing import changing, write
 
@@ -28,21 +29,26 @@ __all__ = [
     "AddReport",
     "DataDescription",
     "DataList",
+    "Record",
     "VerifyReport",
     "analyses_dir",
     "changing",
+    "current_record",
     "data_add",
     "data_describe",
     "data_fetch",
     "data_list",
     "data_verify",
+    "keep_record",
     "missing",
     "read_kept",
     "read_released",
+    "record_folder",
     "released_dir",
     "schema",
     "table",
     "user_data_dir",
     "write",
     "write_released",
+    "write_tables",
 ]

@@ -8,14 +8,18 @@ the codebook all follow that declaration.
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from g287stats.catalog.writing import write
+from g287stats.catalog import manifest
+from g287stats.catalog.writing import changing
 from g287stats.errors import Problems, SchemaError
 
 _PANDAS_TYPE = {"string": "string", "integer": "Int64", "number": "float64", "boolean": "boolean"}
@@ -41,31 +45,71 @@ def analyses_dir() -> Path:
 
 @cache
 def schema(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """Return the declaration of table ``name`` as a dictionary (a Frictionless tabular resource)."""
+    """Return the declaration of table ``name`` as a dictionary (a Frictionless tabular resource).
+
+    That of ``folder`` where it has one, else that of the release.
+    """
     path = (folder or released_dir()) / "schema" / f"{name}.json"
+    if not path.is_file() and folder is not None:
+        return schema(name)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json")))
         raise SchemaError(f"no released table is called {name!r}. Known tables: {known}")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_released(name: str, folder: Path | None = None) -> pd.DataFrame:
-    """Read a released table with the types its declaration states.
+def read_table(name: str, folder: Path) -> pd.DataFrame:
+    """Read table ``name`` from ``folder``, checked against its manifest or, without one, against its declaration.
 
-    Text stays text (county codes keep their leading zero), empty cells are missing, dates are ``datetime64``,
-    integers are nullable ``Int64``.
+    Raises :class:`SchemaError` naming the file and the remedy for a table that is missing, cut, doubled, of other
+    columns or types, not UTF-8 or altered in any other way.
     """
-    base = folder or released_dir()
-    declaration = schema(name, base)
+    declaration = schema(name, folder)
+    path = folder / declaration["path"]
+    cure = manifest.remedy(folder)
+    if not (folder / manifest.PACKAGE).is_file() and folder != released_dir():
+        return read_unrecorded(name, folder)
+    promise = manifest.promises(folder).get(declaration["path"])
+    if promise is None:
+        raise SchemaError(f"{path} is not recorded in {folder / manifest.PACKAGE}. {cure}")
+    frame = _parse(manifest.read(path, promise, cure), path, declaration, cure)
+    if promise.rows is not None and len(frame) != promise.rows:
+        raise SchemaError(f"{path} holds {len(frame):,} rows where {promise.rows:,} are recorded. {cure}")
+    return frame
+
+
+def read_unrecorded(name: str, folder: Path) -> pd.DataFrame:
+    """Read table ``name`` from ``folder`` whatever a manifest says of it; every rule of its declaration is checked."""
+    declaration = schema(name, folder)
+    path, cure = folder / declaration["path"], manifest.remedy(folder)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SchemaError(f"{path} cannot be read ({error.strerror or error}). {cure}") from error
+    frame = _parse(raw, path, declaration, cure)
+    _checked_text(frame, declaration, str(path))
+    return frame
+
+
+def _parse(raw: bytes, path: Path, declaration: dict[str, Any], cure: str) -> pd.DataFrame:
+    """Turn the bytes of a table into a frame of the declared columns and types."""
     fields = declaration["schema"]["fields"]
-    path = base / declaration["path"]
     dtypes: dict[str, Any] = {f["name"]: _PANDAS_TYPE[f["type"]] for f in fields if f["type"] in _PANDAS_TYPE}
     dates = [f["name"] for f in fields if f["type"] == "date"]
-    frame = pd.read_csv(path, dtype=dtypes, parse_dates=dates, keep_default_na=False, na_values=[""], encoding="utf-8")
-    missing = [f["name"] for f in fields if f["name"] not in frame.columns]
-    if missing:
-        raise SchemaError(f"{path.name}: columns {missing} are declared but absent. Rebuild: g287stats build")
-    return frame[[f["name"] for f in fields]]
+    try:
+        plain = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        if not plain.endswith(b"\n"):
+            raise ValueError("its last line has no end: it is cut")
+        heading = plain[: plain.index(b"\n")].decode("utf-8").split(",")
+        names = [f["name"] for f in fields]
+        if heading != names:
+            raise ValueError(f"its columns are {heading}, not {names}")
+        frame = pd.read_csv(io.BytesIO(plain), dtype=dtypes, keep_default_na=False, na_values=[""], encoding="utf-8")
+        for column in dates:
+            frame[column] = pd.to_datetime(frame[column], format="%Y-%m-%d")
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise SchemaError(f"{path} is not the table it is declared to be: {error}. {cure}") from error
+    return frame
 
 
 def write_released(frame: pd.DataFrame, name: str, out: Path) -> Path:
@@ -75,41 +119,71 @@ def write_released(frame: pd.DataFrame, name: str, out: Path) -> Path:
     :class:`SchemaError` listing every violation (missing columns, undeclared columns, duplicate keys, empty
     required cells, values outside an enumeration).
     """
-    declaration = schema(name, out if (out / "schema" / f"{name}.json").is_file() else None)
+    return write_tables({name: frame}, out)[0]
+
+
+def write_tables(frames: Mapping[str, pd.DataFrame], out: Path) -> list[Path]:
+    """Write several released tables into folder ``out`` together, all or none, and record them in its manifest."""
+    raw = {name: render(frame, name, out) for name, frame in frames.items()}
+    with changing(out) as change:
+        written = [change.put(schema(name, out)["path"], content) for name, content in raw.items()]
+        if (out / manifest.PACKAGE).is_file():
+            tables = {name: manifest.entry(raw[name]) | {"rows": len(frames[name])} for name in raw}
+            change.put(manifest.PACKAGE, manifest.text(manifest.updated(manifest.package(out), tables)))
+    return written
+
+
+def render(frame: pd.DataFrame, name: str, folder: Path | None = None) -> bytes:
+    """Return the bytes of ``frame`` as released table ``name``; the errors of :func:`write_released`."""
+    declaration = schema(name, folder)
+    text = _checked_text(frame, declaration, declaration["path"])
+    raw = text.to_csv(index=False, lineterminator="\n").encode("utf-8")
+    return gzip.compress(raw, mtime=0) if declaration["path"].endswith(".gz") else raw
+
+
+def _checked_text(frame: pd.DataFrame, declaration: dict[str, Any], where: str) -> pd.DataFrame:
+    """Return ``frame`` as canonical text in the order of the primary key, or raise with everything that is wrong."""
     fields = declaration["schema"]["fields"]
-    key = declaration["schema"].get("primaryKey", [])
     names = [f["name"] for f in fields]
-    problems = Problems(f"{declaration['path']}")
-    problems.add("declared columns are absent", [n for n in names if n not in frame.columns]) if set(names) - set(
-        frame.columns
-    ) else None
+    problems = Problems(where)
+    absent = [n for n in names if n not in frame.columns]
+    if absent:
+        problems.add("declared columns are absent", absent)
     extra = [c for c in frame.columns if c not in names]
     if extra:
-        problems.add("columns are not declared", extra, f"Declare them in data/schema/{name}.json")
+        problems.add("columns are not declared", extra, f"Declare them in data/schema/{declaration['name']}.json")
     problems.raise_if_any(SchemaError)
     text = pd.DataFrame({f["name"]: _as_text(frame[f["name"]], f) for f in fields})
     for f in fields:
-        rules = f.get("constraints", {})
-        column = text[f["name"]]
-        if rules.get("required") and (column == "").any():
-            problems.add(f"column {f['name']} is required but empty in rows", list(text.index[column == ""]))
-        if "enum" in rules:
-            bad = sorted(set(column[column != ""]) - set(map(str, rules["enum"])))
-            if bad:
-                problems.add(f"column {f['name']} has values outside its list", bad)
-        if "pattern" in rules:
-            bad = sorted(set(column[(column != "") & ~column.str.fullmatch(rules["pattern"])]))
-            if bad:
-                problems.add(f"column {f['name']} does not match {rules['pattern']}", bad)
+        _check_column(text[f["name"]], f.get("constraints", {}), problems)
+    key = declaration["schema"].get("primaryKey", [])
     if key:
         twice = text.duplicated(key, keep=False)
         if twice.any():
             problems.add("primary key repeats", text.loc[twice, key].agg(" ".join, axis=1).unique().tolist())
         text = text.sort_values(key, kind="mergesort")
     problems.raise_if_any(SchemaError)
-    path = out / declaration["path"]
-    raw = text.to_csv(index=False, lineterminator="\n").encode("utf-8")
-    return write(path, gzip.compress(raw, mtime=0) if path.suffix == ".gz" else raw)
+    return text
+
+
+def _check_column(column: pd.Series, rules: Mapping[str, Any], problems: Problems) -> None:
+    name, full = column.name, column[column != ""]
+    if rules.get("required") and len(full) < len(column):
+        problems.add(f"column {name} is required but empty in rows", list(column.index[column == ""]))
+    if "enum" in rules:
+        bad = sorted(set(full) - set(map(str, rules["enum"])))
+        if bad:
+            problems.add(f"column {name} has values outside its list", bad)
+    if "pattern" in rules:
+        bad = sorted(set(full[~full.str.fullmatch(rules["pattern"])]))
+        if bad:
+            problems.add(f"column {name} does not match {rules['pattern']}", bad)
+    for word, over in (("minimum", False), ("maximum", True)):
+        if word in rules:
+            values = full.astype("float64")
+            out = full[(values > rules[word]) if over else (values < rules[word])]
+            if len(out):
+                problems.add(f"column {name} goes beyond its {word} {rules[word]}", sorted(set(out)))
 
 
 def _as_text(column: pd.Series, field: dict[str, Any]) -> pd.Series:
