@@ -55,7 +55,7 @@ def test_county_codes_of_any_type_are_the_same_counties(given):
 
 def test_county_codes_keep_missing_and_list_what_is_none():
     assert labels.county_codes([37001, np.nan]).tolist() == ["37001", None]
-    with pytest.raises(DesignError, match="not a county FIPS code \\(3\\): 'Alamance', 3.5, 7"):
+    with pytest.raises(DesignError, match=r"not a county FIPS code \(3\): 'Alamance', 3.5, 7"):
         labels.county_codes(["Alamance", 7, 3.5, 37001])
 
 
