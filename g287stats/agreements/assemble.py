@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from g287stats import catalog
 from g287stats.agreements import spells
 from g287stats.agreements.history import FIRST_LIST
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, classify, locate, name_key
+from g287stats.agreements.record import Record, fold, verdict
 from g287stats.agreements.rosters import PrintedList
 from g287stats.agreements.spells import lines
 from g287stats.errors import DataWarning, Problems, SourceError
@@ -35,11 +37,9 @@ def assemble(
     rows = spells.mark_doubled(rows)
     doubled = rows[rows["slot"].str.startswith("line")]
     agencies = _agencies(rows, lists, pending_rows, pending_lists, past, fixes, counties, fbi)
-    listed, interruptions = spells.listed_spells(rows, lists)
-    exits = spells.adjudicate(spells.printed_exits(rows, lists), listed, rows, lists)
-    agreements, dates = _join_history(listed, past, lists)
-    agreements = _finish(agreements, agencies, exits, lists)
-    presence = _presence(rows, lists, agreements)
+    record = fold(spells.captured_lists(rows, lists))
+    agreements, dates = agreements_table(record, past, agencies)
+    presence = presence_table(record, agreements)
     applications, pending_presence, pending_doubled = _applications(pending_rows, pending_lists, agreements, agencies)
     every = pd.concat([lists, pending_lists], ignore_index=True)
     sizes = pd.concat([rows, pending_rows]).groupby("table").size()
@@ -59,10 +59,10 @@ def assemble(
         "applications": applications,
         "ice_lists": every,
         "list_presence": pd.concat([presence, pending_presence], ignore_index=True),
-        "qa_exits": _exits_table(exits, lists, agreements),
+        "qa_exits": exits_table(record, agreements, lists),
         "qa_list_counts": _list_counts(lists, doubled, presence, sizes),
         "qa_signing_dates": dates,
-        "qa_interruptions": _interruptions_table(interruptions, lists),
+        "qa_interruptions": _interruptions_table(record),
         "qa_doubled_rows": pd.concat([doubled.assign(kind="participating"), pending_doubled.assign(kind="pending")]),
         "qa_agency_counties": agencies[agencies["conflict"].ne("") | no_county],
         "qa_agency_spellings": _spellings(rows, lists, pending_rows, pending_lists),
@@ -155,57 +155,84 @@ def _spellings(
 # --- agreements -----------------------------------------------------------------------------------------------
 
 
-def _join_history(listed: pd.DataFrame, past: pd.DataFrame, lists: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Join the spells of the lists to those of the historical record; return ``(spells, date changes)``.
+def agreements_table(record: Record, past: pd.DataFrame, agencies: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the spells of the lists joined to the historical record, and every other date printed for them.
 
     A historical agreement that stood on the first list is one spell with its listing: the first signing is the
-    historical one and the dates printed later are re-signings.
+    historical one and the dates printed later are re-signings. Rows carry ``spell``, its number in the record.
     """
-    day = lists.set_index("seq")["list_date"]
     waiting = {(p["agency_id"], p["model"]): p for p in past.to_dict("records") if p["continues"]}
     records, changes = [], []
-    last_seq = int(lists["seq"].max())
-    for s in lines(listed):
-        censored = s.first_seq == 1
-        before = waiting.pop((s.agency_id, s.model), None) if censored else None
-        signed, again, superseded = spells.first_signing(s.dates, day[s.first_seq], censored)
-        record: dict[str, Any] = {
-            "agency_id": s.agency_id, "model": s.model, "slot": s.slot, "first_seq": s.first_seq,
-            "last_seq": s.last_seq, "signed_date": signed, "signed_precision": "day",
-            "signed_not_before": pd.NaT, "signed_basis": "ICE list", "resigned": again, "moa_id": "",
-            "first_listed": pd.NaT if censored else day[s.first_seq], "last_listed": day[s.last_seq],
-            "gone_by": day[s.last_seq + 1] if s.last_seq < last_seq else pd.NaT,
-            "ended_date": pd.NaT, "end_not_before": pd.NaT, "end_by": pd.NaT, "end_basis": "",
-            "confidence": "high", "sources": "ICE lists",
-        }  # fmt: skip
-        if before is not None:
-            every = sorted({*before["resigned"], *(d for d in s.dates if d > before["signed_date"])})
-            record |= {k: before[k] for k in ("signed_date", "signed_precision", "signed_not_before", "signed_basis",
-                                              "moa_id", "confidence")}  # fmt: skip
-            record |= {"resigned": every, "sources": f"{before['sources']}; ICE lists"}
-        elif censored and s.model == "JEM":
-            record |= {"confidence": "medium", "signed_basis": "ICE list; no earlier signing found"}
-        records.append(record)
-        for d, kind in [*((d, "corrected by ICE") for d in superseded), *((d, "re-signed") for d in again)]:
-            changes.append({"agency_id": s.agency_id, "model": s.model, "signed_date": record["signed_date"],
-                            "other_date": d, "kind": kind, "first_listed": day[s.first_seq]})  # fmt: skip
+    for number, s in enumerate(record.spells):
+        before = waiting.pop(s.key[:2], None) if s.first_seq == 1 else None
+        spell, superseded = _spell(record, number, before)
+        records.append(spell | _end(record, number, spell))
+        for d, kind in [*((d, "corrected by ICE") for d in superseded), *((d, "re-signed") for d in spell["again"])]:
+            changes.append({"agency_id": s.key[0], "model": s.key[1], "signed_date": spell["signed_date"],
+                            "other_date": d, "kind": kind, "first_listed": record.day[s.first_seq]})  # fmt: skip
     if waiting:
         problems = Problems("historical records")
         problems.add(f"said to stand on the list of {FIRST_LIST:%Y-%m-%d}, but do not", [" ".join(k) for k in waiting])
         problems.raise_if_any(SourceError)
     for p in past[~past["continues"]].to_dict("records"):
-        records.append({k: p[k] for k in records[0] if k in p} | {"slot": "", "first_seq": 0, "last_seq": 0})
+        records.append(p | {
+            "slot": "", "spell": -1, "first_seq": 0, "last_seq": 0, "first_listed": pd.NaT,
+            "last_listed": p["end_not_before"], "gone_by": p["end_by"],
+            "exit": "real" if pd.notna(p["ended_date"]) or pd.notna(p["end_by"]) else "",
+        })  # fmt: skip
     columns = ["agency_id", "model", "signed_date", "other_date", "kind", "first_listed"]
-    return pd.DataFrame(records), pd.DataFrame(changes, columns=columns)
+    return _finish(pd.DataFrame(records), record, agencies), pd.DataFrame(changes, columns=columns)
 
 
-def _finish(agreements: pd.DataFrame, agencies: pd.DataFrame, exits: pd.DataFrame, lists: pd.DataFrame) -> pd.DataFrame:
-    """Add identifiers, the agency's columns and the end of each spell."""
-    out = agreements.sort_values(["agency_id", "model", "signed_date", "first_seq"], kind="stable").copy()
-    day = out["signed_date"].dt.strftime("%Y-%m-%d")
-    out["listed_from"] = out["first_seq"].map(lists.set_index("seq")["list_date"])
-    out["agreement_id"] = out["agency_id"] + "." + out["model"] + "." + day
-    second = out["slot"].str.startswith("line")
+def _spell(record: Record, number: int, before: dict[Any, Any] | None) -> tuple[dict[str, Any], list[Any]]:
+    """Return one listed agreement without its end, and the dates ICE corrected."""
+    s = record.spells[number]
+    agency, model, slot = s.key
+    censored = s.first_seq == 1
+    signed, again, superseded = spells.first_signing(s.dates, record.day[s.first_seq], censored)
+    out: dict[str, Any] = {
+        "agency_id": agency, "model": model, "slot": slot, "spell": number, "first_seq": s.first_seq,
+        "last_seq": record.last_seq(number), "signed_date": signed, "signed_precision": "day",
+        "signed_not_before": pd.NaT, "signed_basis": "ICE list", "resigned": again, "again": again, "moa_id": "",
+        "first_listed": pd.NaT if censored else record.day[s.first_seq],
+        "last_listed": record.day[record.last_seq(number)], "ended_date": pd.NaT, "end_not_before": pd.NaT,
+        "end_by": pd.NaT, "confidence": "high", "sources": "ICE lists",
+    }  # fmt: skip
+    if before is not None:
+        every = sorted({*before["resigned"], *(d for d in s.dates if d > before["signed_date"])})
+        out |= {k: before[k] for k in ("signed_date", "signed_precision", "signed_not_before", "signed_basis",
+                                       "moa_id", "confidence")}  # fmt: skip
+        out |= {"resigned": every, "sources": f"{before['sources']}; ICE lists"}
+    elif censored and model == "JEM":
+        out |= {"confidence": "medium", "signed_basis": "ICE list; no earlier signing found"}
+    return out, superseded
+
+
+_END_BASIS = {
+    "real": "gone from ICE's lists", "re-dated": "superseded by the same model's other listing",
+    "corrected": "listing withdrawn by ICE", "artefact": "second line removed by ICE",
+}  # fmt: skip
+
+
+def _end(record: Record, number: int, spell: dict[str, Any]) -> dict[str, Any]:
+    """Return when and how a listed agreement left the lists."""
+    last = record.spells[number].last_seq
+    if last is None:
+        return {"gone_by": pd.NaT, "exit": "", "end_basis": ""}
+    event = next(e for e in reversed(record.exits) if e.spell == number and e.after is None)
+    found = verdict(event, record)
+    return {
+        "gone_by": record.day[last + 1], "exit": found.exit, "end_basis": _END_BASIS[found.exit],
+        "confidence": spell["confidence"] if found.linked else "medium",
+    }  # fmt: skip
+
+
+def _finish(spells_: pd.DataFrame, record: Record, agencies: pd.DataFrame) -> pd.DataFrame:
+    """Add identifiers, the agency's columns and how precisely the end of each spell is known."""
+    out = spells_.sort_values(["agency_id", "model", "signed_date", "first_seq"], kind="stable").reset_index(drop=True)
+    out["listed_from"] = out["first_seq"].map(record.day)
+    out["agreement_id"] = out["agency_id"] + "." + out["model"] + "." + out["signed_date"].dt.strftime("%Y-%m-%d")
+    second = out["slot"].ne("")
     main = out[~second & out["last_seq"].gt(0)]
     out["duplicate_of"] = ""
     label: Any
@@ -217,56 +244,37 @@ def _finish(agreements: pd.DataFrame, agencies: pd.DataFrame, exits: pd.DataFram
     out.loc[second, "agreement_id"] += "." + out.loc[second, "slot"]
     out["moa_id"] = out["moa_id"].where(out["moa_id"].ne(""), out["agreement_id"])
     out["resigned_dates"] = [";".join(f"{d:%Y-%m-%d}" for d in ds) for ds in out["resigned"]]
-    final = exits[exits["ends_spell"]].set_index(["agency_id", "model", "slot", "last_seq"])
-    final = final[~final.index.duplicated()]
-    keys = list(zip(out["agency_id"], out["model"], out["slot"], out["last_seq"]))
-    verdict: list[Any] = [final.at[k, "exit"] if k in final.index else "" for k in keys]
-    linked = [bool(final.at[k, "linked"]) if k in final.index else True for k in keys]
-    seen_gone = out["gone_by"].notna()
-    past_window = out["ended_date"].isna() & out["end_by"].notna()
-    out["exit"] = verdict
-    out.loc[out["last_seq"].eq(0), "exit"] = "real"
-    old = out["last_seq"].eq(0)
-    out.loc[old, "last_listed"] = out.loc[old, "end_not_before"]
-    out.loc[old, "gone_by"] = out.loc[old, "end_by"]
     out["end_precision"] = "open"
+    out.loc[out["gone_by"].notna(), "end_precision"] = "window"
     out.loc[out["ended_date"].notna(), "end_precision"] = "day"
-    out.loc[out["ended_date"].isna() & out["gone_by"].notna(), "end_precision"] = "window"
-    basis = {"real": "gone from ICE's lists", "re-dated": "superseded by the same model's other listing",
-             "corrected": "listing withdrawn by ICE", "artefact": "second line removed by ICE"}  # fmt: skip
-    out.loc[seen_gone, "end_basis"] = [basis.get(v, v) for v, s in zip(verdict, seen_gone) if s]
-    blank = past_window & out["end_basis"].eq("")
+    blank = out["ended_date"].isna() & out["end_by"].notna() & out["end_basis"].eq("")
     out.loc[blank, "end_basis"] = "absent from the next ICE list in hand"
-    out.loc[[s and not n for s, n in zip(seen_gone, linked)], "confidence"] = "medium"
     keep = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
+    out = out.drop(columns=[c for c in keep[1:] if c in out])
     return out.merge(agencies[keep], on="agency_id", how="left", validate="many_to_one")
 
 
-def _presence(rows: pd.DataFrame, lists: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
+def presence_table(record: Record, agreements: pd.DataFrame) -> pd.DataFrame:
     """Runs of lists on which each agreement is printed, in each printed form."""
-    by = ["agency_id", "model", "slot", "agency_printed", "county_printed", "signed_printed", "signed_date"]
-    runs = spells.presence(rows, lists, by)
-    owners = agreements[agreements["last_seq"] > 0][
-        ["agreement_id", "agency_id", "model", "slot", "first_seq", "last_seq"]
-    ]
-    runs = runs.merge(owners, on=["agency_id", "model", "slot"], suffixes=("", "_spell"))
-    runs = runs[(runs["first_seq"] >= runs["first_seq_spell"]) & (runs["last_seq"] <= runs["last_seq_spell"])]
-    linked = spells.presence(rows[rows["linked"]], lists, ["agency_id", "model", "slot"])
-    first = linked.groupby(["agency_id", "model", "slot"])["first_seq"].min().to_dict()
-    keys = zip(runs["agency_id"], runs["model"], runs["slot"], runs["last_seq"])
-    runs = runs.assign(linked=[first.get((a, m, s), n + 1) <= n for a, m, s, n in keys])
-    return runs.assign(kind="participating").rename(columns={"agreement_id": "record_id"})
+    name = dict(zip(agreements["spell"], agreements["agreement_id"]))
+    rows = [
+        {"kind": "participating", "record_id": name[number], "first_seq": run.first_seq, "last_seq": last,
+         "agency_printed": run.line.agency_printed, "county_printed": run.line.county_printed,
+         "signed_printed": run.line.signed_printed, "signed_date": run.line.signed_date,
+         "linked": record.linked(number, by=last)}
+        for number, run, last in record.runs()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def _list_counts(lists: pd.DataFrame, doubled: pd.DataFrame, presence: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Every captured list: lines printed, lines of its table, agreements here, and what makes the difference."""
     twice = doubled.groupby("table")["agency_printed"].agg(lambda names: "; ".join(sorted(set(names))))
     out = lists.assign(table_rows=lists["table"].map(sizes))
-    held: dict[int, set[str]] = {n: set() for n in out["seq"]}
-    for record, first, last in lines(presence[["record_id", "first_seq", "last_seq"]]):
-        for n in range(first, last + 1):
-            held[n].add(record)
-    out = out.assign(agreements=[len(held[n]) for n in out["seq"]])
+    steps = np.zeros(int(out["seq"].max()) + 2, int)
+    np.add.at(steps, presence["first_seq"].to_numpy(int), 1)
+    np.add.at(steps, presence["last_seq"].to_numpy(int) + 1, -1)
+    out = out.assign(agreements=np.cumsum(steps)[out["seq"].to_numpy(int)])
     explained = []
     for r in lines(out):
         why = []
@@ -284,28 +292,32 @@ def _list_counts(lists: pd.DataFrame, doubled: pd.DataFrame, presence: pd.DataFr
     return out.assign(difference=out["printed_rows"] - out["agreements"], explanation=explained)
 
 
-def _exits_table(exits: pd.DataFrame, lists: pd.DataFrame, agreements: pd.DataFrame) -> pd.DataFrame:
-    day, file = lists.set_index("seq")["list_date"], lists.set_index("seq")["file"]
-    spans = agreements[agreements["last_seq"] > 0]
-    owner: dict[tuple[str, str, str], list[tuple[int, int, str]]] = {}
-    for r in lines(spans):
-        owner.setdefault((r.agency_id, r.model, r.slot), []).append((r.first_seq, r.last_seq, r.agreement_id))
-    found = [next(i for a, b, i in owner[e.agency_id, e.model, e.slot] if a <= e.last_seq <= b) for e in lines(exits)]
-    return exits.assign(
-        agreement_id=found,
-        last_list=exits["last_seq"].map(day), last_file=exits["last_seq"].map(file),
-        gone_list=(exits["last_seq"] + 1).map(day), gone_file=(exits["last_seq"] + 1).map(file),
-    )  # fmt: skip
+def exits_table(record: Record, agreements: pd.DataFrame, lists: pd.DataFrame) -> pd.DataFrame:
+    """Every disappearance of a printed line with its verdict and the pair of lists that shows it."""
+    name = dict(zip(agreements["spell"], agreements["agreement_id"]))
+    file = dict(zip(lists["seq"], lists["file"]))
+    rows = [
+        verdict(e, record)._asdict() | {
+            "agreement_id": name[e.spell], "state_printed": e.line.state_printed,
+            "agency_printed": e.line.agency_printed, "model": e.line.model, "signed_printed": e.line.signed_printed,
+            "last_list": record.day[e.last_seq], "last_file": file[e.last_seq],
+            "gone_list": record.day[e.last_seq + 1], "gone_file": file[e.last_seq + 1],
+        }
+        for e in record.exits
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
-def _interruptions_table(interruptions: pd.DataFrame, lists: pd.DataFrame) -> pd.DataFrame:
-    day = lists.set_index("seq")["list_date"]
-    return interruptions.assign(
-        last_list=interruptions["last_seq"].map(day), absent_from=(interruptions["last_seq"] + 1).map(day),
-        back_on=interruptions["back_seq"].map(day),
-        lists_missed=interruptions["back_seq"] - interruptions["last_seq"] - 1,
-        reading=interruptions["same_date"].map({True: "omitted: same signing date", False: "re-signed"}),
-    )  # fmt: skip
+def _interruptions_table(record: Record) -> pd.DataFrame:
+    rows = [
+        i._asdict() | {
+            "last_list": record.day[i.last_seq], "absent_from": record.day[i.last_seq + 1],
+            "back_on": record.day[i.back_seq], "lists_missed": i.back_seq - i.last_seq - 1,
+            "reading": "omitted: same signing date" if i.same_date else "re-signed",
+        }
+        for i in record.interruptions
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=_declared("qa_interruptions"))
 
 
 # --- pending --------------------------------------------------------------------------------------------------

@@ -136,53 +136,44 @@ class Agreements:
         it would have then. Names, counties and the identity of agencies stay as corrected here, and historical
         records count as known from their dates.
         """
-        from g287stats.agreements.spells import first_signing
-
         day = pd.Timestamp(on).normalize()
         lists = self.lists[self.lists["list_date"].le(day)].reset_index(drop=True)
-        last = {k: int(v) for k, v in lists.groupby("kind")["seq"].max().items()}
+        last = {str(k): int(v) for k, v in lists.groupby("kind")["seq"].max().items()}
         limit = self.presence["kind"].map(last)
         runs = self.presence[self.presence["first_seq"].le(limit).fillna(False)].copy()
         runs["last_seq"] = runs["last_seq"].clip(upper=runs["kind"].map(last))
-        days = {k: g.set_index("seq")["list_date"] for k, g in lists.groupby("kind")}
-        printed = dict(iter(runs[runs["kind"].eq("participating")].groupby("record_id")))
-        records = []
-        for r in self.frame.to_dict("records"):
-            seen = printed.get(r["agreement_id"])
-            if seen is not None:
-                seen = seen.sort_values("first_seq")
-                left = int(seen["last_seq"].max())
-                gone = left < last["participating"]
-                r["last_listed"] = days["participating"][left]
-                r["gone_by"] = days["participating"][left + 1] if gone else pd.NaT
-                r["end_precision"] = "window" if gone else "open"
-                if not gone:
-                    r["end_basis"] = r["exit"] = pd.NA
-                if str(r["signed_basis"]).startswith("ICE list"):
-                    first = days["participating"][int(seen["first_seq"].min())]
-                    dates = list(dict.fromkeys(seen["signed_date"]))
-                    r["signed_date"], again, _ = first_signing(dates, first, pd.isna(r["first_listed"]))
-                    r["resigned_dates"] = ";".join(f"{d:%Y-%m-%d}" for d in again) or pd.NA
-            elif r["signed_date"] > day or pd.notna(r["first_listed"]):
-                continue
-            if pd.notna(r["resigned_dates"]):
-                kept = [d for d in r["resigned_dates"].split(";") if pd.Timestamp(d) <= day]
-                r["resigned_dates"] = ";".join(kept) or pd.NA
-            if seen is None and pd.notna(r["ended_date"]) and r["ended_date"] <= day:
-                pass
-            elif seen is None and not (pd.notna(r["gone_by"]) and r["gone_by"] <= day):
-                r |= {
-                    "ended_date": pd.NaT,
-                    "gone_by": pd.NaT,
-                    "end_precision": "open",
-                    "end_basis": pd.NA,
-                    "exit": pd.NA,
-                }
-            if pd.notna(r["last_listed"]) and r["last_listed"] > day:
-                r["last_listed"] = pd.NaT
-            records.append(r)
-        frame = _like(records, self.frame)
-        known = set(frame["agreement_id"])
+        frame = self._folded(runs, lists, day)
+        return Agreements(
+            frame, self._applications_as_known(runs, lists, set(frame["agreement_id"])), lists,
+            runs.reset_index(drop=True), f"{self.release} as known on {day:%Y-%m-%d}",
+        )  # fmt: skip
+
+    def _folded(self, runs: pd.DataFrame, lists: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
+        """Fold the record over ``lists`` alone; agreements keep the identifiers of the whole record."""
+        from g287stats.agreements.assemble import agreements_table
+        from g287stats.agreements.record import fold
+        from g287stats.agreements.replay import history_of, printed_lists
+
+        record = fold(printed_lists(self.frame, runs, lists))
+        places = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
+        agencies = self.frame[places].drop_duplicates("agency_id", keep="last")
+        found, _ = agreements_table(record, history_of(self.frame, self.presence, day), agencies)
+        mine = runs[runs["kind"].eq("participating")]
+        starts = mine.groupby("record_id")["first_seq"].min()
+        who = self.frame.set_index("agreement_id").loc[starts.index]
+        second = who["duplicate_of"].notna()
+        name = dict(zip(zip(who["agency_id"], who["model"], second, starts), starts.index))
+        keys = zip(found["agency_id"], found["model"], found["duplicate_of"].ne(""), found["first_seq"])
+        renamed = dict(zip(found["agreement_id"], (name.get(k, i) for k, i in zip(keys, found["agreement_id"]))))
+        for column in ("agreement_id", "moa_id", "duplicate_of"):
+            found[column] = found[column].replace(renamed)
+        found = found.sort_values("agreement_id", ignore_index=True)
+        text = found.select_dtypes(["object", "str"]).columns
+        found[text] = found[text].astype(object).where(found[text].ne(""), pd.NA)
+        return found[list(self.frame.columns)].astype(self.frame.dtypes.to_dict())
+
+    def _applications_as_known(self, runs: pd.DataFrame, lists: pd.DataFrame, known: set[str]) -> pd.DataFrame:
+        day = lists[lists["kind"].eq("pending")].set_index("seq")["list_date"]
         pending = dict(iter(runs[runs["kind"].eq("pending")].groupby("record_id")))
         applications = []
         for r in self.applications.to_dict("records"):
@@ -190,18 +181,15 @@ class Agreements:
             if seen is None:
                 continue
             left = int(seen["last_seq"].max())
-            gone = left < last["pending"]
-            r["last_pending"] = days["pending"][left]
-            r["gone_by"] = days["pending"][left + 1] if gone else pd.NaT
+            gone = left < int(day.index.max())
+            r["last_pending"] = day[left]
+            r["gone_by"] = day[left + 1] if gone else pd.NaT
             r["lists"] = int((seen["last_seq"] - seen["first_seq"] + 1).sum())
             if pd.isna(r["agreement_id"]) or r["agreement_id"] not in known:
                 r |= {"agreement_id": pd.NA, "signed_date": pd.NaT}
                 r["outcome"] = "left the list" if gone else "pending"
             applications.append(r)
-        return Agreements(
-            frame, _like(applications, self.applications), lists, runs.reset_index(drop=True),
-            f"{self.release} as known on {day:%Y-%m-%d}",
-        )  # fmt: skip
+        return _like(applications, self.applications)
 
     def adoption_curve(self, freq: str = "M", basis: Basis = "signed", by: str = "model") -> pd.DataFrame:
         """Return active agreements at the end of each period, one column per value of ``by`` and ``total``.

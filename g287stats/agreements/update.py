@@ -16,6 +16,7 @@ from g287stats.agreements import spells
 from g287stats.agreements.assemble import check_dates
 from g287stats.agreements.build import resolve
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, classify, locate, match_name, name_key
+from g287stats.agreements.record import REJOIN_DAYS
 from g287stats.agreements.rosters import name_date, read_list
 from g287stats.errors import Problems, SourceError
 
@@ -239,7 +240,7 @@ class _Record:
         if left:
             last = max(left, key=lambda i: self.agreements[i]["gone_by"])
             same = self.shown[last][-1]["signed_date"] == line.signed_date
-            if same or (self.day - self.agreements[last]["gone_by"]).days <= spells.REJOIN_DAYS:
+            if same or (self.day - self.agreements[last]["gone_by"]).days <= REJOIN_DAYS:
                 return last
         return None
 
