@@ -20,6 +20,9 @@ Estimates: how sure we are.
     randomization_test, bias_reduced, conley, specification_curve, from_moments, wild_bootstrap,
     plot_group_time, regression_table
 
+Atlas: what was signed and recorded in a county, a state, the nation.
+    county_facts, state_facts, nation_facts
+
 Findings: what was published, and how our answers stand beside it.
     finding, findings, replicate, statements, cite
 

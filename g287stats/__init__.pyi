@@ -71,6 +71,11 @@ from .inference.wild import wild_bootstrap as wild_bootstrap
 from .estimate.plots import plot_group_time as plot_group_time
 from .estimate.tables import regression_table as regression_table
 
+# atlas: what was signed and recorded in a county, a state, the nation
+from .atlas.facts import county_facts as county_facts
+from .atlas.facts import nation_facts as nation_facts
+from .atlas.facts import state_facts as state_facts
+
 # findings: what was published, and how our answers stand beside it
 from .claims import finding as finding
 from .claims import findings as findings
