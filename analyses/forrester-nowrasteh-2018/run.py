@@ -25,7 +25,7 @@ def run(bench):
     note = "Effect on the rate per 100,000 residents covered; p-values: clustered t, permutation, wild bootstrap."
     title = "North Carolina, effects with three kinds of inference"
     bench.table("effects", pd.DataFrame(rows), title=title, note=note, provenance=panel.provenance)
-    bench.table("flow", panel.flow_table(), title="From source rows to panel rows", provenance=panel.provenance)
+    bench.table("flow", panel.flow.to_frame(), title="From source rows to panel rows", provenance=panel.provenance)
 
 
 def describe(outcome, exposure, estimate):

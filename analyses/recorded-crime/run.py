@@ -42,7 +42,7 @@ def run(bench):
         balance = similar.table.reset_index(names="feature")
         bench.table(f"balance_{name}", balance, title=f"Balance of similar counties: {title}",
                     provenance=panel.provenance)  # fmt: skip
-        bench.table(f"flow_{name}", panel.flow_table(), title=f"From source rows to panel rows: {title}",
+        bench.table(f"flow_{name}", panel.flow.to_frame(), title=f"From source rows to panel rows: {title}",
                     provenance=panel.provenance)  # fmt: skip
     note = (
         "Average over the years since the first agreement. Detectable: with 80 % probability at 5 %. Smallest margin: "

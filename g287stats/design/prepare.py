@@ -2,7 +2,7 @@
 
 Past this door nothing checks types again. Labels become integer codes in sorted order (so results cannot depend
 on the order of rows), the calendar becomes positions 0 … T−1 with gaps kept, and every row that does not pass is
-counted with its reason in :class:`SampleFlow`.
+counted with its reason in :class:`~g287stats.flow.Flow`.
 """
 
 from __future__ import annotations
@@ -30,36 +30,12 @@ from g287stats.design.coding import (
     several,
 )
 from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, Problems
+from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
 
 FEW = 10
 """Treated clusters below which a design is told to have few (MacKinnon and Webb 2018)."""
-
-
-@dataclass(frozen=True)
-class SampleFlow:
-    """Rows from the frame offered to the sample used: ``steps`` of (reason, rows, units, listing).
-
-    ``listing`` holds the labels of the affected rows or units, all of them.
-    """
-
-    found: int
-    kept: int
-    steps: tuple[tuple[str, int, int, tuple[str, ...]], ...] = ()
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the flow as a table: found, each drop with its reason, kept."""
-        names = ["found", *(reason for reason, *_ in self.steps), "kept"]
-        rows = np.array([self.found, *(-n for _, n, *_ in self.steps), self.kept])
-        units = np.array([np.nan, *(float(u) for _, _, u, _ in self.steps), np.nan])
-        return pd.DataFrame({"step": names, "rows": rows, "units": units})
-
-    def __str__(self) -> str:
-        return self.to_frame().to_string(index=False, na_rep="")
-
-    def _repr_html_(self) -> str:
-        return self.to_frame().to_html(index=False, na_rep="")
 
 
 @dataclass(frozen=True)
@@ -128,7 +104,7 @@ class Design:
     clusters: Levels
     effects: Mapping[str, np.ndarray]
     exposure: np.ndarray | None
-    flow: SampleFlow
+    flow: Flow
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = field(default=None, repr=False)
@@ -202,9 +178,7 @@ class Design:
         lost = np.unique(self.unit[~keep])
         names = self.unit_labels[self.unit[~keep]]
         listing = tuple(f"{u} {t}" for u, t in zip(names, self.calendar[self.time[~keep]]))
-        flow = SampleFlow(
-            self.flow.found, int(keep.sum()), (*self.flow.steps, (reason, int((~keep).sum()), len(lost), listing))
-        )
+        flow = self.flow.dropping(_leaving(reason, int((~keep).sum()), len(lost), listing))
         recode = np.cumsum(present) - 1
 
         def level(codes: np.ndarray) -> np.ndarray:
@@ -305,7 +279,10 @@ def prepare(
         cohort = "cohort"
     if unit is None or time is None:
         raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
-    own = "treated" if cohort and not isinstance(data, pd.DataFrame) and "treated" in frame else None
+    own = None  # a panel's own treatment beside the cohort, named like it: cohort_tfm, treated_tfm
+    if cohort and not isinstance(data, pd.DataFrame):
+        own = f"treated{cohort.removeprefix('cohort')}" if cohort.startswith("cohort") else "treated"
+        own = own if own in frame else None
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
     clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
     problems = Problems(f"design for {outcome!r}")
@@ -352,7 +329,7 @@ def prepare(
     values, kept = _floats(placed, offered, found)
 
     notes: list[str] = []
-    steps: list[tuple[str, int, int, tuple[str, ...]]] = []
+    flow = getattr(data, "flow", Flow()) + [Step("found", len(frame), kind="found", block="design")]
 
     def where(some: np.ndarray) -> list[str]:
         return [f"{u} {origin.label(first + p)}" for u, p in zip(labels[rows.unit[some]], rows.time[some])]
@@ -386,10 +363,11 @@ def prepare(
         for reason, gone in reasons:
             gone = gone & keep
             if gone.any():
-                steps.append((reason, int(gone.sum()), len(np.unique(rows.unit[gone])), tuple(where(gone))))
+                units = len(np.unique(rows.unit[gone]))
+                flow = flow.dropping(_leaving(reason, int(gone.sum()), units, tuple(where(gone))))
                 keep &= ~gone
         if not keep.any():
-            told = "; ".join(f"{s[0]}: {s[1]}" for s in steps)
+            told = "; ".join(f"{s.step}: {s.rows}" for s in flow.dropped("design"))
             raise DesignError(f"design for {outcome!r}: no complete rows; {told}")
         present = np.bincount(rows.unit[keep], minlength=len(labels)) > 0
         if not present.all():
@@ -459,13 +437,17 @@ def prepare(
         clusters=levels,
         effects=effects,
         exposure=values[exposure] if exposure else None,
-        flow=SampleFlow(len(frame), rows.n, tuple(steps)),
+        flow=flow if flow[-1].kind == "kept" else flow + [Step("kept", rows.n, block="design")],
         notes=tuple(notes),
         provenance={} if isinstance(data, pd.DataFrame) else dict(getattr(data, "provenance", {}) or {}),
         path=path and replace(path, first=path.first - first),
         exits=exits,
         source=tuple(kept),
     )
+
+
+def _leaving(reason: str, rows: int, units: int, listing: tuple[str, ...]) -> Step:
+    return Step(reason, rows, "", listing, "dropped", units, "design")
 
 
 def _exits(rows: Rows, treated: np.ndarray, labels: pd.Index) -> tuple[str, ...]:

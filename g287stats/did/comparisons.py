@@ -86,7 +86,7 @@ def all_cells(design: Design, control: str, base: str, anticipation: int) -> Gri
     last = int(periods[-1])
     cohorts = np.unique(design.cohort[design.cohort <= last])
     if not len(cohorts):
-        gone = "".join(f"; {units} units left before: {reason}" for reason, _, units, _ in design.flow.steps)
+        gone = "".join(f"; {s.units} units left before: {s.step}" for s in design.flow.dropped("design"))
         hint = '. panel="pairwise" keeps units with gaps' if gone else ""
         raise IdentificationError(f"no unit is first treated within the panel after its first period{gone}{hint}")
     if control == "never" and not (design.cohort > last + anticipation).any():

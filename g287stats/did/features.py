@@ -52,8 +52,8 @@ def read_features(
     weights = keys.pop("weights")
     design = prepare(frame, every, clustered=False, **keys)  # type: ignore[arg-type]
     notes = list(design.notes)
-    for reason, rows, units, _ in design.flow.steps:
-        notes.append(f"{reason} in {rows} rows of {units} units, whose treatment is read from their other rows")
+    for s in design.flow.dropped("design"):
+        notes.append(f"{s.step} in {s.rows} rows of {s.units} units, whose treatment is read from their other rows")
         warnings.warn(notes[-1], DesignWarning, stacklevel=4)
     cohort = design.cohort if design.treatment is None else _first_treated(design)
     t = design.n_periods

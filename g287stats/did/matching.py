@@ -20,6 +20,7 @@ from scipy import optimize
 from g287stats.design.coding import whole
 from g287stats.did.features import Kind, read_features
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.flow import Step, holding
 from g287stats.numerics.glm import logit
 from g287stats.shown import Shown
 
@@ -72,16 +73,29 @@ class Balance(Shown):
     left_out: pd.DataFrame
     notes: tuple[str, ...] = ()
 
-    def attach(self, data: Any, name: str = "balance_weight") -> pd.DataFrame:
-        """Return the rows of weighted units with their weight in column ``name``; units with weight zero leave."""
-        frame = data if isinstance(data, pd.DataFrame) else data.frame
+    def attach(self, data: Any, name: str = "balance_weight") -> Any:
+        """Return the rows of weighted units with their weight in column ``name``; units with weight zero leave.
+
+        A panel stays one, with its keys, provenance and exits; its flow names the units that leave.
+        """
+        frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
         key = str(self.weights.index.name)
         if key not in frame:
             raise DesignError(f"column {key!r} of the units is not in the frame")
         if name in frame:
             raise DesignError(f"column {name!r} is already in the frame; choose another name=")
-        out = frame.assign(**{name: frame[key].map(self.weights)})
-        return out[out[name] > 0].copy()
+        values = frame[key].map(self.weights)
+        used = (values > 0).to_numpy()
+        lost = sorted(set(frame[key]) - set(frame.loc[used, key]), key=str)
+        steps = [
+            Step(f"rows of units without a {self.method} weight", int((~used).sum()), "", tuple(map(str, lost)),
+                 "dropped", len(lost), "weights"),
+            Step("rows of weighted units", int(used.sum()), block="weights"),
+        ]  # fmt: skip
+        book = {
+            name: {"description": f"{self.method} weight for the {self.estimand}", "unit": "", "source": "computed"}
+        }
+        return holding(data, frame.assign(**{name: values})[used].copy(), steps, book)
 
     def _words(self) -> str:
         left = f"; {len(self.left_out)} units left out" if len(self.left_out) else ""

@@ -16,6 +16,7 @@ from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepa
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
+from g287stats.flow import Step, holding
 from g287stats.regression.event import chosen_options, event_block, plain
 from g287stats.regression.regression import Block, regress, tell
 
@@ -40,7 +41,7 @@ def exposure_map(
     rings: int = 2,
     how: Literal["any", "share"] = "any",
     unknown: Literal["missing", "untreated"] = "missing",
-) -> pd.DataFrame:
+) -> Any:
     """Return the frame with ``ring_1`` … ``ring_k``: treatment among units one, two, … steps away.
 
     Parameters
@@ -60,9 +61,10 @@ def exposure_map(
 
     Returns
     -------
-    DataFrame
-        The rows of the frame with the new columns. Pairs with a unit that is not in the frame are counted and named in
-        a warning; ``.attrs["notes"]`` keeps it, ``.attrs["pairs_not_in_frame"]`` lists all of them.
+    DataFrame or CountyPanel
+        The rows of the data with the new columns; a panel stays one. Pairs with a unit that is not in the frame are
+        counted and named in a warning; ``.attrs["notes"]`` of the frame keeps it, ``.attrs["pairs_not_in_frame"]``
+        lists all of them.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def exposure_map(
     seen = sparse.csr_array((np.ones(n), (np.arange(n), np.arange(n))), shape=(n, n))
     ring = seen
     out = frame.copy()
-    out.attrs |= {"notes": tuple(notes), "pairs_not_in_frame": strangers}
+    described: dict[str, dict[str, str]] = {}
     row = np.full((design.n_units, design.n_periods), -1)
     row[design.unit, design.time] = np.arange(design.n)
     unit_of, time_of = places(design, frame)
@@ -108,7 +110,12 @@ def exposure_map(
             exposure = np.where(open_, np.nan, exposure)
         by_row = exposure[own[design.unit], design.time]
         out[f"ring_{k}"] = np.where(place >= 0, by_row[place], np.nan)
-    return out
+        text = f"{treatment} of units {k} steps away: {how}"
+        described[f"ring_{k}"] = {"description": text, "unit": "0 to 1", "source": "computed from pairs of neighbours"}
+    steps = [Step("pairs with a unit not in the frame", len(strangers), "", strangers, "noted", block="neighbours")]
+    held = holding(data, out, steps, described)
+    (held if held is out else held.frame).attrs |= {"notes": tuple(notes), "pairs_not_in_frame": strangers}
+    return held
 
 
 def _pairs(

@@ -22,6 +22,7 @@ import pandas as pd
 from g287stats.errors import DesignError, G287Error
 from g287stats.estimate.bootstrap import null_draws, sup_t
 from g287stats.estimate.estimate import Estimate, reference_distribution
+from g287stats.flow import holding
 from g287stats.inference.multiplicity import _level, joint, romano_wolf
 from g287stats.inference.target import unit_labels
 from g287stats.shown import Shown
@@ -170,7 +171,7 @@ def specification_curve(
     grid = list(itertools.product(outcomes, estimators, samples, *(choices[c] for c in choices)))
     if not grid:
         raise DesignError("no specification: outcomes, estimators, samples and choices must not be empty")
-    drawn = {label: _sample(data, how, keys) for label, how in samples.items()}
+    drawn = {label: _sample(data, how) for label, how in samples.items()}
     done: Specifications = []
     failed: list[tuple[Any, ...]] = []
     skipped = []
@@ -222,17 +223,11 @@ def specification_curve(
     )
 
 
-def _sample(data: Any, how: Callable[[pd.DataFrame], pd.DataFrame] | None, keys: dict[str, Any]) -> Any:
-    """The data of a sample; a panel cut to a sample becomes a frame and leaves its keys behind."""
+def _sample(data: Any, how: Callable[[pd.DataFrame], pd.DataFrame] | None) -> Any:
+    """The data of a sample; a panel cut to a sample stays one and refuses what it refuses whole."""
     if how is None:
         return data
-    if isinstance(data, pd.DataFrame):
-        return how(data)
-    for name in ("unit", "time"):
-        keys.setdefault(name, getattr(data, name))
-    if not ({"cohort", "treatment"} & set(keys)):
-        keys["cohort"] = "cohort"
-    return how(data.frame)
+    return how(data) if isinstance(data, pd.DataFrame) else holding(data, how(data.frame))
 
 
 def _unknown(estimator: Estimator, arguments: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from g287stats.errors import SourceError
-from g287stats.outcomes.table import COUNTS, FlowStep, OutcomeTable
+from g287stats.outcomes.table import COUNTS, OutcomeTable
 
-__all__ = ["COUNTS", "OUTCOMES", "FlowStep", "OutcomeTable", "load_outcome"]
+__all__ = ["COUNTS", "OUTCOMES", "OutcomeTable", "load_outcome"]
 
 OUTCOMES: dict[str, str] = {  # outcome name -> "module:function"; the function takes years= and returns OutcomeTable
     "fbi_table10": "g287stats.outcomes.fbi.table10:load_fbi_table10",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from g287stats.errors import Problems, SchemaError, SourceError
+from g287stats.flow import EMPTY, Flow
 
 COUNTS = (  # offence names shared by all producers; a loader gives those its source has
     "violent",
@@ -25,15 +26,6 @@ COUNTS = (  # offence names shared by all producers; a loader gives those its so
     "motor_vehicle_theft",
     "arson",
 )
-
-
-class FlowStep(NamedTuple):
-    """One line of the road from source rows to rows of the table."""
-
-    step: str
-    rows: int
-    reason: str = ""
-    listing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class OutcomeTable:
     coverage: str | None = None
     denominator: str | None = None
     freq: str = "Y"
-    flow: tuple[FlowStep, ...] = field(default_factory=tuple)
+    flow: Flow = EMPTY
 
     def __post_init__(self) -> None:
         problems = Problems(f"outcome table {self.name}")
@@ -84,10 +76,6 @@ class OutcomeTable:
         column = self.frame[self.time]
         values = column if self.freq == "Y" else column.dt.year
         return tuple(sorted(int(v) for v in values.unique()))
-
-    def flow_table(self) -> pd.DataFrame:
-        """Return the flow from source rows to table rows (step, rows, reason, listing)."""
-        return pd.DataFrame(self.flow, columns=list(FlowStep._fields))
 
 
 def select_years(name: str, years: tuple[int, int] | Iterable[int] | None, available: Iterable[int]) -> tuple[int, ...]:

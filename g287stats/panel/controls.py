@@ -11,11 +11,10 @@ import pandas as pd
 from g287stats import policies
 from g287stats.catalog import schema
 from g287stats.errors import DesignError
+from g287stats.flow import Step
 from g287stats.outcomes.context import controls
 from g287stats.outcomes.context.population import load_hispanic
 from g287stats.outcomes.context.votes import load_presidential_votes
-
-Step = tuple[str, str, int, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ def add_controls(
         new[name] = entry.value(frame, year)
         gone = pd.isna(new[name])
         listing = tuple((frame["county_fips"] + " " + frame[time].astype(str))[gone])
-        steps.append((name, "county-periods without a value (missing)", int(gone.sum()), listing))
+        steps.append(
+            Step("county-periods without a value", int(gone.sum()), "missing", listing, kind="noted", block=name)
+        )
         book[name] = {"description": entry.description, "unit": entry.unit, "source": entry.source}
     return frame.assign(**new), book, steps
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +10,7 @@ import pandas as pd
 
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.errors import DesignError, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.context.population import load_population
@@ -19,152 +18,10 @@ from g287stats.outcomes.coverage import apply_coverage
 from g287stats.panel.controls import add_controls
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 from g287stats.panel.municipal import policed_shares, policed_weights
+from g287stats.panel.panel import CountyPanel
 
 PER = 100_000
 Freq = Literal["Y", "Q", "M"]
-
-
-@dataclass(frozen=True)
-class CountyPanel:
-    """County × period frame with its keys, codebook, provenance and the flow of rows that made it.
-
-    Attributes
-    ----------
-    frame
-        One row per county and period: ``county_fips``, ``year`` (or ``period``), ``state``, ``cohort`` (first
-        treated period; missing: never), ``treated``, ``exposure_share``, ``first_share``, ``population``,
-        ``log_population``, then for each outcome its counts, rates per 100,000 residents and coverage.
-    codebook
-        Column → {description, unit, source}.
-    provenance
-        Where every block of columns came from, the package and data versions, the exposure in words.
-    flow
-        (block, step, rows, listing): what was found, matched, dropped and why.
-    """
-
-    frame: pd.DataFrame
-    codebook: Mapping[str, Mapping[str, str]]
-    provenance: Mapping[str, Any]
-    flow: tuple[tuple[str, str, int, tuple[str, ...]], ...] = field(default_factory=tuple)
-    unit: str = "county_fips"
-    time: str = "year"
-
-    def describe(self, column: str) -> pd.Series:
-        """Say what a column is: description, unit, source, range and missing cells."""
-        if column not in self.frame:
-            raise DesignError(f"no column {column!r}; columns are {list(self.frame.columns)}")
-        values = self.frame[column]
-        facts: dict[str, Any] = dict(self.codebook.get(column, {}))
-        facts |= {"rows": len(values), "missing": int(values.isna().sum())}
-        if values.dtype.kind in "iuf" and values.notna().any():
-            facts |= {"minimum": values.min(), "median": values.median(), "maximum": values.max()}
-        return pd.Series(facts, name=column)
-
-    def flow_table(self) -> pd.DataFrame:
-        """Return the flow from source rows to panel rows: block, step, rows, number of listed items."""
-        rows = [(b, s, n, len(listing), ", ".join(listing[:5])) for b, s, n, listing in self.flow]
-        return pd.DataFrame(rows, columns=["block", "step", "rows", "listed", "first_listed"])
-
-    def treated_units(self) -> pd.DataFrame:
-        """Return the treated counties with name, state, cohort and the treated share of their first period."""
-        ever = self.frame[self.frame["cohort"].notna()]
-        out = ever.groupby("county_fips", as_index=False)[["state", "cohort", "first_share"]].first()
-        names = load_counties().set_index("county_fips")["name"]
-        out.insert(1, "name", out["county_fips"].map(names))
-        return out.sort_values(["cohort", "county_fips"], ignore_index=True)
-
-    def balanced(self, columns: Sequence[str] = ()) -> CountyPanel:
-        """Keep the counties observed (in ``columns``) in every period; the others are counted in the flow."""
-        present = self.frame.dropna(subset=list(columns)) if columns else self.frame
-        periods = self.frame[self.time].nunique()
-        counts = present.groupby("county_fips")[self.time].nunique()
-        keep = set(counts.index[counts == periods])
-        dropped = sorted(set(self.frame["county_fips"]) - keep)
-        frame = self.frame[self.frame["county_fips"].isin(keep)].reset_index(drop=True)
-        step = ("balance", f"not observed in all {periods} periods: counties dropped", len(frame), tuple(dropped))
-        return CountyPanel(frame, self.codebook, self.provenance, (*self.flow, step), self.unit, self.time)
-
-    def query(self, expression: str) -> CountyPanel:
-        """Keep the rows that satisfy a pandas query; the rest are counted in the flow."""
-        frame = self.frame.query(expression).reset_index(drop=True)
-        step = ("query", f"kept where {expression}", len(frame), ())
-        return CountyPanel(frame, self.codebook, self.provenance, (*self.flow, step), self.unit, self.time)
-
-    def with_column(
-        self, name: str, values: pd.Series, *, description: str, unit: str = "", source: str = ""
-    ) -> CountyPanel:
-        """Add a column from ``values``, indexed by county, or by county and period; counties without one are counted.
-
-        The column enters the codebook with its description, unit and source.
-        """
-        if name in self.frame:
-            raise DesignError(f"column {name!r} is already in the panel; choose another name")
-        if not values.index.is_unique:
-            raise DesignError(f"{name!r}: the index repeats; give one value per county (or county and period)")
-        keys = self.frame["county_fips"] if values.index.nlevels == 1 else pd.MultiIndex.from_frame(
-            self.frame[["county_fips", self.time]]
-        )  # fmt: skip
-        frame = self.frame.assign(**{name: values.reindex(keys).to_numpy()})
-        gone = frame[name].isna()
-        lost = tuple(frame.loc[gone, "county_fips"].unique())
-        book = {**self.codebook, name: {"description": description, "unit": unit, "source": source}}
-        step = (name, "rows without a value", int(gone.sum()), lost)
-        return CountyPanel(frame, book, self.provenance, (*self.flow, step), self.unit, self.time)
-
-    def to_long(self, columns: Sequence[str]) -> pd.DataFrame:
-        """Return ``columns`` in long form: county, period, variable, value."""
-        return self.frame.melt([self.unit, self.time], list(columns), var_name="variable", value_name="value")
-
-    def to_wide(self, column: str) -> pd.DataFrame:
-        """Return one column as a county × period table."""
-        return self.frame.pivot(index=self.unit, columns=self.time, values=column)
-
-    def to_csv(self, path: str | Path) -> list[Path]:
-        """Write ``path`` and the codebook beside it; returns both paths."""
-        return self._write(path, lambda frame, target: frame.to_csv(target, index=False, lineterminator="\n"))
-
-    def to_parquet(self, path: str | Path) -> list[Path]:
-        """Write ``path`` and the codebook beside it; returns both paths."""
-        return self._write(path, lambda frame, target: frame.to_parquet(target, index=False))
-
-    def to_stata(self, path: str | Path) -> list[Path]:
-        """Write ``path`` (Stata 14, column names cut to 32 characters) and the codebook beside it."""
-
-        def save(frame: pd.DataFrame, target: Path) -> None:
-            labels = {c[:32]: self.codebook.get(c, {}).get("description", "")[:80] for c in frame}
-            short = frame.rename(columns=lambda c: c[:32])
-            for c in short:
-                if short[c].dtype.name in ("boolean", "bool"):
-                    short[c] = short[c].astype("Float64").astype(float)
-                elif short[c].dtype.name in ("Int64", "Float64"):
-                    short[c] = short[c].astype(float)
-                elif short[c].dtype.kind not in "iufM":
-                    short[c] = short[c].astype(object).where(short[c].notna(), "").astype(str)
-            short.to_stata(target, write_index=False, version=118, variable_labels=labels)
-
-        return self._write(path, save)
-
-    def _write(self, path: str | Path, save: Any) -> list[Path]:
-        target = Path(path)
-        frame = self.frame.copy()
-        for c in frame:
-            if isinstance(frame[c].dtype, pd.PeriodDtype):
-                frame[c] = frame[c].astype(str).where(frame[c].notna(), None)
-        save(frame, target)
-        book = target.with_suffix(".codebook.csv")
-        pd.DataFrame.from_dict(self.codebook, orient="index").rename_axis("column").to_csv(book, lineterminator="\n")
-        return [target, book]
-
-    def _repr_html_(self) -> str:
-        head = f"<p>CountyPanel: {len(self.frame):,} rows, {self.frame[self.unit].nunique():,} counties</p>"
-        return head + self.frame.head(10).to_html(index=False)
-
-    def __repr__(self) -> str:
-        years = self.frame[self.time]
-        return (
-            f"<CountyPanel {len(self.frame):,} rows: {self.frame[self.unit].nunique():,} counties, "
-            f"{years.min()}–{years.max()}, {self.treated_units().shape[0]} treated>"
-        )
 
 
 def county_panel(
@@ -225,12 +82,20 @@ def county_panel(
     )
     tables = [_load(n, years, freq) for n in names]
     time = "year" if freq == "Y" else "period"
-    flow: list[tuple[str, str, int, tuple[str, ...]]] = []
+    flow: list[Step] = []
     book: dict[str, Mapping[str, str]] = {}
 
     frame = _skeleton(tables, years, freq, time, last_day)
     if not tables and years is not None:
-        flow.append(("panel", f"county × period rows, to the last period begun by {last_day:%Y-%m-%d}", len(frame), ()))
+        flow.append(
+            Step(
+                "county × period rows",
+                len(frame),
+                f"to the last period begun by {last_day:%Y-%m-%d}",
+                block="panel",
+                kind="found",
+            )
+        )
     book["county_fips"] = {
         "description": "County, harmonised 2010–2019 unit",
         "unit": "5-character FIPS",
@@ -258,7 +123,7 @@ def county_panel(
         frame, steps = _add_outcome(frame, time, table, prefix, min_coverage, on_low_coverage, covered, book)
         flow += steps
     frame = frame.sort_values(["county_fips", time], kind="mergesort", ignore_index=True)
-    flow.append(("panel", "rows kept", len(frame), ()))
+    flow.append(Step("rows kept", len(frame), block="panel"))
     provenance = {
         "outcomes": {t.name: dict(t.provenance) for t in tables},
         "exposure": {k or "treated": v.describe() for k, v in exposures.items()},
@@ -266,7 +131,7 @@ def county_panel(
         "freq": freq,
         "denominator": denominator,
     }
-    return CountyPanel(frame, book, provenance, tuple(flow), time=time)
+    return CountyPanel(frame, book, provenance, Flow(tuple(flow)), time=time)
 
 
 def _last_day(record: Agreements) -> pd.Timestamp:
@@ -325,7 +190,7 @@ def _add_exposure(
     definition: Exposure,
     suffix: str,
     book: dict[str, Mapping[str, str]],
-) -> tuple[pd.DataFrame, list[tuple[str, str, int, tuple[str, ...]]]]:
+) -> tuple[pd.DataFrame, list[Step]]:
     tail = f"_{suffix}" if suffix else ""
     span = frame[time].drop_duplicates()
     wanted = pd.PeriodIndex(span.astype(str) if freq == "Y" else span, freq=freq).sort_values()
@@ -336,9 +201,11 @@ def _add_exposure(
             f"Narrow years=, or update the record: g287stats agreements update NEW.xlsx --as-of DATE"
         )
     block = f"exposure{tail}"
-    steps: list[tuple[str, str, int, tuple[str, ...]]] = []
+    steps: list[Step] = []
     if wanted[-1].end_time > last:
-        steps.append((block, f"record ends {last:%Y-%m-%d}: the share of {wanted[-1]} is of the days to then", 0, ()))
+        steps.append(
+            Step(f"record ends {last:%Y-%m-%d}: the share of {wanted[-1]} is of the days to then", 0, kind="noted")
+        )
     # cohorts look back to the first agreement, also before the panel starts
     periods = pd.period_range(min(first.to_period(freq), wanted[0]), wanted[-1], freq=freq)
     until = last + pd.Timedelta(days=1)
@@ -353,7 +220,7 @@ def _add_exposure(
         long["policed_share"] = wide.to_numpy().ravel()
         unknown = tuple(sorted(days.loc[weights.isna(), "agreement_id"].unique()))
         steps.append(
-            (block, "share of residents policed unknown: policed_share is a lower bound", len(unknown), unknown)
+            Step("share of residents policed unknown", len(unknown), "policed_share is a lower bound", unknown, "noted")
         )
     if freq == "Y":
         long["period"] = long["period"].dt.year
@@ -367,21 +234,20 @@ def _add_exposure(
         merged["policed_share"] = merged["policed_share"].fillna(0.0)
     merged["treated"] = merged["treated"].fillna(False).astype(bool)
     merged["after_exit"] = merged["after_exit"].fillna(False).astype(bool)
-    steps += [(block, s, n, listing) for s, n, listing in found.flow]
+    steps += found.flow
     outside = sorted(set(long.loc[long["cohort"].notna(), place]) - set(frame[place]))
     if outside:
-        steps.append((block, f"treated {place} not among the panel's counties", len(outside), tuple(outside)))
+        steps.append(Step(f"treated {place} not among the panel's counties", len(outside), "", tuple(outside), "noted"))
     exits = merged.loc[merged["after_exit"], ["county_fips"]].drop_duplicates()["county_fips"]
-    steps.append(
-        (block, f"counties whose agreements ended within the panel ({definition.on_exit})", len(exits), tuple(exits))
-    )
+    ended = f"counties whose agreements ended within the panel ({definition.on_exit})"
+    steps.append(Step(ended, len(exits), "", tuple(exits), "noted"))
     if definition.on_exit == "censor":
         gone = merged["after_exit"]
         listing = tuple(merged.loc[gone, "county_fips"] + " " + merged.loc[gone, time].astype(str))
-        steps.append((block, "rows censored after exit", int(gone.sum()), listing))
+        steps.append(Step("rows censored after exit", int(gone.sum()), "", listing, "dropped"))
         merged = merged[~gone].reset_index(drop=True)
     ever = merged.loc[merged["cohort"].notna(), "county_fips"].nunique()
-    steps.append((block, "treated counties in the panel", int(ever), ()))
+    steps.append(Step("treated counties in the panel", int(ever), kind="noted"))
     unit = {"Y": "year", "Q": "quarter", "M": "month"}[freq]
     sentence = definition.describe()
     texts = {
@@ -398,7 +264,7 @@ def _add_exposure(
             continue
         book[name + tail] = {"description": text, "unit": measure, "source": "agreements"}
     merged = merged[[*keys, *order]].rename(columns={c: c + tail for c in order})
-    return frame.merge(merged, on=keys, how="inner", validate="one_to_one"), steps
+    return frame.merge(merged, on=keys, how="inner", validate="one_to_one"), list(Flow(tuple(steps)).under(block))
 
 
 def _links(definition: Exposure) -> pd.DataFrame:
@@ -428,7 +294,9 @@ def _add_population(
     absent = frame["population"].isna()
     if absent.any():
         listing = tuple(frame.loc[absent, "county_fips"] + " " + year[absent].astype(str))
-        flow.append(("population", "no population in hand: rates missing", int(absent.sum()), listing))
+        flow.append(
+            Step("no population in hand", int(absent.sum()), "rates missing", listing, "noted", None, "population")
+        )
     when = f"of {fixed}" if fixed else "of the year"
     book["population"] = {"description": f"Residents {when}", "unit": "persons", "source": "US Census Bureau estimates"}
     frame["log_population"] = np.log(frame["population"])
@@ -449,8 +317,8 @@ def _add_outcome(
     on_low_coverage: Literal["error", "drop", "keep"],
     covered: bool,
     book: dict[str, Mapping[str, str]],
-) -> tuple[pd.DataFrame, list[tuple[str, str, int, tuple[str, ...]]]]:
-    steps = [(table.name, f"{s.step}{': ' + s.reason if s.reason else ''}", s.rows, s.listing) for s in table.flow]
+) -> tuple[pd.DataFrame, list[Step]]:
+    steps = list(table.flow)
     cells = table.frame.copy()
     if min_coverage is not None:
         if table.coverage is None:
@@ -461,7 +329,7 @@ def _add_outcome(
         )  # fmt: skip
         if len(drops):
             listing = tuple(drops["county_fips"] + " " + drops[time].astype(str) + ": " + drops["reason"])
-            steps.append((table.name, f"coverage below {min_coverage:.0%} ({on_low_coverage})", len(drops), listing))
+            steps.append(Step(f"coverage below {min_coverage:.0%}", len(drops), on_low_coverage, listing, "noted"))
     names = [c for c in cells.columns if c not in ("county_fips", time, "population")]
     renamed = cells.rename(columns={c: prefix + c for c in names}).drop(columns=["population"], errors="ignore")
     if table.denominator == "population":
@@ -490,6 +358,6 @@ def _add_outcome(
         }
     found = merged[[prefix + c for c in table.counts]].notna().any(axis=1)
     listing = tuple(merged.loc[~found, "county_fips"] + " " + merged.loc[~found, time].astype(str))
-    steps.append((table.name, "county-periods with a figure", int(found.sum()), ()))
-    steps.append((table.name, "county-periods without a figure (missing, never zero)", int((~found).sum()), listing))
-    return merged, steps
+    steps.append(Step("county-periods with a figure", int(found.sum())))
+    steps.append(Step("county-periods without a figure", int((~found).sum()), "missing, never zero", listing, "noted"))
+    return merged, list(Flow(tuple(steps)).under(table.name))

@@ -7,13 +7,14 @@ qualifying agreement is in force.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
+from g287stats.flow import EMPTY, Flow, Step
 
 MODELS = ("JEM", "TFM", "WSO")
 LEVELS = ("county", "municipal", "constable", "campus", "regional", "special", "state")
@@ -114,11 +115,11 @@ class Exposure:
 class Intervals:
     """Days under qualifying agreements: ``frame`` with county_fips (or state), start, end, agreement_id.
 
-    ``flow`` lists what qualified and what could not be placed: (step, spells, agreement ids).
+    ``flow`` counts spells and lists those that could not be placed, by agreement.
     """
 
     frame: pd.DataFrame
-    flow: tuple[tuple[str, int, tuple[str, ...]], ...] = field(default_factory=tuple)
+    flow: Flow = EMPTY
 
 
 def intervals(spells: pd.DataFrame, exposure: Exposure, horizon: pd.Timestamp) -> Intervals:
@@ -139,44 +140,44 @@ def intervals(spells: pd.DataFrame, exposure: Exposure, horizon: pd.Timestamp) -
         One row per spell and county (per spell and state when ``level="state"``). Spells without a usable start
         and spells of sub-state agencies without a county are listed in the flow.
     """
-    flow: list[tuple[str, int, tuple[str, ...]]] = [("spells in the table", len(spells), ())]
+    flow = [Step("spells in the table", len(spells), kind="found")]
     here = spells[spells["model"].isin(exposure.models) & spells["jurisdiction"].isin(_levels(exposure))].copy()
-    flow.append(("qualify by model and level", len(here), ()))
+    flow.append(Step("qualify by model and level", len(here)))
     if exposure.date == "signed":
         start = here["signed_date"].fillna(here["first_listed"])
         fallback = here["signed_date"].isna() & here["first_listed"].notna()
         if fallback.any():
-            flow.append(
-                ("no signing date: first list used", int(fallback.sum()), tuple(here.loc[fallback, "agreement_id"]))
-            )
+            flow.append(_spells("no signing date: first list used", here[fallback], "noted"))
     else:
         start = here["first_listed"]
         before = start.isna()
         if before.any():
-            flow.append(("never on a dated list: left out", int(before.sum()), tuple(here.loc[before, "agreement_id"])))
+            flow.append(_spells("never on a dated list: left out", here[before]))
     here["start"] = start + pd.to_timedelta(exposure.lag, unit="D")
     here["end"] = _ends(here, exposure, horizon)
     undated = here["start"].isna()
     if exposure.date == "signed" and undated.any():
-        flow.append(("no start date: left out", int(undated.sum()), tuple(here.loc[undated, "agreement_id"])))
+        flow.append(_spells("no start date: left out", here[undated]))
     here = here[~undated]
     empty = here["start"] >= here["end"]
     if empty.any():
-        flow.append(
-            ("ended before it started (after the lag)", int(empty.sum()), tuple(here.loc[empty, "agreement_id"]))
-        )
+        flow.append(_spells("ended before it started (after the lag)", here[empty]))
         here = here[~empty]
     place = "state" if "state" in exposure.level else "county_fips"
     if place == "county_fips":
         nowhere = here["county_fips"].isna()
         if nowhere.any():
-            flow.append(("no county: left out", int(nowhere.sum()), tuple(here.loc[nowhere, "agreement_id"])))
+            flow.append(_spells("no county: left out", here[nowhere]))
         here = here[~nowhere]
         here = here.assign(county_fips=here["county_fips"].str.split(";")).explode("county_fips")
     kept = [place, "start", "end", "agreement_id", "model", "agency_id", "jurisdiction", "ori"]
     out = here[kept].sort_values([place, "start", "end", "agreement_id"])
-    flow.append((f"{place} × spell intervals", len(out), ()))
-    return Intervals(out.reset_index(drop=True), tuple(flow))
+    flow.append(Step(f"{place} × spell intervals", len(out)))
+    return Intervals(out.reset_index(drop=True), Flow(tuple(flow)))
+
+
+def _spells(step: str, rows: pd.DataFrame, kind: Literal["dropped", "noted"] = "dropped") -> Step:
+    return Step(step, len(rows), "", tuple(rows["agreement_id"]), kind)
 
 
 def spread(days: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

@@ -65,7 +65,8 @@ def test_all_problems_are_told_at_once():
 
 def test_missing_outcomes_are_counted_and_listed_not_filled():
     design = quiet(frame(y=[np.nan, *range(11)]), "y", **KEYS)
-    ((reason, rows, units, listing),) = design.flow.steps
+    (step,) = design.flow.dropped("design")
+    reason, rows, units, listing = step.step, step.rows, step.units, step.listing
     assert (reason, rows, units, listing) == ("missing y", 1, 1, ("01001 2005",))
     assert not design.balanced
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from g287stats.errors import SourceError
-from g287stats.outcomes import FlowStep
+from g287stats.flow import Step
 from g287stats.outcomes.agency.reports import AgencyReports, agency_years, compare_constructions, county_from_agencies
 
 GASTON, DURHAM = "37071", "37063"
@@ -142,5 +142,5 @@ def test_constructions_stand_side_by_side():
 
 def test_flow_begins_with_the_loaders_own_steps():
     given = reports(BASE)
-    given = AgencyReports("authored", given.frame, given.counts, "M", {}, (FlowStep("rows of the file", 48),))
+    given = AgencyReports("authored", given.frame, given.counts, "M", {}, (Step("rows of the file", 48),))
     assert county_from_agencies(given).flow[0].step == "rows of the file"

@@ -19,9 +19,9 @@ def test_keys_are_unique_and_every_cell_is_accounted_for(panel):
     assert not frame.duplicated(["county_fips", "year"]).any()
     assert frame["county_fips"].str.fullmatch(r"\d{5}").all()
     assert len(frame) == frame["county_fips"].nunique() * 11
-    flow = panel.flow_table().set_index("step")["rows"]
+    flow = panel.flow.to_frame().set_index("step")["rows"]
     figures = flow["county-periods with a figure"]
-    assert figures + flow["county-periods without a figure (missing, never zero)"] == len(frame) == flow["rows kept"]
+    assert figures + flow["county-periods without a figure"] == len(frame) == flow["rows kept"]
 
 
 def test_every_column_is_described(panel):
@@ -77,9 +77,9 @@ def test_months_count_like_the_year():
 
 def test_censoring_lists_the_rows_it_removes():
     censored = g.county_panel("fbi_table10", (2005, 2015), exposure=g.Exposure(on_exit="censor"))
-    flow = {s: (n, listing) for b, s, n, listing in censored.flow if b == "exposure"}
-    number, listing = flow["rows censored after exit"]
-    assert number == len(listing) > 0
+    (step,) = (s for s in censored.flow.of("exposure") if s.step == "rows censored after exit")
+    listing = step.listing
+    assert step.rows == len(listing) > 0
     assert "37001 2013" in listing
     assert censored.frame.query("county_fips == '37001'")["year"].max() == 2012
 
@@ -103,8 +103,7 @@ def test_coverage_is_an_argument_and_drops_are_listed():
     with pytest.raises(CoverageError, match="13067"):
         g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0)
     dropped = g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0, on_low_coverage="drop")
-    steps = [listing for b, s, n, listing in dropped.flow if "coverage below" in s]
-    assert any("13067 2010" in entry for entry in steps[0])
+    assert any("13067 2010" in entry for entry in dropped.flow.listed("coverage below"))
 
 
 @pytest.mark.parametrize(
@@ -154,8 +153,8 @@ def test_controls_keep_missing_missing_and_say_where_they_come_from():
     assert frame.loc[("48201", 2008), "secure_communities"] == pytest.approx(3 / 12)
     assert frame.loc[("48201", 2014), "secure_communities"] == pytest.approx(10 / 12)
     assert not frame["mandate_287g"].any()
-    counted = {s: n for b, s, n, _ in panel.flow if b == "hispanic_share"}
-    assert counted["county-periods without a value (missing)"] == frame["hispanic_share"].isna().sum()
+    counted = {s.step: s.rows for s in panel.flow.of("hispanic_share")}
+    assert counted["county-periods without a value"] == frame["hispanic_share"].isna().sum()
 
 
 def test_votes_are_the_users_to_add_and_those_of_the_last_election(tmp_path, monkeypatch):

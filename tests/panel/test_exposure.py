@@ -98,7 +98,7 @@ def test_models_levels_and_several_counties():
     )
     county = intervals(spells, Exposure(), HORIZON)
     assert county.frame["county_fips"].tolist() == ["37001"]
-    assert ("no county: left out", 1, ("D",)) in county.flow  # listed, not silent
+    assert county.flow.listed("no county: left out") == ("D",)  # listed, not silent
     both = intervals(spells, Exposure(level=("county", "municipal")), HORIZON)
     assert both.frame["county_fips"].tolist() == ["37001", "48085", "48113"]
     state = intervals(spells, Exposure(level="state"), HORIZON)
@@ -110,7 +110,7 @@ def test_signed_without_date_falls_back_and_says_so():
     row = spell("A", "37001", "JEM", "2008-01-01") | {"signed_date": pd.NaT, "first_listed": pd.Timestamp("2021-01-13")}
     got = intervals(table(row), Exposure(), HORIZON)
     assert got.frame["start"].iloc[0] == pd.Timestamp("2021-01-13")
-    assert ("no signing date: first list used", 1, ("A",)) in got.flow
+    assert got.flow.listed("no signing date: first list used") == ("A",)
     lagged = intervals(table(row), Exposure(date="first_listed", lag=30), HORIZON)
     assert lagged.frame["start"].iloc[0] == pd.Timestamp("2021-02-12")
 

@@ -32,8 +32,9 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import FixedField, read_fixed
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.outcomes.agency.reports import AgencyReports, Rule, attach_counties, county_from_agencies
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 RETURN_A = "fbi-return-a"
 SUMMARIZED = "fbi-cde-summarized"
@@ -298,9 +299,11 @@ def _reports(
             "citation": declared(table).citation,
             "files": {k: {"file": v.source_member, "sha256": v.source_sha256} for k, v in sorted(have.items())},
         },
-        flow=(
-            FlowStep("agency-months in the files", len(frame)),
-            FlowStep("reported", int(reported.sum()), "month not reported"),
+        flow=Flow(
+            (
+                Step("agency-months in the files", len(frame)),
+                Step("reported", int(reported.sum()), "month not reported"),
+            )
         ),
     )
 

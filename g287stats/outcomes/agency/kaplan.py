@@ -24,9 +24,10 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import as_numbers, labels, read_named
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.agency.reports import AgencyReports, Rule, county_from_agencies
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "kaplan-offenses"
 OFFENCES: dict[str, tuple[str, ...]] = {  # ours -> the producer's names, newest first, without actual_ / tot_clr_
@@ -192,8 +193,8 @@ def load_kaplan_reports(
     counts = [c + s for c in OFFENCES for s in ("", "_cleared")]
     frame["county_fips"] = harmonise(frame["fips"], warn=False)
     flow = [
-        FlowStep(f"agency-{grain}s in the files", len(frame), f"{chosen[0]}–{chosen[-1]}"),
-        FlowStep("with a county", int(frame["county_fips"].notna().sum()), "no FIPS code, or one without a unit"),
+        Step(f"agency-{grain}s in the files", len(frame), f"{chosen[0]}–{chosen[-1]}"),
+        Step("with a county", int(frame["county_fips"].notna().sum()), "no FIPS code, or one without a unit"),
     ]
     if grain == "month":
         frame["period"] = pd.PeriodIndex.from_fields(  # type: ignore[attr-defined]
@@ -201,12 +202,12 @@ def load_kaplan_reports(
         )
         frame["reported"] = frame["reported"].astype(bool)
         frame[counts] = frame[counts].mask(~frame["reported"])
-        flow.append(FlowStep("reported", int(frame["reported"].sum()), "; ".join(rules)))
+        flow.append(Step("reported", int(frame["reported"].sum()), "; ".join(rules)))
         own = ["period", "reported"]
     else:
         frame[counts] = frame[counts].mask(frame["months_reported"] == 0)
         frame["year"] = frame["year"].astype("int64")
-        flow.append(FlowStep("with a month reported", int((frame["months_reported"] > 0).sum()), "; ".join(rules)))
+        flow.append(Step("with a month reported", int((frame["months_reported"] > 0).sum()), "; ".join(rules)))
         own = ["year", "months_reported"]
     for suffix in ("", "_cleared"):
         violent = [f"{c}{suffix}" for c in ("murder", "rape_mixed", "robbery", "assault")]
@@ -227,7 +228,7 @@ def load_kaplan_reports(
             "files": {k: {"file": v.source_member, "sha256": v.source_sha256} for k, v in sorted(have.items())},
             "months_reported_by": rules,
         },
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 

@@ -24,8 +24,9 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import cells, check_last_line, read_named
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import STATE_FIPS, county_by_name
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "open-policing-stops"
 _COLUMNS = ("date", "county_name", "subject_race", "type", "search_conducted", "arrest_made")
@@ -155,12 +156,12 @@ def load_open_policing(
         raise SourceError(f"type={type!r}; it is one of 'vehicular', 'pedestrian', 'all'")
     pieces = [f.assign(place=k, state=k[:2].upper()) for k, f in read_kept(TABLE).items()]
     rows = pd.concat(pieces, ignore_index=True)
-    flow = [FlowStep("stops in the files", int(rows["stops"].sum()), ", ".join(sorted(have)))]
+    flow = [Step("stops in the files", int(rows["stops"].sum()), ", ".join(sorted(have)))]
     if type != "all":
         rows = rows[rows["type"] == type]
-        flow.append(FlowStep(f"{type} stops", int(rows["stops"].sum()), "other types of stop"))
+        flow.append(Step(f"{type} stops", int(rows["stops"].sum()), "other types of stop"))
     rows = rows[rows["month"] != ""]
-    flow.append(FlowStep("with a date", int(rows["stops"].sum()), "no date"))
+    flow.append(Step("with a date", int(rows["stops"].sum()), "no date"))
     chosen = select_years("open_policing", years, rows["month"].str[:4].astype(int).unique())
     rows = rows[rows["month"].str[:4].astype(int).isin(chosen)].copy()
     names = rows[["place", "state", "county_name"]].drop_duplicates()
@@ -173,7 +174,7 @@ def load_open_policing(
     lost = rows[nowhere].groupby(["place", "county_name"], as_index=False)["stops"].sum()
     listing = tuple(f"{r.place} {r.county_name or '(no county)'}: {int(r.stops)}" for r in lost.itertuples())
     rows = rows[~nowhere]
-    flow.append(FlowStep("in a county", int(rows["stops"].sum()), "no county, or a name not matched", listing))
+    flow.append(Step("in a county", int(rows["stops"].sum()), "no county, or a name not matched", listing))
     if rows.empty:
         raise SourceError("no stop has a county. City files need places={'nc_durham': '37063'}")
     time = "year" if freq == "Y" else "period"
@@ -215,5 +216,5 @@ def load_open_policing(
             "settings": {"freq": freq, "type": type, "places": dict(places or {})},
         },
         freq=freq,
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )

@@ -12,7 +12,7 @@ Criminology 18, 297–318, the default keeps full reporters only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +20,10 @@ import pandas as pd
 
 from g287stats.catalog.readers import labels
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.coverage import VOCABULARY, break_labels
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 Rule = Literal["full_reporters", "balanced", "weighted"]
 
@@ -42,7 +43,7 @@ class AgencyReports:
     counts: tuple[str, ...]
     freq: str
     provenance: dict[str, Any]
-    flow: tuple[FlowStep, ...] = field(default_factory=tuple)
+    flow: Flow = EMPTY
 
     def __post_init__(self) -> None:
         own = ("period", "reported") if self.freq == "M" else ("year", "months_reported")
@@ -131,9 +132,9 @@ def county_from_agencies(
     flow = [*reports.flow]
     table = agency_years(reports)
     table = table[table["year"].isin(chosen)]
-    flow.append(FlowStep("agency-years", len(table), f"{chosen[0]}–{chosen[-1]}"))
+    flow.append(Step("agency-years", len(table), f"{chosen[0]}–{chosen[-1]}"))
     table = _expected(table, chosen)
-    flow.append(FlowStep("agency-years expected", len(table), "every agency in every year chosen"))
+    flow.append(Step("agency-years expected", len(table), "every agency in every year chosen"))
     placed = _place(table, shares, flow)
     placed["counts_in"] = placed["months_reported"] >= min_months
     if rule == "balanced":
@@ -144,13 +145,13 @@ def county_from_agencies(
         for a, y, m in zip(left_out["agency"], left_out["year"], left_out["months_reported"], strict=True)
     )
     flow.append(
-        FlowStep("agency-years that count", int(placed["counts_in"].sum()), f"{rule}, {min_months} months", listing)
+        Step("agency-years that count", int(placed["counts_in"].sum()), f"{rule}, {min_months} months", listing)
     )
     frame = _sum(placed, reports.counts, rule, min_months)
     frame["break_in_series"] = break_labels("fbi", frame["year"])
     frame["imputed"] = "none" if rule != "weighted" else "weighted to 12 months"
     frame["doubt"] = np.where(frame["coverage"] == 0, "no agency that counts", "")
-    flow.append(FlowStep("county-years", len(frame), "agencies summed"))
+    flow.append(Step("county-years", len(frame), "agencies summed"))
     bounds = [f"{c}_{end}" for c in reports.counts for end in ("low", "high")]
     columns = [
         "county_fips", "year", *reports.counts, *bounds, "population", "expected_population", "agencies_expected",
@@ -165,7 +166,7 @@ def county_from_agencies(
         | {"settings": {"rule": rule, "min_months": min_months, "shares": shares is not None}},
         coverage="coverage",
         denominator="population",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 
@@ -222,7 +223,7 @@ def _expected(table: pd.DataFrame, years: Iterable[int]) -> pd.DataFrame:
     return out
 
 
-def _place(table: pd.DataFrame, shares: pd.DataFrame | None, flow: list[FlowStep]) -> pd.DataFrame:
+def _place(table: pd.DataFrame, shares: pd.DataFrame | None, flow: list[Step]) -> pd.DataFrame:
     """Put agencies into counties, dividing those named in ``shares``; agencies without a county are listed."""
     table = table.assign(share=1.0)
     if shares is not None:
@@ -241,10 +242,10 @@ def _place(table: pd.DataFrame, shares: pd.DataFrame | None, flow: list[FlowStep
         )
         pieces["county_fips"] = harmonise(pieces["county_fips"], warn=False)
         table = pd.concat([table[~table["agency"].isin(set(shares["agency"]))], pieces], ignore_index=True)
-        flow.append(FlowStep("agencies divided over counties", divided["agency"].nunique(), "by shares"))
+        flow.append(Step("agencies divided over counties", divided["agency"].nunique(), "by shares"))
     nowhere = table["county_fips"].isna()
     listing = tuple(sorted(set(table.loc[nowhere, "agency"])))
-    flow.append(FlowStep("agency-years in a county", int((~nowhere).sum()), "no county known", listing))
+    flow.append(Step("agency-years in a county", int((~nowhere).sum()), "no county known", listing))
     if nowhere.all():
         raise SourceError(
             "no agency has a county. Pass agencies= (agency, county_fips), for instance from the Law Enforcement "

@@ -18,9 +18,10 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import as_numbers, cells, labels, read_named
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import STATE_FIPS, county_by_name
 from g287stats.outcomes.agency.reports import AgencyReports, Rule, attach_counties, county_from_agencies
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "rtci-agency-months"
 _COUNTS = {
@@ -91,11 +92,11 @@ def load_rtci_reports(
     if not have:
         raise missing(TABLE)
     frame = read_kept(TABLE)["agency-months"]
-    flow = [FlowStep("rows of the file", len(frame))]
+    flow = [Step("rows of the file", len(frame))]
     named = tuple(sorted(set(frame.loc[frame["aggregate"], "agency"])))
     dropped = int(frame["aggregate"].sum())
     frame = frame[~frame["aggregate"]].reset_index(drop=True)
-    flow.append(FlowStep("without national aggregates", len(frame), f"{dropped} rows count agencies again", named))
+    flow.append(Step("without national aggregates", len(frame), f"{dropped} rows count agencies again", named))
     chosen = select_years("rtci", years, frame["year"].unique())
     frame = frame[frame["year"].isin(chosen)].reset_index(drop=True)
     counts = list(_COUNTS.values())
@@ -110,7 +111,7 @@ def load_rtci_reports(
     placed = attach_counties(frame["agency"], by_name, "label, as 'Abilene, TX'")
     frame["county_fips"] = placed.where(placed.notna(), frame["agency"].map(_county_in_label))
     frame["population"] = float("nan")
-    flow.append(FlowStep("agency-months with a figure", int(frame["reported"].sum()), "every figure empty"))
+    flow.append(Step("agency-months with a figure", int(frame["reported"].sum()), "every figure empty"))
     return AgencyReports(
         name="rtci",
         frame=frame[["agency", "period", "reported", "county_fips", "population", *counts, "violent_ex_rape"]],
@@ -122,7 +123,7 @@ def load_rtci_reports(
             "terms": declared(TABLE).terms,
             "files": {k: {"file": v.source_member, "sha256": v.source_sha256} for k, v in have.items()},
         },
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 

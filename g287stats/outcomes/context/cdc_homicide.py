@@ -20,8 +20,9 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import cells
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "cdc-county-homicide"
 SUPPRESSED_AT_MOST = 9
@@ -119,12 +120,12 @@ def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> O
     rows = pd.concat(read_kept(TABLE).values(), ignore_index=True)
     chosen = select_years("cdc_homicide", years, rows["year"].unique())
     rows = rows[rows["year"].isin(chosen)].copy()
-    flow = [FlowStep("county rows of the exports", len(rows), f"{chosen[0]}–{chosen[-1]}")]
+    flow = [Step("county rows of the exports", len(rows), f"{chosen[0]}–{chosen[-1]}")]
     rows["county_fips"] = harmonise(rows["code"], rows["year"], warn=False)
     unknown = rows["county_fips"].isna()
     listing = tuple((rows["code"] + " " + rows["year"].astype(str))[unknown])
     rows = rows[~unknown]
-    flow.append(FlowStep("in a harmonised county", len(rows), "codes without a unit", listing))
+    flow.append(Step("in a harmonised county", len(rows), "codes without a unit", listing))
     rows["homicide_deaths_low"] = rows["homicide_deaths"].where(~rows["suppressed"], 0)
     rows["homicide_deaths_high"] = rows["homicide_deaths"].where(~rows["suppressed"], SUPPRESSED_AT_MOST)
     sums = ["homicide_deaths", "homicide_deaths_low", "homicide_deaths_high", "population"]
@@ -136,7 +137,7 @@ def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> O
     frame["coverage"] = 1.0
     frame["imputed"] = "none"
     frame["doubt"] = np.where(frame["suppressed"], "suppressed: 0 to 9 deaths", "")
-    flow.append(FlowStep("county-years", len(frame), f"{int(frame['suppressed'].sum())} suppressed"))
+    flow.append(Step("county-years", len(frame), f"{int(frame['suppressed'].sum())} suppressed"))
     source = "CDC WONDER"
     text = {
         "county_fips": ("Harmonised county of residence", "", "county list"),
@@ -163,5 +164,5 @@ def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> O
         },
         coverage="coverage",
         denominator="population",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )

@@ -24,9 +24,10 @@ from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import labels
 from g287stats.catalog.store import Part, kept
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.coverage import break_labels
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "census-usa-counties-crime"
 ITEMS = {
@@ -182,23 +183,23 @@ def load_usa_counties(
     long = pd.concat(read_kept(TABLE).values(), ignore_index=True)
     chosen = select_years("usa_counties", years, long["year"].unique())
     long = long[long["year"].isin(chosen)]
-    flow = [FlowStep("county items", len(long), f"{len(chosen)} years")]
+    flow = [Step("county items", len(long), f"{len(chosen)} years")]
     flagged = long["flag"] != ""
     unsure = flagged & (long["value"] == 0)
     long = long.assign(value=long["value"].mask(unsure))
-    flow.append(FlowStep("items flagged", int(flagged.sum()), f"{int(unsure.sum())} flagged zeros set to missing"))
+    flow.append(Step("items flagged", int(flagged.sum()), f"{int(unsure.sum())} flagged zeros set to missing"))
     wide = long.pivot(index=["code", "year"], columns="measure", values="value").reset_index()
     measures = [m for m in ITEMS.values() if m in wide]
     silent = wide[measures].fillna(0).sum(axis=1) == 0
     if all_zero == "missing":
         wide[measures] = wide[measures].mask(silent)
     listing = tuple((wide["code"] + " " + wide["year"].astype(str))[silent])
-    flow.append(FlowStep("county-years without any offence", int(silent.sum()), f"taken as {all_zero}", listing))
+    flow.append(Step("county-years without any offence", int(silent.sum()), f"taken as {all_zero}", listing))
     wide["county_fips"] = harmonise(wide["code"], wide["year"], warn=False)
     unknown = wide["county_fips"].isna()
     listing = tuple((wide["code"] + " " + wide["year"].astype(str))[unknown])
     wide = wide[~unknown]
-    flow.append(FlowStep("in a harmonised county", len(wide), "codes without a unit", listing))
+    flow.append(Step("in a harmonised county", len(wide), "codes without a unit", listing))
     groups = wide.groupby(["county_fips", "year"])
     frame = groups[measures].sum(min_count=1)
     partial = (
@@ -217,7 +218,7 @@ def load_usa_counties(
     frame["year"] = frame["year"].astype("int64")
     frame["imputed"] = "unknown"
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
-    flow.append(FlowStep("county-years", len(frame)))
+    flow.append(Step("county-years", len(frame)))
     source = "US Census Bureau, USA Counties"
     text = {
         "county_fips": ("Harmonised county", "", "county list"),
@@ -239,5 +240,5 @@ def load_usa_counties(
             "settings": {"all_zero": all_zero},
             "caveats": ["Layout and imputation are not verified on the producer's documentation."],
         },
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )

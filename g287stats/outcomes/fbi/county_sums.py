@@ -18,6 +18,7 @@ import pandas as pd
 
 from g287stats.catalog import schema
 from g287stats.errors import SourceError
+from g287stats.flow import Flow, Step
 from g287stats.outcomes.context.population import load_population
 from g287stats.outcomes.fbi.cities import load_fbi_cities
 from g287stats.outcomes.fbi.table10 import (
@@ -27,7 +28,7 @@ from g287stats.outcomes.fbi.table10 import (
     join_codes,
     load_fbi_table10_agencies,
 )
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 COUNTS = ("violent", "violent_ex_rape", *(f for f in FIGURES[1:] if f != "arson"))
 
@@ -50,12 +51,12 @@ def load_fbi_county_sums(
     """
     agencies = _agencies()
     chosen = select_years("fbi_county_sums", years, agencies["year"])
-    flow = [FlowStep("agency rows printed", len(agencies), "FBI Tables 8 and 10, years of Table 8")]
+    flow = [Step("agency rows printed", len(agencies), "FBI Tables 8 and 10, years of Table 8")]
     nowhere = agencies["county_fips"].isna()
     listed = agencies[nowhere].groupby(["state", "agency"]).size().reset_index(name="years")
     agencies = agencies[~nowhere & ~agencies["repeated"]]
     flow.append(
-        FlowStep(
+        Step(
             "placed in a county",
             len(agencies),
             "no county found, New York City, or printed twice",
@@ -64,16 +65,16 @@ def load_fbi_county_sums(
     )
     expected = _expected(agencies)
     agencies = agencies[agencies["year"].isin(chosen)]
-    flow.append(FlowStep("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
+    flow.append(Step("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
     if balanced:
         told = agencies.dropna(subset=["violent_ex_rape", "property"]).groupby("agency_id")["year"].nunique()
         full = agencies["agency_id"].isin(told.index[told == len(chosen)])
         lost = sorted(set(agencies.loc[~full, "agency_id"]))
         agencies = agencies[full]
-        flow.append(FlowStep("of agencies with every year", len(agencies), "balanced", tuple(lost)))
+        flow.append(Step("of agencies with every year", len(agencies), "balanced", tuple(lost)))
     frame, withheld = _sum(agencies, expected, min_told)
     flow.append(
-        FlowStep("county-years", len(frame), f"listed: sums missing, told by under {min_told:.0%}", tuple(withheld))
+        Step("county-years", len(frame), f"listed: sums missing, told by under {min_told:.0%}", tuple(withheld))
     )
     return OutcomeTable(
         name="fbi_county_sums",
@@ -88,7 +89,7 @@ def load_fbi_county_sums(
             "min_told": min_told,
         },
         coverage="coverage",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 

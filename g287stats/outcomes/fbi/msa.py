@@ -19,10 +19,11 @@ import pandas as pd
 
 from g287stats.catalog import read_released, released_dir, schema, write_released
 from g287stats.errors import IdentityError, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
 from g287stats.outcomes.fbi.sheets import _text, _word, find_header, read_rows
 from g287stats.outcomes.fbi.table10 import violent_ex_rape
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 FIGURES = (
     "violent", "murder", "rape_legacy", "rape_mixed", "rape_revised", "robbery", "assault", "property", "burglary",
@@ -100,15 +101,17 @@ def load_fbi_msa(years: tuple[int, int] | Iterable[int] | None = None) -> Outcom
         },
         coverage="coverage",
         denominator="population",
-        flow=(
-            FlowStep("single-county areas printed", len(table), "FBI Table 6, 2000–2017"),
-            FlowStep("in the years asked for", len(frame), f"{chosen[0]}–{chosen[-1]}"),
-            FlowStep(
-                "of these partly estimated by the FBI",
-                len(estimated),
-                "reporting share below 1",
-                tuple(f"{a} {b}" for a, b in zip(estimated["county_fips"], estimated["year"])),
-            ),
+        flow=Flow(
+            (
+                Step("single-county areas printed", len(table), "FBI Table 6, 2000–2017"),
+                Step("in the years asked for", len(frame), f"{chosen[0]}–{chosen[-1]}"),
+                Step(
+                    "of these partly estimated by the FBI",
+                    len(estimated),
+                    "reporting share below 1",
+                    tuple(f"{a} {b}" for a, b in zip(estimated["county_fips"], estimated["year"])),
+                ),
+            )
         ),
     )
 

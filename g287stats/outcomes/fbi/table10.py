@@ -19,9 +19,10 @@ import pandas as pd
 
 from g287stats.catalog import read_released, released_dir, schema, write_released
 from g287stats.errors import IdentityError, Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
 from g287stats.outcomes.fbi.sheets import parse
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 FIGURES = (
     "violent", "murder", "rape_legacy", "rape_revised", "robbery", "assault", "property", "burglary", "larceny",
@@ -55,17 +56,15 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
     """
     agencies = load_fbi_table10_agencies()
     chosen = select_years("fbi_table10", (2005, 2019) if years is None else years, agencies["year"])
-    flow = [FlowStep("agency rows printed", len(agencies), "FBI Table 10, 2004–2019")]
+    flow = [Step("agency rows printed", len(agencies), "FBI Table 10, 2004–2019")]
     expected = _forces_by_year(agencies[agencies["year"] >= 2005])
     agencies = agencies[agencies["year"].isin(chosen)]
-    flow.append(FlowStep("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
+    flow.append(Step("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
     unmatched = agencies[agencies["county_fips"].isna()]
     repeated = agencies[agencies["repeated"]]
     agencies = agencies[agencies["county_fips"].notna() & ~agencies["repeated"]]
-    flow.append(
-        FlowStep("matched to a county", len(agencies) + len(repeated), "no county of that name", _list(unmatched))
-    )
-    flow.append(FlowStep("without rows printed twice", len(agencies), "same figures, two areas", _list(repeated)))
+    flow.append(Step("matched to a county", len(agencies) + len(repeated), "no county of that name", _list(unmatched)))
+    flow.append(Step("without rows printed twice", len(agencies), "same figures, two areas", _list(repeated)))
     by_county = agencies.groupby(["county_fips", "year"])
     frame = strict_sum(agencies, ["county_fips", "year"], COUNTS)
     frame["agencies_reporting"] = by_county.size()
@@ -81,9 +80,7 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
     frame = frame.reset_index()
     frame["year"] = frame["year"].astype("int64")
     short = frame[frame["coverage"] < 1]
-    flow.append(
-        FlowStep("county-years", len(frame), "agencies summed; listed: an expected agency is absent", _list(short))
-    )
+    flow.append(Step("county-years", len(frame), "agencies summed; listed: an expected agency is absent", _list(short)))
     return OutcomeTable(
         name="fbi_table10",
         frame=frame,
@@ -95,7 +92,7 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
             "population": "offences known to sheriffs' offices and county police, not county totals",
         },
         coverage="coverage",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 

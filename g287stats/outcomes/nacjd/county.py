@@ -31,11 +31,12 @@ from g287stats.catalog import table as declared
 from g287stats.catalog.store import kept
 from g287stats.catalog.tables import NACJD_STUDIES
 from g287stats.errors import SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.context.population import load_population
 from g287stats.outcomes.coverage import VOCABULARY, break_labels
 from g287stats.outcomes.nacjd.files import ARRESTS, CRIMES, reported
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 CAVEAT = (
     "NACJD's county imputation is disputed: months reported is in truth the last month reported, and Maltz and "
@@ -107,7 +108,7 @@ def load_icpsr_county(
     """
     chosen = _choose("icpsr_county", CRIMES, years)
     rows = _stack(CRIMES, chosen)
-    flow = [FlowStep("rows of the county files", len(rows), f"{len(chosen)} years")]
+    flow = [Step("rows of the county files", len(rows), f"{len(chosen)} years")]
     rows = _without_pseudo_counties(rows, flow)
     rows["usable"] = reported(rows, "4")
     rows["doubt"] = _crime_doubt(rows)
@@ -127,7 +128,7 @@ def load_icpsr_county(
     frame["doubt"] = _low_doubt(frame, doubt_below)
     frame["imputed"] = np.where(frame["covind"] >= 100, "none", "producer")
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
-    flow.append(FlowStep("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 and CPOPCRIM > 0"))
+    flow.append(Step("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 and CPOPCRIM > 0"))
     columns = [
         "county_fips", "year", *named, "population", "arrest_population", "agencies_reporting", "covind", "coverage",
         "coverage_of", "usable", "imputed", "break_in_series", "doubt",
@@ -142,7 +143,7 @@ def load_icpsr_county(
         ),
         coverage="coverage",
         denominator="population",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 
@@ -154,7 +155,7 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
     """
     chosen = _choose("icpsr_arrests", ARRESTS, years)
     rows = _stack(ARRESTS, chosen)
-    flow = [FlowStep("rows of the county files", len(rows), f"{len(chosen)} years")]
+    flow = [Step("rows of the county files", len(rows), f"{len(chosen)} years")]
     rows = _without_pseudo_counties(rows, flow)
     rows["usable"] = reported(rows, "1")
     imputed = rows["usable"] & (rows["COVIND"] == 0)
@@ -174,7 +175,7 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
     frame = frame.rename(columns={"CPOPARST": "population", "AG_ARRST": "agencies_reporting"})
     frame["imputed"] = np.where(frame["covind"] >= 100, "none", "producer")
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
-    flow.append(FlowStep("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 or any count"))
+    flow.append(Step("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 or any count"))
     columns = [
         "county_fips", "year", *named, "population", "agencies_reporting", "covind", "coverage", "usable", "imputed",
         "break_in_series", "doubt",
@@ -205,7 +206,7 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
         provenance=_provenance(ARRESTS, chosen, {}),
         coverage="coverage",
         denominator="population",
-        flow=tuple(flow),
+        flow=Flow(tuple(flow)),
     )
 
 
@@ -236,12 +237,12 @@ def _stack(table: str, years: Sequence[int]) -> pd.DataFrame:
     return rows
 
 
-def _without_pseudo_counties(rows: pd.DataFrame, flow: list[FlowStep]) -> pd.DataFrame:
+def _without_pseudo_counties(rows: pd.DataFrame, flow: list[Step]) -> pd.DataFrame:
     for code, what in ((777, "tribal agencies (county code 777)"), (999, "statewide agencies (county code 999)")):
         gone = rows["FIPS_CTY"] == code
         listing = tuple((rows["code"] + " " + rows["year"].astype(str))[gone])
         rows = rows[~gone]
-        flow.append(FlowStep(f"without {what}", len(rows), f"{int(gone.sum())} rows are no county", listing))
+        flow.append(Step(f"without {what}", len(rows), f"{int(gone.sum())} rows are no county", listing))
     return rows.copy()
 
 
@@ -258,7 +259,7 @@ def _crime_doubt(rows: pd.DataFrame) -> np.ndarray:
     )
 
 
-def _september_11(rows: pd.DataFrame, rule: SeptemberEleven, flow: list[FlowStep]) -> pd.DataFrame:
+def _september_11(rows: pd.DataFrame, rule: SeptemberEleven, flow: list[Step]) -> pd.DataFrame:
     if rule not in ("missing", "subtract", "as_published"):
         raise SourceError(f"september_11={rule!r}; it is one of 'missing', 'subtract', 'as_published'")
     rows = rows.copy()
@@ -280,7 +281,7 @@ def _september_11(rows: pd.DataFrame, rule: SeptemberEleven, flow: list[FlowStep
             rows.loc[here, "murder"] = counted - _split(victims, counted)
         rows.loc[here, "doubt"] = f"murders of 11 September 2001: {rule.replace('_', ' ')}"
     if touched:
-        flow.append(FlowStep("2001 murders of 11 September", len(touched), rule.replace("_", " "), tuple(touched)))
+        flow.append(Step("2001 murders of 11 September", len(touched), rule.replace("_", " "), tuple(touched)))
     return rows
 
 
@@ -293,14 +294,14 @@ def _split(total: int, weight: np.ndarray) -> np.ndarray:
     return whole
 
 
-def _to_units(rows: pd.DataFrame, counts: Sequence[str], residents: str, flow: list[FlowStep]) -> pd.DataFrame:
+def _to_units(rows: pd.DataFrame, counts: Sequence[str], residents: str, flow: list[Step]) -> pd.DataFrame:
     """Sum source rows to harmonised counties; unusable rows lose their counts, not their place."""
     rows = rows.copy()
     rows["county_fips"] = harmonise(rows["code"], rows["year"], warn=False)
     unknown = rows["county_fips"].isna()
     listing = tuple((rows["code"] + " " + rows["year"].astype(str))[unknown])
     rows = rows[~unknown]
-    flow.append(FlowStep("in a harmonised county", len(rows), "codes without a unit", listing))
+    flow.append(Step("in a harmonised county", len(rows), "codes without a unit", listing))
     unusable = ~rows["usable"]
     for c in [*counts, residents]:
         rows[c] = rows[c].astype("float64").mask(unusable)
@@ -322,7 +323,7 @@ def _to_units(rows: pd.DataFrame, counts: Sequence[str], residents: str, flow: l
     frame[others] = frame[others].astype("Int64")
     frame[residents] = frame[residents].astype("Int64")
     flow.append(
-        FlowStep(
+        Step(
             "harmonised county-years",
             len(frame),
             f"{int(merged.sum())} rows of units the source splits were summed",

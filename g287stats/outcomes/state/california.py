@@ -19,9 +19,10 @@ import pandas as pd
 
 from g287stats.catalog import read_released, schema, write_released
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
 from g287stats.outcomes.fbi.table10 import violent_ex_rape
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 OFFENCES = {
     "violent": "Violent",
@@ -90,11 +91,13 @@ def load_california(years: tuple[int, int] | Iterable[int] | None = None) -> Out
             "population": "offences reported by all California agencies, with clearances",
         },
         coverage="coverage",
-        flow=(
-            FlowStep("agency rows published", len(table), "1985–2022"),
-            FlowStep("in the years asked for", len(rows) + len(silent), f"{chosen[0]}–{chosen[-1]}"),
-            FlowStep("not silent", len(rows), "all figures zero where the agency usually has 50 or more", listing),
-            FlowStep("county-years", len(frame), "agencies summed"),
+        flow=Flow(
+            (
+                Step("agency rows published", len(table), "1985–2022"),
+                Step("in the years asked for", len(rows) + len(silent), f"{chosen[0]}–{chosen[-1]}"),
+                Step("not silent", len(rows), "all figures zero where the agency usually has 50 or more", listing),
+                Step("county-years", len(frame), "agencies summed"),
+            )
         ),
     )
 

@@ -16,9 +16,10 @@ import pandas as pd
 
 from g287stats.catalog import read_released, schema, write_released
 from g287stats.errors import Problems, SourceError
+from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
 from g287stats.outcomes.fbi.table10 import violent_ex_rape
-from g287stats.outcomes.table import FlowStep, OutcomeTable, select_years
+from g287stats.outcomes.table import OutcomeTable, select_years
 
 _COLUMNS = {
     "population": "POPULATION",
@@ -70,9 +71,11 @@ def load_maryland(years: tuple[int, int] | Iterable[int] | None = None) -> Outco
             "population": "offences reported by all agencies of each Maryland county",
         },
         denominator="population",
-        flow=(
-            FlowStep("county-years published", len(table), "1975–2019"),
-            FlowStep("in the years asked for", len(frame), f"{chosen[0]}–{chosen[-1]}"),
+        flow=Flow(
+            (
+                Step("county-years published", len(table), "1975–2019"),
+                Step("in the years asked for", len(frame), f"{chosen[0]}–{chosen[-1]}"),
+            )
         ),
     )
 
