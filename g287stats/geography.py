@@ -28,6 +28,7 @@ import pandas as pd
 
 from g287stats.catalog import read_released, write_released
 from g287stats.errors import DataWarning, Problems, SourceError
+from g287stats.labels import aligned
 
 STATES = {  # FIPS -> USPS
     "01": "AL", "02": "AK", "04": "AZ", "05": "AR", "06": "CA", "08": "CO", "09": "CT", "10": "DE", "11": "DC",
@@ -124,7 +125,9 @@ def harmonise(fips: pd.Series, year: pd.Series | int | None = None, *, warn: boo
         "outside_validity": {},
     }
     if year is not None:
-        years = pd.Series(year, index=fips.index) if np.isscalar(year) else pd.Series(year).reindex(fips.index)
+        years = (
+            pd.Series(year, index=fips.index) if np.isscalar(year) else aligned(year, fips.index, "harmonise: year=")
+        )
         first = fips.map(table["valid_from"].dt.year.to_dict())
         last = fips.map(table["valid_to"].dt.year.to_dict())
         outside = (years < first) | (years > last)

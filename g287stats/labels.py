@@ -186,9 +186,13 @@ def day(value: Any, what: str = "date") -> pd.Timestamp:
     >>> day("2012-06-30").date().isoformat()
     '2012-06-30'
     """
+    return moment(value, what).normalize()
+
+
+def moment(value: Any, what: str = "date") -> pd.Timestamp:
+    """Return a day read like :func:`day`, with its time of day where one is given (``"2025-08-28 09:30"``)."""
     if isinstance(value, (dt.date, np.datetime64)) and not pd.isna(value):
-        stamp = pd.Timestamp(value)
-        return stamp.tz_localize(None).normalize()
+        return pd.Timestamp(value).tz_localize(None)
     if isinstance(value, pd.Period) and value.freqstr == "D":
         return value.start_time
     if isinstance(value, str):
@@ -197,17 +201,19 @@ def day(value: Any, what: str = "date") -> pd.Timestamp:
         raise DesignError(f"{what} is {value!r}, no day; {ISO}")
     if isinstance(value, (int, np.integer, float, np.floating)) and not isinstance(value, bool):
         number = f"{value:g}" if abs(value) < 10_000 else str(int(value))
-        hint = f'a year has many days: write "{number}-06-30", say' if re.fullmatch(r"\d{4}", number) else ISO
-        if re.fullmatch(r"(19|20)\d{6}", number):
+        hint = ISO
+        if re.fullmatch(r"\d{4}", number):
+            hint = f'a year has many days: write "{number}-06-30", say'
+        elif re.fullmatch(r"(19|20)\d{6}", number):
             hint = f'write it as "{number[:4]}-{number[4:6]}-{number[6:]}"'
         raise DesignError(f"{what} is the number {number}, no day; {hint}")
     raise DesignError(f"{what} is a {type(value).__name__} ({value!r}), no day; {ISO}")
 
 
 def _day_of_text(text: str, what: str) -> pd.Timestamp:
-    whole = re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})([T ][\d:.Z+-]+)?", text)
+    whole = re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ](\d{1,2}):(\d\d)(?::(\d\d))?)?", text)
     if whole:
-        return _exists(int(whole[1]), int(whole[2]), int(whole[3]), text, what)
+        return _exists([int(part or 0) for part in whole.groups()], text, what)
     slashed = re.fullmatch(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})", text)
     if slashed:
         a, b, year = (int(part) for part in slashed.groups())
@@ -221,9 +227,9 @@ def _day_of_text(text: str, what: str) -> pd.Timestamp:
     raise DesignError(f"{what}={text!r} is no day this package reads; {ISO}")
 
 
-def _exists(year: int, month: int, day_: int, text: str, what: str) -> pd.Timestamp:
+def _exists(parts: list[int], text: str, what: str) -> pd.Timestamp:
     try:
-        return pd.Timestamp(dt.date(year, month, day_))
+        return pd.Timestamp(dt.datetime(*parts))
     except ValueError as error:
         raise DesignError(f"{what}={text!r}: there is no such day ({error}); {ISO}") from None
 

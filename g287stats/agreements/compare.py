@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from g287stats import labels
 from g287stats.agreements.table import Agreements
 
 KINDS = ("missing in a", "missing in b", "model", "date", "county", "exit")
@@ -75,9 +76,9 @@ def compare_agreements(
 def _keep(frame: pd.DataFrame, since: Any, until: Any) -> list[dict[Any, Any]]:
     keep = frame["duplicate_of"].isna()
     if since is not None:
-        keep &= frame["signed_date"].ge(pd.Timestamp(since))
+        keep &= frame["signed_date"].ge(labels.day(since, "since"))
     if until is not None:
-        keep &= frame["signed_date"].le(pd.Timestamp(until))
+        keep &= frame["signed_date"].le(labels.day(until, "until"))
     return frame[keep].sort_values("agreement_id").to_dict("records")
 
 

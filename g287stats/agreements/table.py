@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats import catalog
+from g287stats import catalog, labels
 from g287stats.errors import DataWarning, UnavailableError
 
 Basis = Literal["listed", "signed"]
@@ -53,7 +53,7 @@ class Agreements:
         A day means its end: the last list captured on or before it. A time of day means that moment; ICE's am, mid
         and pm lists count from 09:00, 12:00 and 15:00. Raises :class:`UnavailableError` before the first list.
         """
-        moment = pd.Timestamp(on)
+        moment = labels.moment(on, "on")
         lists = self.lists[self.lists["kind"].eq(kind)]
         when = lists["list_date"]
         if moment != moment.normalize():
@@ -95,7 +95,7 @@ class Agreements:
         """
         if basis not in ("listed", "signed"):
             raise ValueError(f"basis={basis!r}; use 'listed' or 'signed'")
-        moment = pd.Timestamp(on)
+        moment = labels.moment(on, "on")
         lists = self.lists[self.lists["kind"].eq("participating")]
         if basis == "listed" and len(lists) and moment.normalize() >= lists["list_date"].min():
             in_force = self.list_in_force(moment)
@@ -136,7 +136,7 @@ class Agreements:
         it would have then. Names, counties and the identity of agencies stay as corrected here, and historical
         records count as known from their dates.
         """
-        day = pd.Timestamp(on).normalize()
+        day = labels.day(on, "on")
         lists = self.lists[self.lists["list_date"].le(day)].reset_index(drop=True)
         last = {str(k): int(v) for k, v in lists.groupby("kind")["seq"].max().items()}
         limit = self.presence["kind"].map(last)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats import catalog
+from g287stats import catalog, labels
 from g287stats.agreements import spells
 from g287stats.agreements.assemble import check_dates
 from g287stats.agreements.build import resolve
@@ -88,7 +88,7 @@ def update_agreements(
     through.
     """
     path = Path(workbook)
-    day = pd.Timestamp(as_of).normalize()
+    day = labels.day(as_of, "as_of")
     base = folder or catalog.released_dir()
     fixes = Fixes.load(base / "fixes" if (base / "fixes" / "agency_aliases.csv").is_file() else None)
     released = {name: catalog.read_released(name, base) for name in _TABLES}

@@ -8,8 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from g287stats import labels
 from g287stats.errors import Problems, SchemaError, SourceError
 from g287stats.flow import EMPTY, Flow
+
+Years = int | tuple[int, int] | Iterable[int] | None
+"""One year, first and last, or a list."""
 
 COUNTS = (  # offence names shared by all producers; a loader gives those its source has
     "violent",
@@ -78,24 +82,22 @@ class OutcomeTable:
         return tuple(sorted(int(v) for v in values.unique()))
 
 
-def select_years(name: str, years: tuple[int, int] | Iterable[int] | None, available: Iterable[int]) -> tuple[int, ...]:
-    """Resolve the ``years`` argument of a loader against the years a table has.
+def select_years(name: str, years: Years, available: Iterable[int]) -> tuple[int, ...]:
+    """Resolve the ``years`` argument of a loader (see :func:`g287stats.labels.years`) against the years a table has.
 
     Gaps inside a (first, last) tuple are left to the table (an absent year is missing data); a first or last
     year outside the table is refused, and so is any listed year it lacks.
     """
     have = sorted({int(y) for y in available})
-    if years is None:
+    asked = labels.years(years, f"{name}: years")
+    if asked is None:
         return tuple(have)
-    if isinstance(years, tuple) and len(years) == 2:
-        first, last = int(years[0]), int(years[1])
-        if first > last:
-            raise SourceError(f"{name}: years {years} run backwards; give (first, last)")
+    if isinstance(asked, tuple):
+        first, last = asked
         if first < have[0] or last > have[-1]:
             raise SourceError(f"{name} covers {have[0]}–{have[-1]}; years {first}–{last} were asked for")
         return tuple(y for y in have if first <= y <= last)
-    wanted = sorted({int(y) for y in years})
-    absent = [y for y in wanted if y not in have]
+    absent = [y for y in asked if y not in have]
     if absent:
         raise SourceError(f"{name} has no year {absent}; it has {have}")
-    return tuple(wanted)
+    return tuple(asked)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.errors import DesignError, SourceError
 from g287stats.flow import Flow, Step
@@ -75,6 +76,10 @@ def county_panel(
         how much.
     """
     names = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise DesignError(f"outcomes name {', '.join(twice)} twice; name each once")
+    years = labels.years(years)
+    _check_exposure(exposure)
     record = agreements if agreements is not None else load_agreements()
     last_day = _last_day(record)
     exposures: Mapping[str, Exposure] = (
@@ -134,6 +139,16 @@ def county_panel(
     return CountyPanel(frame, book, provenance, Flow(tuple(flow)), time=time)
 
 
+def _check_exposure(exposure: Any) -> None:
+    named = exposure.values() if isinstance(exposure, Mapping) else () if exposure is None else (exposure,)
+    wrong = [repr(e) for e in named if not isinstance(e, Exposure)]
+    if wrong:
+        raise DesignError(
+            f"exposure={', '.join(wrong)}: give an Exposure, exposure=g.Exposure(models=('TFM',)), or several by name, "
+            "exposure={'tfm': g.Exposure(models=('TFM',))}"
+        )
+
+
 def _last_day(record: Agreements) -> pd.Timestamp:
     """Day of the last list of participating agencies, or of the last dated event of a record without lists."""
     lists = record.lists
@@ -164,7 +179,7 @@ def _skeleton(tables: list[OutcomeTable], years: Any, freq: Freq, time: str, las
     else:
         if years is None:
             raise DesignError("a panel without outcomes needs years=(first, last)")
-        span = years if isinstance(years, tuple) and len(years) == 2 else (min(years), max(years))
+        span = years if isinstance(years, tuple) else (min(years), max(years))
         all_counties = load_counties()
         counties = all_counties.loc[all_counties["unit_fips"].eq(all_counties["county_fips"]), "county_fips"].tolist()
         if freq == "Y":

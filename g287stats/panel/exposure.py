@@ -77,6 +77,8 @@ class Exposure:
                 'Exposure: level="state" stands alone; give it as an exposure of its own: '
                 'exposure={"county": Exposure(), "state": Exposure(level="state")}'
             )
+        if isinstance(self.lag, bool) or not isinstance(self.lag, (int, np.integer)):
+            raise DesignError(f"Exposure: lag={self.lag!r} is not a whole number of days; lag=90 starts 90 days later")
         if not 0 <= self.min_share <= 1:
             raise DesignError(f"Exposure: min_share={self.min_share} is not a share; use a number from 0 to 1")
         ring = isinstance(self.of, tuple) and len(self.of) == 2 and 0 <= self.of[0] < self.of[1]

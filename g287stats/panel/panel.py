@@ -42,11 +42,19 @@ class CountyPanel:
     unit: str = "county_fips"
     time: str = "year"
 
-    def describe(self, column: str) -> pd.Series:
-        """Say what a column is: description, unit, source, range and missing cells."""
+    def __getitem__(self, column: str) -> pd.Series:
+        """Return a column of the frame."""
         if column not in self.frame:
             raise DesignError(f"no column {column!r}; columns are {list(self.frame.columns)}")
-        values = self.frame[column]
+        return self.frame[column]
+
+    def head(self, rows: int = 5) -> pd.DataFrame:
+        """Return the first rows."""
+        return self.frame.head(rows)
+
+    def describe(self, column: str) -> pd.Series:
+        """Say what a column is: description, unit, source, range and missing cells."""
+        values = self[column]
         facts: dict[str, Any] = dict(self.codebook.get(column, {}))
         facts |= {"rows": len(values), "missing": int(values.isna().sum())}
         if values.dtype.kind in "iuf" and values.notna().any():

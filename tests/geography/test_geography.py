@@ -7,7 +7,7 @@ import pytest
 
 from g287stats import geography as geo
 from g287stats.catalog import read_released
-from g287stats.errors import DataWarning, SourceError
+from g287stats.errors import DataWarning, DesignError, SourceError
 
 
 def test_units_are_the_3142_counties_of_2010_2019():
@@ -114,3 +114,13 @@ def test_rebuild_gives_the_released_bytes(sources, tmp_path):
 
     for path in geo.build(sources, tmp_path):
         assert path.read_bytes() == (released_dir() / path.name).read_bytes(), path.name
+
+
+def test_years_of_codes_are_put_in_the_order_of_the_codes():
+    codes = pd.Series(["46113", "46102"], index=["a", "b"])
+    told = {"46102": 1}
+    years = pd.Series([2008, 2008], index=["b", "a"])
+    assert geo.harmonise(codes, years).attrs["harmonised"]["outside_validity"] == told
+    assert geo.harmonise(codes, [2008, 2008]).attrs["harmonised"]["outside_validity"] == told
+    with pytest.raises(DesignError, match="no value under their label"):
+        geo.harmonise(codes, pd.Series([2008, 2008]))

@@ -199,3 +199,33 @@ def test_a_plain_and_a_named_exposure_live_side_by_side():
     frame = g.county_panel(years=(2007, 2007), exposure={"": g.Exposure(), "near": g.Exposure(of="adjacent")}).frame
     row = frame.set_index("county_fips").loc["37135"]
     assert not row["treated"] and row["treated_near"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"outcomes": "fbi_table10", "years": (2010, np.inf)}, "inf is no year"),
+        ({"outcomes": "fbi_table10", "years": "2005-2012"}, r"write years=\(2005, 2012\)"),
+        ({"outcomes": ["fbi_table10", "fbi_table10"], "years": (2008, 2009)}, "fbi_table10 twice"),
+        ({"years": 2010, "exposure": "TFM"}, "give an Exposure"),
+    ],
+)
+def test_arguments_of_the_first_hour_are_answered(arguments, words):
+    with pytest.raises(DesignError, match=words):
+        g.county_panel(**arguments)
+    with pytest.raises(DesignError, match="lag='2012'"):
+        g.Exposure(lag="2012")
+
+
+def test_one_year_is_a_panel_of_one_year_and_its_columns_are_at_hand():
+    panel = g.county_panel(years=2010)
+    assert panel["year"].unique().tolist() == [2010] and len(panel.head()) == 5
+    with pytest.raises(DesignError, match="no column 'crime'"):
+        panel["crime"]
+
+
+@pytest.mark.parametrize("on", [2012, 20120630, pd.NaT, None, "31 Feb", "nonsense", "03/04/2025"])
+@pytest.mark.parametrize("ask", ["active", "pending", "as_known", "list_in_force"])
+def test_every_question_of_a_day_reads_it_alike(on, ask):
+    with pytest.raises(DesignError, match="day"):
+        getattr(g.load_agreements(), ask)(on)

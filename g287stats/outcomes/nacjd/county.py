@@ -26,6 +26,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats import labels
 from g287stats.catalog import missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.store import kept
@@ -215,11 +216,11 @@ def _choose(outcome: str, table: str, years: tuple[int, int] | Iterable[int] | N
     have = [int(k) for k in kept(table)]
     if not have:
         raise missing(table)
-    wanted = years if years is None or isinstance(years, tuple) else list(years)
+    wanted = labels.years(years, f"{outcome}: years")
     try:
         return select_years(outcome, wanted, have)
     except SourceError as error:
-        asked = range(wanted[0], wanted[1] + 1) if isinstance(wanted, tuple) and len(wanted) == 2 else wanted or ()
+        asked = range(wanted[0], wanted[1] + 1) if isinstance(wanted, tuple) else wanted or ()
         known = [f"{y} (study {NACJD_STUDIES[y]:05d})" for y in asked if y in NACJD_STUDIES and y not in have]
         if known:
             raise missing(table, ", ".join(known)) from error
