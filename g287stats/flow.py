@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, overload
+from typing import Literal, NamedTuple, TypeVar, overload
 
 import pandas as pd
 
@@ -117,33 +117,15 @@ class Flow:
 EMPTY = Flow()
 
 
-class Panel(Protocol):
-    """What an estimator takes besides a plain DataFrame: rows with their keys, history and described columns."""
-
-    @property
-    def frame(self) -> pd.DataFrame: ...  # noqa: D102
-    @property
-    def unit(self) -> str: ...  # noqa: D102
-    @property
-    def time(self) -> str: ...  # noqa: D102
-    @property
-    def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
-    @property
-    def flow(self) -> Flow: ...  # noqa: D102
-
-    def holding(
-        self, frame: pd.DataFrame, steps: Iterable[Step] = (), codebook: Mapping[str, Mapping[str, str]] | None = None
-    ) -> Panel:
-        """Return the panel on other rows or columns; keys, provenance, flow and codebook go on."""
-        ...
+D = TypeVar("D")
 
 
 def holding(
-    data: Any, frame: pd.DataFrame, steps: Iterable[Step] = (), codebook: Mapping[str, Mapping[str, str]] | None = None
-) -> Any:
+    data: D, frame: pd.DataFrame, steps: Iterable[Step] = (), codebook: Mapping[str, Mapping[str, str]] | None = None
+) -> D:
     """Return ``frame`` as what ``data`` is: a panel keeps all it knows and what it refuses, a DataFrame stays one."""
     if isinstance(data, pd.DataFrame):
-        return frame
+        return frame  # type: ignore[return-value]
     if hasattr(data, "holding"):
         return data.holding(frame, steps, codebook)
     held = copy.copy(data)  # an object of the caller's own with a frame and keys

@@ -74,7 +74,7 @@ def results():
         "RandomizationTest": [
             g.randomization_test(static, draws=49, level=0.8),
             g.randomization_test(static, statistic="t", draws=49, level=0.8),
-            g.placebo_test(d, twfe, unit="county", cohort="g", draws=19),
+            g.placebo_test(d, twfe, draws=19, **KEYS),
         ],
         "WildBootstrap": [g.wild_bootstrap(static, draws=199)],
         "FewTreated": [g.conley_taber(static, draws=199), g.ferman_pinto(few, size, draws=199)],

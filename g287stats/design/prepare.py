@@ -8,7 +8,7 @@ counted with its reason in :class:`~g287stats.flow.Flow`.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,20 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.design.coding import (
-    NEVER,
-    Arrangement,
-    arrange,
-    calendar,
-    cohorts,
-    constant_within,
-    dense,
-    factorize,
-    moves,
-    numeric,
-    several,
-)
-from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, Problems
+from g287stats.design.admit import Admitted, admit
+from g287stats.design.coding import NEVER, constant_within, dense, moves, several
+from g287stats.design.keys import Data, Keys, read_keys
+from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning
 from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
@@ -232,7 +222,7 @@ class Design:
 
 
 def prepare(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -251,8 +241,8 @@ def prepare(
     Parameters
     ----------
     data
-        A DataFrame, or anything with ``.frame`` and the key names ``.unit`` and ``.time`` (a ``CountyPanel``).
-        Never modified.
+        A DataFrame, or anything with ``.frame``, ``.keys``, ``.provenance`` and ``.exits`` (a ``CountyPanel``, see
+        :class:`~g287stats.design.keys.Panel`). Never modified.
     outcome, unit, time, cohort, treatment, covariates, weights, cluster, fixed_effects, exposure
         Column names. ``cohort`` holds the first treated period of the unit on the scale of ``time``; missing
         means never treated (infinity, and 0 where 0 is no period, are read as never, with a counted warning; a Period
@@ -270,166 +260,38 @@ def prepare(
         unit-periods, a cohort that changes within a unit or would have to be dated, a time that is not a calendar,
         weights or exposure that are not positive.
     """
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else getattr(data, "frame", None)
-    if not isinstance(frame, pd.DataFrame):
-        raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
-    if not isinstance(data, pd.DataFrame):  # where .unit may be a column
-        unit, time = unit or getattr(data, "unit", None), time or getattr(data, "time", None)
-    if cohort is None and treatment is None and not isinstance(data, pd.DataFrame):
-        cohort = "cohort"
-    if unit is None or time is None:
-        raise DesignError('name the keys of the frame: unit="county_fips", time="year"')
-    own = None  # a panel's own treatment beside the cohort, named like it: cohort_tfm, treated_tfm
-    if cohort and not isinstance(data, pd.DataFrame):
-        own = f"treated{cohort.removeprefix('cohort')}" if cohort.startswith("cohort") else "treated"
-        own = own if own in frame else None
-    clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or ())
-    clusters = tuple(unit if c in ("unit", "county") and c not in frame else c for c in clusters)
-    problems = Problems(f"design for {outcome!r}")
-    columns = [outcome, *several("covariates", covariates), *(c for c in (treatment, weights, exposure) if c)]
-    columns = list(dict.fromkeys(columns))
+    keys = read_keys(data, unit=unit, time=time, cohort=cohort, treatment=treatment)
+    clusters = tuple(keys.level(c) for c in ((cluster,) if isinstance(cluster, str) else cluster or ()))
     parts_of = [(e,) if isinstance(e, str) else tuple(e) for e in several("fixed_effects", fixed_effects)]
-    groups = dict.fromkeys([*clusters, *(c for parts in parts_of for c in parts)])
-    wanted = dict.fromkeys([unit, time, *columns, *groups, *(c for c in (cohort, own) if c)])
-
-    found: dict[Any, pd.Series] = {}
-    for name, column in frame.items():
-        if name in wanted:
-            if name in found:
-                problems.add("columns that occur more than once", [name], "df = df.loc[:, ~df.columns.duplicated()]")
-            found[name] = column
-    absent = [c for c in wanted if c not in found]
-    if absent:
-        hint = next((f" Write {c!r} as {tuple(c.split('^'))!r}." for c in absent if "^" in str(c)), "")
-        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}.{hint}")
-    problems.raise_if_any()
-    if frame.empty:
-        raise DesignError(f"design for {outcome!r}: the frame has no rows")
-
-    offered = {c: numeric(found[c], c, problems) for c in columns}
-    complete = _check_numbers(offered, (weights, exposure), found[unit], found[time], problems)
-    before = len(problems.lines)
-    for key in (unit, time):
-        if found[key].dtype.kind in "iu" and isinstance(found[key].dtype, np.dtype):
-            continue
-        gone = found[key].isna().to_numpy()
-        if gone.any():
-            lost = np.flatnonzero(gone).tolist()
-            problems.add(f"key {key!r} is missing in rows", lost, f"df = df.dropna(subset=[{key!r}])")
-    positions, origin = calendar(found[time], time, problems)
-    once = f"One row per unit and period: df = df.drop_duplicates([{unit!r}, {time!r}]) or aggregate first"
-    if len(problems.lines) > before:  # without keys nothing can be put in order
-        again = pd.DataFrame({"unit": found[unit], "time": found[time]}).dropna().duplicated().to_numpy()
-        if again.any():
-            rows_twice = np.flatnonzero(found[unit].notna() & found[time].notna())[again]
-            problems.add("duplicate unit-periods", _named(found[unit], found[time], rows_twice), once)
-        problems.raise_if_any()
-    placed = arrange(found[unit], positions)
-    rows, labels, first = placed.rows, placed.labels, placed.first
-    values, kept = _floats(placed, offered, found)
-
-    notes: list[str] = []
-    flow = getattr(data, "flow", Flow()) + [Step("found", len(frame), kind="found", block="design")]
-
-    def where(some: np.ndarray) -> list[str]:
-        return [f"{u} {origin.label(first + p)}" for u, p in zip(labels[rows.unit[some]], rows.time[some])]
-
-    if not rows.complete:
-        again = np.r_[False, (rows.unit[1:] == rows.unit[:-1]) & (rows.time[1:] == rows.time[:-1])]
-        if again.any():
-            problems.add("duplicate unit-periods", dict.fromkeys(where(again)), once)
-    at_unit = np.full(len(labels), NEVER, dtype=np.int64)
-    if cohort:
-        span = (first, first + rows.n_periods - 1)
-        by_unit = placed.by_unit(found[cohort])
-        if by_unit is not None:
-            at_unit = cohorts(pd.Series(by_unit), cohort, origin, problems, notes, labels, span)
-        else:
-            by_row = placed.by_row(cohorts(found[cohort], cohort, origin, problems, notes, found[unit], span))
-            moving = np.unique(rows.unit[1:][moves(rows.unit, by_row)])
-            if len(moving):
-                remedy = "The cohort is the first treated period of the unit and the same in all its rows"
-                problems.add(f"cohort {cohort!r} changes within units", labels[moving], remedy)
-            at_unit[rows.unit] = by_row
-    problems.raise_if_any()
-
-    path = Path(rows, values[treatment], labels, first) if treatment else None
-    exits = _exits(rows, placed.by_row(numeric(found[own], own, problems)), labels) if own else ()
-    coded = {c: _level(found[c], placed) for c in groups if c != unit}
-    reasons = [(f"missing {name}", np.isnan(column)) for name, column in values.items() if not complete[name]]
-    reasons += [(f"missing {c}", _by_row(rows, codes) < 0) for c, codes in coded.items() if codes.min() < 0]
-    if reasons:
-        keep = np.ones(len(frame), dtype=bool)
-        for reason, gone in reasons:
-            gone = gone & keep
-            if gone.any():
-                units = len(np.unique(rows.unit[gone]))
-                flow = flow.dropping(_leaving(reason, int(gone.sum()), units, tuple(where(gone))))
-                keep &= ~gone
-        if not keep.any():
-            told = "; ".join(f"{s.step}: {s.rows}" for s in flow.dropped("design"))
-            raise DesignError(f"design for {outcome!r}: no complete rows; {told}")
-        present = np.bincount(rows.unit[keep], minlength=len(labels)) > 0
-        if not present.all():
-            notes.append(f"{int((~present).sum())} of {len(labels)} units have no complete row")
-        values = {c: v[keep] for c, v in values.items()}
-        coded = {c: dense(_by_row(rows, codes)[keep]) for c, codes in coded.items()}
-        pos = rows.time[keep]
-        first, n_periods = first + int(pos.min()), int(np.ptp(pos)) + 1
-        rows = Rows(int(present.sum()), n_periods, (np.cumsum(present) - 1)[rows.unit[keep]], pos - pos.min())
-        labels, at_unit = labels[present], at_unit[present]
-    hole = np.flatnonzero(rows.per_period == 0)
-    if len(hole):
-        shown = ", ".join(str(origin.label(first + p)) for p in hole[:8])
-        notes.append(f"calendar has {len(hole)} gaps, kept as gaps: {shown}")
-    cohort_units = np.where(at_unit == NEVER, NEVER, at_unit - first)
-    early = int(((cohort_units <= 0) & (cohort_units != NEVER)).sum())
-    if early:
-        notes.append(f"{early} units are treated from the first period on or earlier")
-    late = int(((cohort_units >= rows.n_periods) & (cohort_units != NEVER)).sum())
-    if late:
-        last = origin.label(first + rows.n_periods - 1)
-        notes.append(f"{late} units are first treated after the last period {last}")
-    given = {unit: np.arange(len(labels)), **{c: coded[c] for c in clusters if c != unit}}
-    fixed = frozenset(c for c, codes in given.items() if len(codes) < rows.n)
-    levels = Levels(rows, given, fixed)
-    for name in clusters:
-        if name not in (unit, time) and levels.at_units(name) is None:
-            moving = np.unique(rows.unit[1:][moves(rows.unit, levels[name])])
-            names = ", ".join(str(u) for u in labels[moving[:8]])
-            notes.append(f"cluster {name!r} changes within {len(moving)} units: {names}")
+    groups = list(dict.fromkeys([*clusters, *(part for parts in parts_of for part in parts)]))
+    numbers = [outcome, *several("covariates", covariates), *(c for c in (treatment, weights, exposure) if c)]
+    positive = [c for c in (weights, exposure) if c]
+    where = f"design for {outcome!r}"
+    seen = admit(keys, where, numbers=list(dict.fromkeys(numbers)), positive=positive, groups=groups)
+    kept = _drop(seen, [c for c in groups if c != keys.unit], where)
+    rows, values = kept.rows, kept.values
+    levels = _cluster_levels(kept, keys.unit, clusters)
+    effects = _effects(kept, keys.unit, parts_of)
     few: list[str] = []
-    if clustered and (cohort or treatment):
-        treated = (cohort_units > 0) & (cohort_units < rows.n_periods)
-        if treatment:
-            treated = rows.nonzero_units(values[treatment])
-        few = _few_treated(treated, levels, clusters or (unit,))
-        notes += few
-    effects = {}
-    for parts in parts_of:
-        codes = np.zeros(rows.n, dtype=np.int64)
-        for part in parts:
-            column = rows.unit if part == unit else dense(_by_row(rows, coded[part]))
-            codes = dense(codes * (int(column.max()) + 1) + column)
-        name = "×".join(parts)
-        effects[name] = codes
-        inside = unit if rows.at_units(codes) is not None else time if constant_within(codes, rows.time) else ""
-        if inside:
-            notes.append(
-                f"fixed effect {name!r} does not change within {inside!r}, which is absorbed already: it adds nothing. "
-                f'An interaction is a tuple, fixed_effects=[("state", {time!r})]'
-            )
+    if clustered and (keys.cohort or treatment):
+        treated = (kept.cohort > 0) & (kept.cohort < rows.n_periods)
+        treated = rows.nonzero_units(values[treatment]) if treatment else treated
+        few = _few_treated(treated, levels, clusters or (keys.unit,))
+    notes = (
+        *seen.notes, *kept.notes, *_calendar_notes(kept, seen), *_moving_clusters(kept, levels, keys, clusters),
+        *few, *_idle_effects(effects, rows, keys),
+    )  # fmt: skip
     for note in notes:
         warnings.warn(f"{outcome}: {note}", FewTreatedWarning if note in few else DesignWarning, stacklevel=3)
     return Design(
         outcome=outcome,
-        unit_name=unit,
-        time_name=time,
+        unit_name=keys.unit,
+        time_name=keys.time,
         y=values[outcome],
         rows=rows,
-        unit_labels=labels,
-        calendar=origin.index(first, rows.n_periods, time),
-        cohort=cohort_units,
+        unit_labels=kept.labels,
+        calendar=seen.origin.index(kept.first, rows.n_periods, keys.time),
+        cohort=kept.cohort,
         treatment=values[treatment] if treatment else None,
         covariates=_side_by_side([values[c] for c in covariates], rows.n),
         covariate_names=tuple(covariates),
@@ -437,12 +299,62 @@ def prepare(
         clusters=levels,
         effects=effects,
         exposure=values[exposure] if exposure else None,
-        flow=flow if flow[-1].kind == "kept" else flow + [Step("kept", rows.n, block="design")],
-        notes=tuple(notes),
-        provenance={} if isinstance(data, pd.DataFrame) else dict(getattr(data, "provenance", {}) or {}),
-        path=path and replace(path, first=path.first - first),
-        exits=exits,
-        source=tuple(kept),
+        flow=kept.flow,
+        notes=notes,
+        provenance=keys.provenance,
+        path=_path(seen, kept, treatment) if treatment else None,
+        exits=keys.exits,
+        source=seen.source,
+    )
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The complete rows: positions from their first period ``first`` on, and what they say of the others."""
+
+    rows: Rows
+    labels: pd.Index
+    first: int
+    cohort: np.ndarray
+    values: dict[str, np.ndarray]
+    coded: dict[str, np.ndarray]
+    flow: Flow
+    notes: tuple[str, ...] = ()
+
+
+def _drop(seen: Admitted, groups: Sequence[str], where: str) -> _Kept:
+    """Set aside rows with a missing value, counted by the first reason and listed; units without rows leave."""
+    rows, labels, first, values = seen.rows, seen.placed.labels, seen.placed.first, seen.values
+    coded = {c: seen.level(c) for c in groups}
+    reasons = [(f"missing {name}", np.isnan(column)) for name, column in values.items() if not seen.complete[name]]
+    reasons += [(f"missing {c}", _by_row(rows, codes) < 0) for c, codes in coded.items() if codes.min() < 0]
+    if not reasons:
+        kept = Step("kept", rows.n, block="design")
+        return _Kept(rows, labels, first, _since(seen.cohort, first), values, coded, seen.flow + [kept])
+    keep = np.ones(rows.n, dtype=bool)
+    flow = seen.flow
+    for reason, gone in reasons:
+        gone = gone & keep
+        if gone.any():
+            units = len(np.unique(rows.unit[gone]))
+            flow = flow.dropping(_leaving(reason, int(gone.sum()), units, tuple(seen.where(gone))))
+            keep &= ~gone
+    if not keep.any():
+        told = "; ".join(f"{s.step}: {s.rows}" for s in flow.dropped("design"))
+        raise DesignError(f"{where}: no complete rows; {told}")
+    present = np.bincount(rows.unit[keep], minlength=len(labels)) > 0
+    bare = int((~present).sum())
+    at = rows.time[keep]
+    first += int(at.min())
+    return _Kept(
+        rows=Rows(int(present.sum()), int(np.ptp(at)) + 1, (np.cumsum(present) - 1)[rows.unit[keep]], at - at.min()),
+        labels=labels[present],
+        first=first,
+        cohort=_since(seen.cohort[present], first),
+        values={c: v[keep] for c, v in values.items()},
+        coded={c: dense(_by_row(rows, codes)[keep]) for c, codes in coded.items()},
+        flow=flow,
+        notes=(f"{bare} of {len(labels)} units have no complete row",) if bare else (),
     )
 
 
@@ -450,12 +362,68 @@ def _leaving(reason: str, rows: int, units: int, listing: tuple[str, ...]) -> St
     return Step(reason, rows, "", listing, "dropped", units, "design")
 
 
-def _exits(rows: Rows, treated: np.ndarray, labels: pd.Index) -> tuple[str, ...]:
-    """Units that are seen untreated after they were treated."""
-    known = ~np.isnan(treated.astype(float))
-    unit, on = rows.unit[known], treated[known] > 0
-    off = (unit[1:] == unit[:-1]) & on[:-1] & ~on[1:]
-    return tuple(str(u) for u in labels[np.unique(unit[1:][off])])
+def _since(cohort: np.ndarray, first: int) -> np.ndarray:
+    """Cohorts as positions from ``first`` on."""
+    return np.where(cohort == NEVER, NEVER, cohort - first)
+
+
+def _path(seen: Admitted, kept: _Kept, treatment: str) -> Path:
+    """Treatment in every row offered, on the calendar of the rows kept."""
+    return Path(seen.rows, seen.values[treatment], seen.placed.labels, seen.placed.first - kept.first)
+
+
+def _cluster_levels(kept: _Kept, unit: str, clusters: Sequence[str]) -> Levels:
+    """Codes of the cluster levels, the unit's among them."""
+    given = {unit: np.arange(len(kept.labels)), **{c: kept.coded[c] for c in clusters if c != unit}}
+    return Levels(kept.rows, given, frozenset(c for c, codes in given.items() if len(codes) < kept.rows.n))
+
+
+def _effects(kept: _Kept, unit: str, effects: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
+    """Codes by row of further fixed effects, interactions among them, by name."""
+    out = {}
+    for parts in effects:
+        codes = np.zeros(kept.rows.n, dtype=np.int64)
+        for part in parts:
+            column = kept.rows.unit if part == unit else dense(_by_row(kept.rows, kept.coded[part]))
+            codes = dense(codes * (int(column.max()) + 1) + column)
+        out["×".join(parts)] = codes
+    return out
+
+
+def _calendar_notes(kept: _Kept, seen: Admitted) -> Iterator[str]:
+    """Gaps, and units whose treatment starts outside the periods observed."""
+    cohort, t = kept.cohort, kept.rows.n_periods
+    hole = np.flatnonzero(kept.rows.per_period == 0)
+    if len(hole):
+        shown = ", ".join(str(seen.origin.label(kept.first + p)) for p in hole[:8])
+        yield f"calendar has {len(hole)} gaps, kept as gaps: {shown}"
+    early = int(((cohort <= 0) & (cohort != NEVER)).sum())
+    if early:
+        yield f"{early} units are treated from the first period on or earlier"
+    late = int(((cohort >= t) & (cohort != NEVER)).sum())
+    if late:
+        yield f"{late} units are first treated after the last period {seen.origin.label(kept.first + t - 1)}"
+
+
+def _moving_clusters(kept: _Kept, levels: Levels, keys: Keys, clusters: Sequence[str]) -> Iterator[str]:
+    """Cluster levels that change within units."""
+    for name in clusters:
+        if name not in (keys.unit, keys.time) and levels.at_units(name) is None:
+            moving = np.unique(kept.rows.unit[1:][moves(kept.rows.unit, levels[name])])
+            names = ", ".join(str(u) for u in kept.labels[moving[:8]])
+            yield f"cluster {name!r} changes within {len(moving)} units: {names}"
+
+
+def _idle_effects(effects: Mapping[str, np.ndarray], rows: Rows, keys: Keys) -> Iterator[str]:
+    """Fixed effects that add nothing to those of units and periods."""
+    for name, codes in effects.items():
+        inside = keys.unit if rows.at_units(codes) is not None else ""
+        inside = inside or (keys.time if constant_within(codes, rows.time) else "")
+        if inside:
+            yield (
+                f"fixed effect {name!r} does not change within {inside!r}, which is absorbed already: it adds nothing. "
+                f'An interaction is a tuple, fixed_effects=[("state", {keys.time!r})]'
+            )
 
 
 def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -> list[str]:
@@ -470,63 +438,6 @@ def _few_treated(treated: np.ndarray, levels: Levels, clusters: Sequence[str]) -
                 "on many and reject too often; see g.randomization_test, g.ferman_pinto, g.wild_bootstrap"
             )
     return notes
-
-
-def _check_numbers(
-    offered: Mapping[str, np.ndarray],
-    positive: Sequence[str | None],
-    unit: pd.Series,
-    time: pd.Series,
-    problems: Problems,
-) -> dict[str, bool]:
-    """Record infinite values, and values that are not positive where they must be; whether each column is complete."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        complete = {
-            c: v.dtype.kind != "f" or bool(np.isfinite(v.sum()) or np.isfinite(v).all()) for c, v in offered.items()
-        }
-    for name, column in offered.items():
-        infinite = np.zeros(0, dtype=bool) if complete[name] else np.isinf(column)
-        if infinite.any():
-            remedy = f"df[{name!r}] = df[{name!r}].replace([np.inf, -np.inf], np.nan)"
-            problems.add(f"infinite values in {name!r}", _named(unit, time, infinite), remedy)
-    for name in filter(None, positive):
-        if (offered[name] <= 0).any():
-            problems.add(f"{name!r} must be positive; it is not at", _named(unit, time, offered[name] <= 0))
-    return complete
-
-
-def _named(unit: pd.Series, time: pd.Series, rows: np.ndarray) -> list[str]:
-    """Unit and period of some rows, in the order of their text."""
-    return sorted(f"{u} {t}" for u, t in zip(unit.array[rows], time.array[rows]))
-
-
-def _floats(
-    placed: Arrangement, offered: Mapping[str, np.ndarray], columns: Mapping[str, pd.Series]
-) -> tuple[dict[str, np.ndarray], list[pd.Series]]:
-    """Numbers in the order of the rows, (n,) each, and the columns whose numbers are used where they are.
-
-    Where pandas copies on write it hands out arrays that cannot be written to, and the frame's own memory stays as it
-    is as long as the Series lives. Everything else is copied.
-    """
-    here = [
-        name
-        for name, v in offered.items()
-        if placed.order is None and v.dtype == np.float64 and v.flags.c_contiguous and not v.flags.writeable
-    ]
-    copied = [name for name in offered if name not in here]
-    values = {name: offered[name] for name in here}
-    for name, row in zip(copied, room(len(copied), placed.rows.n)):
-        row[:] = placed.by_row(offered[name])
-        values[name] = row
-    return {name: values[name] for name in offered}, [columns[name] for name in here]
-
-
-def _level(column: pd.Series, placed: Arrangement) -> np.ndarray:
-    """Codes of a grouping column in the sorted order of its labels: by unit (N,) when that is at hand, else by row."""
-    by_unit = placed.by_unit(column)
-    if by_unit is not None and not np.isnan(by_unit).any():
-        return np.unique(by_unit, return_inverse=True)[1]
-    return placed.by_row(factorize(column)[0])
 
 
 def _side_by_side(columns: Sequence[np.ndarray], n: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.design.coding import calendar
+from g287stats.design.keys import Data, refuse_exits
 from g287stats.design.prepare import NEVER, Design, Path, prepare
 from g287stats.errors import DesignError, DesignWarning, Problems
 
@@ -68,14 +69,7 @@ def dated(design: Design, fits: str) -> Design:
 
 def must_stay_on(design: Design, fits: str) -> None:
     """Refuse a panel object given by cohorts whose own treatment switches off, naming the units."""
-    if design.exits:
-        problems = Problems(f"design for {design.outcome!r}")
-        remedy = (
-            f"Cohorts say that treatment stays on; {fits}, end each unit's record at its exit "
-            "(g.Exposure(on_exit='censor')), or state that exposure is absorbing (g.Exposure(on_exit='absorbing'))"
-        )
-        problems.add("treatment switches off", design.exits, remedy)
-        problems.raise_if_any()
+    refuse_exits(design.exits, f"design for {design.outcome!r}", fits)
 
 
 def onsets(design: Design, path: Path, fits: str) -> tuple[np.ndarray, list[str]]:
@@ -144,7 +138,7 @@ def place_of(design: Design, seen: Design) -> int:
     return int(other.ordinal - first.ordinal) if hasattr(first, "ordinal") else int(other) - int(first)
 
 
-def quiet_prepare(data: Any, outcome: str, **keys: Any) -> Design:
+def quiet_prepare(data: Data, outcome: str, **keys: Any) -> Design:
     """Prepare a second column of the same frame without repeating the warnings of the first."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DesignWarning)

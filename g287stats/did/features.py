@@ -9,9 +9,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from g287stats.design.keys import Data, frame_of
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.flow import holding
 
 Kind = Literal["levels", "growth", "trends"]
 
@@ -35,35 +37,41 @@ class Features(NamedTuple):
 
 
 def read_features(
-    data: Any,
+    data: Data,
     variables: Sequence[str],
     on: Kind | Sequence[Kind] | Mapping[str, Kind | Sequence[Kind]],
     periods: tuple[Any, Any] | None,
-    keys: Mapping[str, str | None],
+    *,
+    unit: str | None,
+    time: str | None,
+    cohort: str | None,
+    treatment: str | None,
+    weights: str | None,
     exact: Sequence[str],
 ) -> Features:
     """Read who is treated when from all rows of the frame, and each feature from the rows that have its variable."""
     variables = [variables] if isinstance(variables, str) else list(variables)
     if not variables:
         raise DesignError("name the variables to balance")
-    frame, keys = _rows(data, keys)
+    frame = frame_of(data)
     every = next(name for k in range(len(frame.columns) + 1) if (name := f"balance{k or ''}") not in frame.columns)
     frame = frame.assign(**{every: 1.0})
-    weights = keys.pop("weights")
-    design = prepare(frame, every, clustered=False, **keys)  # type: ignore[arg-type]
+    design = prepare(
+        holding(data, frame), every, unit=unit, time=time, cohort=cohort, treatment=treatment, clustered=False
+    )
     notes = list(design.notes)
     for s in design.flow.dropped("design"):
         notes.append(f"{s.step} in {s.rows} rows of {s.units} units, whose treatment is read from their other rows")
         warnings.warn(notes[-1], DesignWarning, stacklevel=4)
-    cohort = design.cohort if design.treatment is None else _first_treated(design)
+    onset = design.cohort if design.treatment is None else _first_treated(design)
     t = design.n_periods
-    starts = cohort[(cohort > 0) & (cohort < t)]
+    starts = onset[(onset > 0) & (onset < t)]
     if not len(starts):
         raise IdentificationError("no unit starts treatment inside the panel")
     first, last = (0, int(starts.min()) - 1) if periods is None else (_position(design, p) for p in periods)
     if first > last:
         raise DesignError(f"periods={periods}: the first comes after the last")
-    early = cohort <= last
+    early = onset <= last
     reasons = np.where(early, f"treated by {design.calendar[last]}", "").astype(object)
     columns: list[np.ndarray] = []
     names: list[str] = []
@@ -123,7 +131,7 @@ def read_features(
     left_out = pd.DataFrame({design.unit_name: design.unit_labels[gone], "reason": reasons[gone]})
     unknown = pd.Index(frame[design.unit_name].unique()).difference(design.unit_labels)
     if len(unknown):
-        bare = pd.DataFrame({design.unit_name: unknown, "reason": f"missing {keys['treatment']} in every row"})
+        bare = pd.DataFrame({design.unit_name: unknown, "reason": f"missing {treatment} in every row"})
         left_out = pd.concat([left_out, bare], ignore_index=True)
     if len(left_out):
         listed = ", ".join(map(str, left_out[design.unit_name][:8]))
@@ -131,24 +139,12 @@ def read_features(
         note = f"{len(left_out)} units are left out of balancing (see .left_out): {listed}{more}"
         warnings.warn(note, DesignWarning, stacklevel=3)
         notes.append(note)
-    treated = cohort[kept] < t
+    treated = onset[kept] < t
     if not treated.any() or treated.all():
         raise IdentificationError(
             f"after leaving out {len(left_out)} units no {'treated' if not treated.any() else 'control'} is left"
         )
     return Features(design, names, x[kept], np.array(size), treated, kept, base[kept], groups[kept], left_out, notes)
-
-
-def _rows(data: Any, keys: Mapping[str, str | None]) -> tuple[pd.DataFrame, dict[str, str | None]]:
-    """Return the frame of a panel, and the keys with the panel's own where none is given."""
-    if isinstance(data, pd.DataFrame):
-        return data, dict(keys)
-    frame = getattr(data, "frame", None)
-    if not isinstance(frame, pd.DataFrame):
-        raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel")
-    own = {key: keys[key] or getattr(data, key, None) for key in ("unit", "time")}
-    cohort = keys["cohort"] or (None if keys["treatment"] else "cohort")
-    return frame, {**keys, **own, "cohort": cohort}
 
 
 def _first_treated(design: Design) -> np.ndarray:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 from scipy import optimize
 
 from g287stats.design.coding import whole
+from g287stats.design.keys import Data, frame_of
 from g287stats.did.features import Kind, read_features
 from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.flow import Step, holding
@@ -27,6 +28,7 @@ from g287stats.shown import Shown
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+D = TypeVar("D")
 Balancing = Literal["entropy", "overlap", "nearest"]
 
 REFERENCES = {
@@ -73,12 +75,12 @@ class Balance(Shown):
     left_out: pd.DataFrame
     notes: tuple[str, ...] = ()
 
-    def attach(self, data: Any, name: str = "balance_weight") -> Any:
+    def attach(self, data: D, name: str = "balance_weight") -> D:
         """Return the rows of weighted units with their weight in column ``name``; units with weight zero leave.
 
         A panel stays one, with its keys, provenance and exits; its flow names the units that leave.
         """
-        frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
+        frame = frame_of(data)
         key = str(self.weights.index.name)
         if key not in frame:
             raise DesignError(f"column {key!r} of the units is not in the frame")
@@ -127,7 +129,7 @@ class Balance(Shown):
 
 
 def balance_weights(
-    data: Any,
+    data: Data,
     variables: Sequence[str],
     *,
     method: Balancing = "entropy",
@@ -186,10 +188,10 @@ def balance_weights(
     if method not in REFERENCES:
         raise DesignError(f"method={method!r}: choose 'entropy', 'overlap' or 'nearest'")
     neighbours = whole("neighbours", neighbours, 1)
-    keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment, "weights": weights}
     design, names, x, size, treated, labels, base, groups, left_out, notes = read_features(
-        data, variables, on, periods, keys, exact
-    )
+        data, variables, on, periods,
+        unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, exact=exact,
+    )  # fmt: skip
     _independent(names, x, size)
     pairs = None
     if method == "entropy":
@@ -233,7 +235,7 @@ def match(data: Any, variables: Sequence[str], **options: Any) -> Balance:
 
 
 def balance_table(
-    data: Any,
+    data: Data,
     variables: Sequence[str],
     *,
     on: Kind | Sequence[Kind] | Mapping[str, Kind | Sequence[Kind]] = "levels",
@@ -251,8 +253,10 @@ def balance_table(
     difference keeps the unweighted denominator, so that it only changes because the means do). Arguments as
     :func:`balance_weights`.
     """
-    keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment, "weights": weights}
-    found = read_features(data, variables, on, periods, keys, ())
+    found = read_features(
+        data, variables, on, periods,
+        unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, exact=(),
+    )  # fmt: skip
     return _table(found.names, found.x, found.treated, np.ones(len(found.x)), found.base)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -75,6 +75,7 @@ class Placebo:
     replicates: int
     enumerated: bool = True
     df: float = np.inf
+    levels: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.design.coding import event_window, reference_times
+from g287stats.design.keys import read_keys
 from g287stats.design.prepare import prepare
 from g287stats.design.wide import must_stay_on
 from g287stats.errors import DesignError, IdentificationError
@@ -83,15 +84,12 @@ def triple_difference(
         raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
     if effects == "event" and not cohort:
         raise DesignError("an event study needs cohort= (the place's first treated period)")
-    frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
-    clock = time if isinstance(data, pd.DataFrame) else time or getattr(data, "time", None)
+    keys = read_keys(data, unit=unit, time=time)
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or (place,))
-    if place not in frame or clock not in frame:
-        raise DesignError(f"columns not in the frame: {[c for c in (place, clock) if c not in frame]}")
     design = prepare(
         data, outcome, unit=unit, time=time, treatment=treatment, cohort=cohort, covariates=(eligible, *covariates),
         weights=weights, cluster=tuple(dict.fromkeys((*clusters, place))),
-        fixed_effects=[(place, str(clock)), (eligible, str(clock))],
+        fixed_effects=[(place, keys.time), (eligible, keys.time)],
     )  # fmt: skip
     must_stay_on(design, "give treatment=, which may switch")
     group = design.covariates[:, 0]

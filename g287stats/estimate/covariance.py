@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -84,6 +84,10 @@ class CovarianceRule(Protocol):
     @property
     def df(self) -> float:
         """Degrees of freedom of the reference distribution; infinite means normal."""
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Levels that errors are clustered by; none when they are not."""
 
     def matrix(self, influence: Influence) -> np.ndarray:
         """Covariance matrix (k × k)."""
@@ -246,6 +250,7 @@ class Homoskedastic:
     error: np.ndarray
     deviation: np.ndarray
     df_residual: int
+    levels: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_residuals(cls, residual: np.ndarray, weights: np.ndarray | None, df_residual: int) -> Homoskedastic:
@@ -287,6 +292,7 @@ class Heteroskedastic:
 
     n_obs: int
     k: int
+    levels: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:

@@ -84,7 +84,7 @@ def treatment_paths(est: Any, f: Any, assign_by: str | None) -> Paths:
     of_unit = np.zeros(n, dtype=np.int64)
     of_unit[treated] = index.reshape(-1) + 1
     clusters = {}
-    for name in (f.level, *getattr(est.rule, "levels", ())):
+    for name in (f.level, *est.rule.levels):
         codes = design.unit_level(name) if name in design.clusters else None
         if codes is not None:
             clusters[name] = codes

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from g287stats.design.keys import Data
 from g287stats.errors import DesignError, G287Error, choose
 from g287stats.estimate.estimate import Estimate, reference_distribution
 from g287stats.inference.assignment import by_group, random_arrangements, strata_of
-from g287stats.inference.exchange import read_treatments, since
+from g287stats.inference.exchange import read_treatments
 from g287stats.inference.target import scalar
 from g287stats.shown import Shown
 
@@ -149,7 +150,7 @@ class PowerSimulation(Shown):
 
 
 def power_simulation(
-    data: Any,
+    data: Data,
     estimator: Callable[[pd.DataFrame], Any],
     effects: Sequence[float],
     *,
@@ -211,9 +212,7 @@ def power_simulation(
     if within is not None and units == "never":
         raise DesignError('within= exchanges the cohorts of all units: use it with units="all"')
     also = (outcome, None if assign_by == "unit" else assign_by, within)
-    named: dict[str, Any] = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    who = read_treatments(data, "power simulation", **named, also=also, ordered=True)
-    time = time or data.time
+    who = read_treatments(data, "power simulation", unit=unit, time=time, cohort=cohort, treatment=treatment, also=also)
     try:
         seen = estimator(who.frame)
     except G287Error:  # what it cannot do is counted in the draws
@@ -243,13 +242,8 @@ def power_simulation(
         for batch in random_arrangements(pool, draws, seed, strata):
             for assignment in batch:
                 kind = assignment[group_of_row]
-                given = who.given(kind, rows)
-                on = kind > 0
-                if treatment is None:
-                    on = on & since(frame[time], given[who.columns[0]])
-                else:
-                    on = on & (pd.to_numeric(given[treatment]).to_numpy(dtype=float) != 0)
-                changed = frame.assign(**given)
+                on = who.on(kind, rows)
+                changed = frame.assign(**who.given(kind, rows))
                 for effect in planted:
                     y = frame[outcome] * (1 + effect * on) if scale == "relative" else frame[outcome] + effect * on
                     try:

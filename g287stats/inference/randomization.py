@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.design.keys import Data
 from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import (
@@ -414,7 +415,7 @@ def _strata(within: str | pd.Series, f: Fitted) -> tuple[str, np.ndarray]:
 
 
 def placebo_test(
-    data: Any,
+    data: Data,
     estimator: Callable[[pd.DataFrame], Any],
     *,
     unit: str | None = None,
@@ -431,13 +432,13 @@ def placebo_test(
     Parameters
     ----------
     data
-        A DataFrame (``unit=`` and ``cohort=`` named) or a ``CountyPanel``.
+        A DataFrame (``unit=``, ``time=`` and ``cohort=`` named) or a ``CountyPanel``.
     estimator
         Callable from a frame to an Estimate with one parameter, or to a number:
         ``lambda f: g.att_gt(f, "rate", unit="fips", time="year", cohort="cohort").aggregate("simple")``.
     cohort, treatment
         The column that the estimator reads, or both columns: what is exchanged. A cohort that is missing, 0 or
-        infinite is never treated; paths of a ``treatment`` are exchanged whole and need ``time``.
+        infinite, or after the last period, is never treated; paths of a ``treatment`` are exchanged whole.
     assign_by
         Column with the level at which treatment was given, as in :func:`randomization_test`. The default reads the
         clusters of the estimate; with an estimator that returns a number it is the unit.
@@ -447,14 +448,13 @@ def placebo_test(
     Raises
     ------
     DesignError
-        When a column is absent, a cohort, ``within`` or ``assign_by`` changes within a unit, every unit is treated, or
-        no reassignment changes the estimate, whose estimator then reads another column; an error of the estimator in
-        some draw is raised with the number of the draw.
+        What an estimator refuses of keys, cohorts and treatments; when ``within`` or ``assign_by`` changes within a
+        unit, every unit is treated, or no reassignment changes the estimate, whose estimator then reads another column.
+        An error of the estimator in some draw is raised with the number of the draw.
     """
     check_draws(draws)
     also = (None if assign_by == "unit" else assign_by, within)
-    named: dict[str, Any] = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    who = read_treatments(data, "placebo test", **named, also=also)
+    who = read_treatments(data, "placebo test", unit=unit, time=time, cohort=cohort, treatment=treatment, also=also)
     rows = np.arange(len(who.frame))
     actual = estimator(who.frame)
     observed = scalar(actual).estimate if isinstance(actual, Estimate) else float(actual)

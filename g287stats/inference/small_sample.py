@@ -117,7 +117,7 @@ def bias_reduced(
     reg = regression_of(est, "bias-reduced inference", working=True)
     wanted = list(est.terms if terms is None else terms)
     combined = loadings(est, reg, wanted)
-    level = cluster or getattr(est.rule, "levels", (reg.design.unit_name,))[0]
+    level = cluster or (*est.rule.levels, reg.design.unit_name)[0]
     if level not in reg.design.clusters:
         raise DesignError(f"no cluster level {level!r}: the estimate carries {sorted(reg.design.clusters)}")
     codes = reg.design.clusters[level]

@@ -96,7 +96,7 @@ def conley(est: Estimate, coordinates: pd.DataFrame, cutoff_km: float, *, kernel
     if not np.isfinite(cutoff_km) or cutoff_km < 0:
         raise DesignError(f"cutoff_km must be a distance in kilometres; got {cutoff_km}")
     weights = kernel_weights(place(coordinates, labels), cutoff_km, kernel)
-    levels = getattr(est.rule, "levels", (est.influence.unit,))
+    levels = est.rule.levels or (est.influence.unit,)
     out = est.with_rule(Spatial(est.influence.unit, weights, float(cutoff_km), kernel, levels))
     negative = out.rule.variances(est.influence) < 0
     if negative.any():

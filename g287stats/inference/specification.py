@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from g287stats.design.keys import Data, frame_of
 from g287stats.errors import DesignError, G287Error
 from g287stats.estimate.bootstrap import null_draws, sup_t
 from g287stats.estimate.estimate import Estimate, reference_distribution
@@ -111,7 +112,7 @@ class SpecificationCurve(Shown):
 
 
 def specification_curve(
-    data: Any,
+    data: Data,
     outcome: str | Sequence[str],
     estimators: Mapping[str, Estimator],
     *,
@@ -171,7 +172,8 @@ def specification_curve(
     grid = list(itertools.product(outcomes, estimators, samples, *(choices[c] for c in choices)))
     if not grid:
         raise DesignError("no specification: outcomes, estimators, samples and choices must not be empty")
-    drawn = {label: _sample(data, how) for label, how in samples.items()}
+    frame = frame_of(data)
+    drawn = {label: holding(data, how(frame)) if how else data for label, how in samples.items()}
     done: Specifications = []
     failed: list[tuple[Any, ...]] = []
     skipped = []
@@ -221,13 +223,6 @@ def specification_curve(
         seed=seed,
         estimates=tuple(e for _, _, e in done),
     )
-
-
-def _sample(data: Any, how: Callable[[pd.DataFrame], pd.DataFrame] | None) -> Any:
-    """The data of a sample; a panel cut to a sample stays one and refuses what it refuses whole."""
-    if how is None:
-        return data
-    return how(data) if isinstance(data, pd.DataFrame) else holding(data, how(data.frame))
 
 
 def _unknown(estimator: Estimator, arguments: Mapping[str, Any]) -> list[str]:

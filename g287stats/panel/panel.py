@@ -62,9 +62,9 @@ class CountyPanel:
         return pd.Series(facts, name=column)
 
     @property
-    def keys(self) -> tuple[str, str]:
-        """Names of the unit and of the time column."""
-        return self.unit, self.time
+    def keys(self) -> Mapping[str, str]:
+        """Columns of the unit, of time and of cohorts, as estimators take them: ``g.twfe(frame, y, **panel.keys)``."""
+        return {"unit": self.unit, "time": self.time, "cohort": "cohort"}
 
     @property
     def exits(self) -> dict[str, tuple[str, ...]]:

@@ -184,7 +184,7 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
         direction = np.ascontiguousarray(fit.dense[:, 0]) / c[0]
     else:
         direction = fit.columns() @ (loading / spread)
-    level = getattr(est.rule, "levels", (reg.design.unit_name,))[0]
+    level = (*est.rule.levels, reg.design.unit_name)[0]
     name = term if isinstance(term, str) else " + ".join(f"{w:g}·{t}" for t, w in term.items())
     return Fitted(
         term=name,

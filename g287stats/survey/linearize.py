@@ -101,6 +101,11 @@ class SurveyDesign:
         return f"design-based, linearised ({len(self.stratum):,} {unit} in {n_strata:,} strata{fpc}{rule})"
 
     @property
+    def levels(self) -> tuple[str, ...]:
+        """The level of the sampling units, as other rules name theirs."""
+        return (self.level,)
+
+    @property
     def df(self) -> float:
         """Degrees of freedom of the t distribution."""
         return float(self.degrees)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -80,6 +80,7 @@ class Replicates:
     kind: str
     centre: Centre
     degrees: float
+    levels: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:

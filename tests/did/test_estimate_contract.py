@@ -3,13 +3,13 @@
 import dataclasses
 import pickle
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from simulated_did import staggered
 
+from g287stats.design.keys import KeyedFrame
 from g287stats.did.diagnostics import bacon, cohort_sizes, twfe_weights
 from g287stats.did.etwfe import etwfe
 from g287stats.did.group_time import att_gt
@@ -100,7 +100,7 @@ def plain(keys):
 def test_months_equal_numbered_periods_and_panels_equal_frames(name):
     frame = months()
     before = frame.copy()
-    panel = SimpleNamespace(frame=frame, unit="county_fips", time="month", provenance={"source": "simulated"})
+    panel = KeyedFrame(frame, KEYS, {"source": "simulated"})
     fit = ESTIMATORS[name]
     by_month = fit(panel, {})
     by_number = fit(frame, {"unit": "county", "time": "year", "cohort": "g"})
@@ -136,14 +136,14 @@ def test_one_result_type(name):
 
 
 def test_diagnostics_speak_the_calendar():
-    panel = SimpleNamespace(frame=months(), unit="county_fips", time="month")
+    panel = KeyedFrame(months(), KEYS)
     april = pd.Period("2010-04", "M")
     assert set(bacon(panel, "y").frame["treated"]) == {april, pd.Period("2010-06", "M")}
     assert twfe_weights(panel, "y").by_cohort["cohort"].iloc[0] == april
     assert cohort_sizes(panel, "y")["cohort"].tolist()[:1] == [april]
     assert balance_weights(panel, ["y", "x"], periods=(april - 3, april - 1))
     pairs = pd.DataFrame({"a": ["00000"], "b": ["00001"]})
-    assert "ring_1" in exposure_map(panel, pairs, "d", rings=1)
+    assert "ring_1" in exposure_map(panel, pairs, "d", rings=1).frame
 
 
 def counted():
@@ -229,11 +229,10 @@ def test_a_choice_that_does_not_exist_is_refused(name, argument):
 def by_cohort_and_ending():
     """A panel object whose own treatment ends in two counties."""
     data = counted()
-    data["treated"] = (data["d"] > 0).astype(float)
     on = data.loc[data["d"] > 0, "county_fips"].unique()[:2]
     last = data["month"] == data["month"].max()
-    data.loc[data["county_fips"].isin(on) & last, "treated"] = 0.0
-    return SimpleNamespace(frame=data, unit="county_fips", time="month", provenance={}), sorted(on)
+    data["treated"] = ((data["d"] > 0) & ~(data["county_fips"].isin(on) & last)).astype(float)
+    return KeyedFrame(data, KEYS, exits={"cohort": tuple(on)}), sorted(on)
 
 
 STAYS = {
@@ -257,9 +256,7 @@ def test_a_panel_whose_treatment_ends_is_refused_by_estimators_of_cohorts(name):
     ending, units = by_cohort_and_ending()
     with pytest.raises(DesignError, match=rf"treatment switches off \(2\): {units[0]}, {units[1]}. .*switching_did"):
         STAYS[name](ending)
-    staying = SimpleNamespace(**vars(ending))
-    staying.frame = ending.frame.assign(treated=ending.frame["d"])
-    assert STAYS[name](staying) is not None
+    assert STAYS[name](dataclasses.replace(ending, exits={})) is not None
 
 
 def test_estimators_of_a_treatment_column_take_a_panel_whose_treatment_ends():

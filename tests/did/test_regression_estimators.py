@@ -1,12 +1,11 @@
 """What must not matter, and what must be recovered, for every regression estimator."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from reference_did import load_panel
 
+from g287stats.design.keys import KeyedFrame
 from g287stats.did.imputation import imputation, two_stage
 from g287stats.did.poisson import poisson
 from g287stats.did.sun_abraham import sun_abraham
@@ -115,9 +114,8 @@ def test_splitting_a_weight_in_two_clusters_of_copies(name):
 @every
 def test_exposure_and_panel_objects(name):
     frame = panel("panel_small")
-    held = SimpleNamespace(
-        frame=frame.rename(columns={"g": "cohort"}), unit="county", time="year", provenance={"y": {"source": "made up"}}
-    )
+    keys = {"unit": "county", "time": "year", "cohort": "cohort"}
+    held = KeyedFrame(frame.rename(columns={"g": "cohort"}), keys, {"y": {"source": "made up"}})
     a, b = EVERY[name](frame, "y", **KEYS), EVERY[name](held, "y")
     assert both(a).tobytes() == both(b).tobytes()
     assert b.provenance == held.provenance

@@ -3,12 +3,12 @@
 import itertools
 import math
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from g287stats.design.keys import KeyedFrame
 from g287stats.did.imputation import imputation
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, FewTreatedWarning, InferenceWarning
@@ -84,7 +84,7 @@ def test_a_finer_level_than_that_of_treatment_is_told():
             assert test(est, draws=29, assign_by="county").assign_by == "county"
     with pytest.warns(InferenceWarning, match=told):
         refit = lambda f: twfe(f, "y", cohort="g", cluster="state", **KEYS)
-        assert placebo_test(UNEVEN, refit, unit="county", cohort="g", draws=3, assign_by="unit").n_assigned == 19
+        assert placebo_test(UNEVEN, refit, cohort="g", **KEYS, draws=3, assign_by="unit").n_assigned == 19
     with warnings.catch_warnings():
         warnings.simplefilter("error", InferenceWarning)
         assert randomization_test(est, ci=False, assign_by="state").draws == 30
@@ -107,9 +107,7 @@ def test_one_treated_state_is_placed_in_every_state():
     d = UNEVEN.assign(g=UNEVEN["g"].where(UNEVEN["state"] == "S01"))
     r = randomization_test(twfe(d, "y", cohort="g", cluster="state", **KEYS), level=0.8)
     assert r.frame["county"].tolist() == [0, 1, 5, 7, 14, 17]  # the first county of each state
-    one = placebo_test(
-        d, lambda f: twfe(f, "y", cohort="g", cluster="state", **KEYS), unit="county", cohort="g", draws=9
-    )
+    one = placebo_test(d, lambda f: twfe(f, "y", cohort="g", cluster="state", **KEYS), cohort="g", **KEYS, draws=9)
     assert one.frame["state"].tolist() == ["S00", "S01", "S02", "S03", "S04", "S05"]
     np.testing.assert_allclose(one.drawn, r.drawn, rtol=1e-9)
     given = randomization_test(twfe(d, "y", cohort="g", cluster="state", **KEYS), assignments=[[6], [18]], ci=False)
@@ -186,7 +184,7 @@ def test_the_coarsest_of_two_levels_and_that_of_cr2():
     est = twfe(d, "y", cohort="g", cluster=["state", "year"], **KEYS)
     assert randomization_test(est, ci=False).assign_by == "state"
     refit = lambda f: bias_reduced(twfe(f, "y", cohort="g", cluster="state", **KEYS))
-    assert placebo_test(d, refit, unit="county", cohort="g", draws=3).assign_by == "state"
+    assert placebo_test(d, refit, cohort="g", **KEYS, draws=3).assign_by == "state"
 
 
 # any estimator: what is exchanged in the frame
@@ -202,10 +200,10 @@ def by_treatment(f):
 
 def test_placebo_exchanges_states_and_what_the_estimator_reads():
     a = randomization_test(by_cohort(UNEVEN))
-    b = placebo_test(UNEVEN, by_cohort, unit="county", cohort="g", draws=99)
+    b = placebo_test(UNEVEN, by_cohort, cohort="g", **KEYS, draws=99)
     c = placebo_test(UNEVEN, by_treatment, unit="county", time="year", treatment="d", draws=99)
     both = lambda f: by_treatment(f).point[0] + imputation(f, "y", cohort="g", **KEYS).overall.point[0]
-    e = placebo_test(UNEVEN, both, time="year", unit="county", cohort="g", treatment="d", assign_by="state", draws=30)
+    e = placebo_test(UNEVEN, both, cohort="g", **KEYS, treatment="d", assign_by="state", draws=30)
     for r in (b, c, e):
         assert (r.assign_by, r.n_treated, r.n_assigned, r.draws) == ("state", 2, 6, 30)
     for r in (b, c):
@@ -216,9 +214,9 @@ def test_placebo_exchanges_states_and_what_the_estimator_reads():
 
 
 def test_an_estimator_that_does_not_read_what_is_exchanged():
-    told = r"of 'g' gave the same estimate to the last bit .*does not read 'g'.*treatment=\"treated\", time=\"year\""
+    told = r"of 'g' gave the same estimate to the last bit .*does not read 'g'.*treatment=\"treated\""
     with pytest.raises(DesignError, match=told):
-        placebo_test(UNEVEN, by_treatment, unit="county", cohort="g", draws=5)
+        placebo_test(UNEVEN, by_treatment, cohort="g", **KEYS, draws=5)
     with pytest.raises(DesignError, match=told):
         power_simulation(UNEVEN, by_treatment, [1.0], outcome="y", cohort="g", units="all", draws=5, **KEYS)
     r = power_simulation(UNEVEN, by_treatment, [1.0], outcome="y", treatment="d", units="all", draws=20, **KEYS)
@@ -257,11 +255,11 @@ def test_power_plants_effects_in_whole_states():
 def test_cohorts_coded_zero_or_infinite_are_never_treated():
     zero, infinite = (UNEVEN.assign(g=UNEVEN["g"].fillna(v)) for v in (0, np.inf))
     mixed = UNEVEN.assign(g=UNEVEN["g"].where(UNEVEN["code"] != 2, 0).where(UNEVEN["code"] != 3, np.inf))
-    want = placebo_test(UNEVEN, by_cohort, unit="county", cohort="g", draws=30)
+    want = placebo_test(UNEVEN, by_cohort, cohort="g", **KEYS, draws=30)
     power = power_simulation(UNEVEN, by_cohort, [1.0], outcome="y", cohort="g", units="all", draws=4, **KEYS)
     for d, words in ((zero, "0 in 12 units"), (infinite, "infinity in 12 units"), (mixed, "0 in 2 units")):
         with pytest.warns(UserWarning, match=f"cohort coded {words} is read as never treated"):
-            r = placebo_test(d, by_cohort, unit="county", cohort="g", draws=30)
+            r = placebo_test(d, by_cohort, cohort="g", **KEYS, draws=30)
         np.testing.assert_allclose(r.drawn, want.drawn, rtol=1e-12)
         p = power_simulation(d, by_cohort, [1.0], outcome="y", cohort="g", units="all", draws=4, **KEYS)
         pd.testing.assert_frame_equal(p.frame, power.frame)
@@ -319,10 +317,10 @@ MOVING["k"] = np.where(UNEVEN["year"] > 2003, UNEVEN["state"], "X")
         ({"within": "k"}, "within='k' changes within 19 units: 0, 1"),
         ({"assign_by": "k"}, "assign_by='k' changes within 19 units"),
         ({"unit": "nope"}, r"columns not in the frame .1.: nope.*Columns are \['county'"),
-        ({"cohort": "nope", "within": "no"}, "columns not in the frame .2.: nope, no"),
+        ({"cohort": "nope", "within": "no"}, "columns not in the frame .2.: no, nope"),
         ({"cohort": None, "treatment": "nope"}, "columns not in the frame .1.: nope"),
-        ({"cohort": None}, "name the keys of the frame"),
-        ({"treatment": "state"}, "treatment 'state' is missing or not numeric in 114 rows"),
+        ({"cohort": None}, "say who is treated when: cohort="),
+        ({"treatment": "state"}, "'state' is not numeric .6.: 'S00'"),
     ],
 )
 def test_refused_by_placebo_and_power(options, words):
@@ -335,10 +333,10 @@ def test_refused_by_placebo_and_power(options, words):
 
 def test_a_panel_knows_its_keys():
     frame = UNEVEN.rename(columns={"g": "cohort"})
-    panel = SimpleNamespace(frame=frame, unit="county", time="year")
+    panel = KeyedFrame(frame, {**KEYS, "cohort": "cohort"})
     refit = lambda f: twfe(f, "y", cohort="cohort", cluster="state", **KEYS)
     a = placebo_test(panel, refit, draws=30)
-    np.testing.assert_array_equal(a.drawn, placebo_test(frame, refit, unit="county", cohort="cohort", draws=30).drawn)
+    np.testing.assert_array_equal(a.drawn, placebo_test(frame, refit, cohort="cohort", draws=30, **KEYS).drawn)
     b = power_simulation(panel, refit, [1.0], outcome="y", units="all", draws=2)
     assert b.assign_by == "state"
     with pytest.raises(DesignError, match="name the keys of the frame"):
@@ -349,17 +347,17 @@ def test_refused_otherwise():
     with pytest.raises(DesignError, match=r"columns not in the frame .1.: nope"):
         power_simulation(UNEVEN, by_cohort, [1.0], outcome="nope", cohort="g", **KEYS)
     with pytest.raises(DesignError, match="give a pandas DataFrame"):
-        placebo_test([1, 2], by_cohort, unit="county", cohort="g")
-    with pytest.raises(DesignError, match="paths of treatment='d' are exchanged over time"):
+        placebo_test([1, 2], by_cohort, cohort="g", **KEYS)
+    with pytest.raises(DesignError, match='name the keys of the frame: unit="county_fips", time="year"'):
         placebo_test(UNEVEN, by_treatment, unit="county", treatment="d")
-    with pytest.raises(DesignError, match=r"paths of 'd' are unknown or given twice in units .1.: 1.*name cohort="):
+    with pytest.raises(DesignError, match=r"paths of 'd' are unknown in units .1.: 1.*name cohort="):
         placebo_test(UNEVEN.drop(index=8), by_treatment, treatment="d", **KEYS)
     with pytest.raises(DesignError, match="never-treated units: all 19 units are treated"):
-        placebo_test(UNEVEN.assign(g=2003), by_cohort, unit="county", cohort="g")
+        placebo_test(UNEVEN.assign(g=2003), by_cohort, cohort="g", **KEYS)
     with pytest.raises(DesignError, match="cohort 'g' is 0, which is a period"):
         placebo_test(UNEVEN.assign(year=UNEVEN["year"] - 2003, g=0), by_cohort, cohort="g", **KEYS)
     with pytest.raises(DesignError, match="draws=0"):
-        placebo_test(UNEVEN, by_cohort, unit="county", cohort="g", draws=0)
+        placebo_test(UNEVEN, by_cohort, cohort="g", **KEYS, draws=0)
 
 
 # sizes, simulated: 20 states, shocks by state and year, no effect
@@ -385,7 +383,9 @@ def rejected(design: str, draws: int, seed: int = 287) -> pd.Series:
             e[:, t] = 0.5 * e[:, t - 1] + math.sqrt(0.75) * e[:, t]
         d["y"] = shock * e[d["code"], d["year"] - 2001] + 0.5 * rng.normal(size=len(d))
         est = twfe(d, "y", cohort="g", cluster="state", **KEYS)
-        means = pd.DataFrame({"state": d["state"], "g": d["g"], "change": d["y"] * np.where(d["year"] < 2005, -1, 1)})
+        means = pd.DataFrame(
+            {"state": d["state"], "year": d["year"], "g": d["g"], "change": d["y"] * np.where(d["year"] < 2005, -1, 1)}
+        )
         p = {
             "cluster-robust t (CRV1)": est.p_values().iloc[0],
             "CR2 with Bell–McCaffrey df": bias_reduced(est).p_values().iloc[0],
@@ -394,7 +394,7 @@ def rejected(design: str, draws: int, seed: int = 287) -> pd.Series:
             "placebo test, 19 draws": placebo_test(
                 means.assign(county=d["county"]),
                 lambda f: f["change"][f["g"].notna()].mean() - f["change"][f["g"].isna()].mean(),
-                unit="county",
+                **KEYS,
                 cohort="g",
                 assign_by="state",
                 draws=19,

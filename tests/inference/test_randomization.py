@@ -232,7 +232,7 @@ def test_any_estimator(null):
     if d["cohort"].notna().sum() == 0:
         d.loc[d["county"] == 7, "cohort"] = 2008.0
     refit = lambda f: twfe(f, "y", **KEYS)
-    a = placebo_test(d, refit, unit="county", cohort="cohort", draws=40, seed=3)
+    a = placebo_test(d, refit, unit="county", time="year", cohort="cohort", draws=40, seed=3)
     b = randomization_test(refit(d), draws=40, seed=3)
     np.testing.assert_allclose(np.sort(a.drawn), np.sort(b.drawn), rtol=1e-8)
     assert a.p_value == b.p_value

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from reference_did import load_panel
 
+from g287stats.design.keys import KeyedFrame
 from g287stats.did.group_time import att_gt
 from g287stats.did.imputation import imputation
 from g287stats.did.sun_abraham import sun_abraham
@@ -120,14 +121,9 @@ def test_an_effect_is_found():
 
 
 def test_a_panel_object_and_refusals():
-    class Panel:
-        unit, time = "county", "year"
-        frame = panel()
-
-    keys = {"cluster": "county"}
-    r = specification_curve(
-        Panel(), "y", {"TWFE": twfe}, samples={"all": None, "late": lambda f: f[f["year"] >= 2007]}, draws=99, **keys
-    )
+    held = KeyedFrame(panel(), {"unit": "county", "time": "year", "cohort": "cohort"})
+    late = {"all": None, "late": lambda f: f[f["year"] >= 2007]}
+    r = specification_curve(held, "y", {"TWFE": twfe}, samples=late, draws=99, cluster="county")
     assert len(r.frame) == 2
     with pytest.raises(DesignError, match="none of 2"):
         specification_curve(panel(), ["y", "y2"], {"TWFE": twfe}, nonsense=1, **KEYS)

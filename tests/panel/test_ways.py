@@ -71,7 +71,7 @@ def test_a_panel_whose_treatment_ends_is_refused_through_every_way_that_keeps_wh
     for estimator in COHORTS:
         with pytest.raises(DesignError, match="switches off"):
             estimator(panel, "y")
-    assert panel.keys == ("county_fips", "year")
+    assert panel.keys == {"unit": "county_fips", "time": "year", "cohort": "cohort"}
     assert panel.provenance == switching.provenance
     assert set(panel.frame.columns) <= set(panel.codebook)
     assert panel.exits["cohort"] and set(panel.exits["cohort"]) <= set(switching.exits["cohort"])
