@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, check_draws, check_level
+from g287stats.estimate.covariance import symmetric_root
 from g287stats.numerics.memory import room
 from g287stats.numerics.threads import one_thread
 
@@ -69,15 +70,14 @@ def draws_of(
     """Yield draws of *estimate − truth* in chunks (rows × k).
 
     Chunks depend on the shape of the scores only, so the draws are a function of scores and seed. A rule without
-    independent scores (two-way clustering) is drawn from the normal law with its covariance; ``weights`` does not
-    matter then.
+    independent scores (two-way clustering, moments as printed) is drawn from the normal law with its covariance;
+    ``weights`` does not matter then.
     """
     check_draws(draws)
     rng = np.random.default_rng(seed)
     scores = estimate.rule.scores(estimate.influence)
     if scores is None:
-        value, vector = np.linalg.eigh(estimate.cov().to_numpy())
-        scores = (vector * np.sqrt(np.maximum(value, 0.0))).T
+        scores = symmetric_root(estimate.cov().to_numpy())
         weights = "gaussian"
     size, k = scores.shape
     chunk = max(1, min(draws, _ELEMENTS // max(size, k, 1)))

@@ -286,6 +286,46 @@ class Homoskedastic:
         return np.einsum("ij,ij->j", *(self.scores(influence),) * 2)
 
 
+def symmetric_root(cov: np.ndarray) -> np.ndarray:
+    """The one symmetric positive semi-definite S with S S equal to ``cov`` (k × k).
+
+    Eigenvectors alone are arbitrary where eigenvalues are equal, and differ from one processor to the next; S does not.
+    """
+    value, vector = np.linalg.eigh((cov + cov.T) / 2)
+    return (vector * np.sqrt(np.maximum(value, 0.0))) @ vector.T
+
+
+@dataclass(frozen=True)
+class Given:
+    """A covariance as printed: the influence is its symmetric root, which are not scores of anything independent.
+
+    Bands and joint draws are therefore taken from the normal (or t) law with this covariance.
+
+    Attributes
+    ----------
+    df
+        Degrees of freedom of the reference distribution, also fractional; infinite means normal.
+    """
+
+    df: float = np.inf
+
+    @property
+    def label(self) -> str:
+        """Words for tables."""
+        return "as given" if np.isinf(self.df) else f"as given ({self.df:g} degrees of freedom)"
+
+    def matrix(self, influence: Influence) -> np.ndarray:
+        """Covariance matrix (k × k)."""
+        return influence.psi.T @ influence.psi
+
+    def variances(self, influence: Influence) -> np.ndarray:
+        """Diagonal of the covariance."""
+        return np.einsum("ij,ij->j", influence.psi, influence.psi)
+
+    def scores(self, influence: Influence) -> None:
+        """None: nothing is known of what was independent."""
+
+
 @dataclass(frozen=True)
 class Heteroskedastic:
     """Heteroskedasticity-robust covariance (HC1), n/(n − K), from the influence of observations."""

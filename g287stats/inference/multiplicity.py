@@ -137,6 +137,7 @@ def _named(estimates: Sequence[Estimate]) -> dict[str, Estimate]:
 def _level(name: str, e: Estimate, cluster: str | None) -> str:
     if cluster is not None:
         return cluster
+    unit_labels(e)
     if not isinstance(e.rule, Clustered) or len(e.rule.levels) != 1:
         raise DesignError(
             f"{name}: joint inference needs clustering by one level; it has {e.rule.label}. Pass cluster="

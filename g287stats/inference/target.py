@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError
-from g287stats.estimate.covariance import Clustered, Influence
+from g287stats.estimate.covariance import Given, Influence, symmetric_root
 from g287stats.estimate.estimate import Estimate, Method
 
 
@@ -100,20 +100,17 @@ def from_moments(
         v = np.diag(np.atleast_1d(v) ** 2)
     if v.shape != (len(b), len(b)) or not np.allclose(v, v.T, rtol=1e-8, atol=1e-14):
         raise DesignError(f"covariance of shape {v.shape} does not fit {len(b)} estimates, or is not symmetric")
-    values, vectors = np.linalg.eigh((v + v.T) / 2)
+    values = np.linalg.eigvalsh((v + v.T) / 2)
     if values.min() < -1e-10 * max(values.max(), 1e-300):
         raise DesignError(f"covariance has a negative eigenvalue ({values.min():.3g})")
-    psi = (vectors * np.sqrt(np.maximum(values, 0))).T
     if labels is None:
         labels = [f"b{j + 1}" for j in range(len(b))] if len(b) > 1 else ["estimate"]
     frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
-    clusters = {"score": int(df) + 1} if np.isfinite(df) else {}
-    rule = Clustered(("score",), "unadjusted", n_clusters=clusters, normal=not np.isfinite(df))
     return Estimate(
         labels=frame.reset_index(drop=True),
         point=b,
-        influence=Influence(psi, {"score": np.arange(len(b))}),
-        rule=rule,
+        influence=Influence(symmetric_root(v), {"score": np.arange(len(b))}),
+        rule=Given(df),
         kind=kind,
         method=Method("given", title, references),
         outcome=outcome,

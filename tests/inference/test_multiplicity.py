@@ -118,18 +118,20 @@ def test_familywise_error():
     rng = np.random.default_rng(12)
     cov = 0.7 * np.ones((5, 5)) + 0.3 * np.eye(5)
     root = np.linalg.cholesky(cov)
-    wrong = {"romano_wolf": 0, "holm": 0, "none": 0}
     draws = 400
-    for _ in range(draws):
+    wrong = {"romano_wolf": np.zeros(draws), "holm": np.zeros(draws), "none": np.zeros(draws)}
+    for i in range(draws):
         est = from_moments(root @ rng.normal(size=5), cov)
         p = est.p_values()
-        wrong["none"] += (p < 0.05).any()
-        wrong["holm"] += (holm(p) < 0.05).any()
-        wrong["romano_wolf"] += (romano_wolf(est, draws=399, weights="gaussian") < 0.05).any()
-    rate = {k: v / draws for k, v in wrong.items()}
-    assert rate["romano_wolf"] <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
-    assert rate["none"] > 0.08
-    assert rate["holm"] <= rate["romano_wolf"]
+        wrong["none"][i] = (p < 0.05).any()
+        wrong["holm"][i] = (holm(p) < 0.05).any()
+        wrong["romano_wolf"][i] = (romano_wolf(est, draws=399) < 0.05).any()
+    allowed = 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+    assert wrong["romano_wolf"].mean() <= allowed
+    assert wrong["holm"].mean() <= allowed
+    assert wrong["none"].mean() > allowed  # else the test could not fail
+    more = wrong["romano_wolf"] - wrong["holm"]  # on the same draws: Romano–Wolf rejects no less, up to its simulation
+    assert more.mean() >= -3 * more.std() / np.sqrt(draws)
 
 
 def test_stacked_panels_are_matched_by_county():
