@@ -36,7 +36,7 @@ def main():
     print(f"join incidents, households, treatments             {since(start)}")
     sample = treated.sample
     start = clock()
-    fit = g.survey.glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"))
+    fit = g.survey.glm(sample, "victim", COVARIATES, fixed_effects=("county_fips", "quarter"))
     print(f"logit, {fit.sample['n_obs']:,} rows, {fit.options['iterations']} iterations          {since(start)}")
     start = clock()
     g.survey.both_errors(fit, "county_fips")
@@ -49,7 +49,7 @@ def main():
     few = frame.loc[frame["TFM"] > 0, "county_fips"].value_counts().index[:6].tolist()
     few += frame.loc[~frame["county_fips"].isin(few), "county_fips"].value_counts().index[:6].tolist()
     inside = (frame["county_fips"].isin(few) & (sample.weights > 0)).to_numpy()
-    ours = g.survey.glm(sample, "victim", COVARIATES, effects=("county_fips", "quarter"), domain=inside)
+    ours = g.survey.glm(sample, "victim", COVARIATES, fixed_effects=("county_fips", "quarter"), domain=inside)
     rows = frame[inside]
     x = pd.DataFrame({c: rows[c].astype(float) for c in ("TFM", "JEM", "SC", "latino", "female", "incoming")})
     x["latino:TFM"] = x["latino"] * x["TFM"]

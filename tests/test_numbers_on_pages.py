@@ -128,7 +128,7 @@ def test_incidental_parameters_bias_a_logit_and_not_a_poisson():
             sample = g.survey.sample(data, weights="w", psu="county")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                e = g.survey.glm(sample, "y", ["x"], family=family, effects="county")
+                e = g.survey.glm(sample, "y", ["x"], family=family, fixed_effects="county")
             found[family].append(e.params["x"])
     bias = {k: 100 * (np.mean(v) / effect - 1) for k, v in found.items()}
     error = {k: 100 * np.std(v) / effect / np.sqrt(len(v)) for k, v in found.items()}

@@ -42,7 +42,7 @@ def etwfe(
     model: Literal["linear", "poisson"] = "linear",
     control: Literal["never", "notyet"] = "notyet",
     covariates: Sequence[str] = (),
-    exposure: str | None = None,
+    at_risk: str | None = None,
     weights: str | None = None,
     cluster: str | Sequence[str] | None = None,
     small_sample: SmallSample = "nonnested",
@@ -55,7 +55,7 @@ def etwfe(
     stand for the untreated path (the most efficient choice when errors are neither correlated nor heteroskedastic;
     its averages equal the imputation estimator's in a balanced panel). With ``control="never"`` every period of a
     cohort but the one before treatment has a cell, leads included, and only never-treated units are comparison.
-    ``model="poisson"`` puts the same terms in the log of the mean (with log ``exposure`` as offset): parallel trends
+    ``model="poisson"`` puts the same terms in the log of the mean (with log ``at_risk`` as offset): parallel trends
     then hold in ratios and τ is in log points.
 
     Parameters
@@ -65,7 +65,7 @@ def etwfe(
     covariates
         Interacted with every cell, deviations from the cohort's mean (so that τ is the cohort's average effect), and
         with every period. Variables that change over time must not respond to treatment.
-    exposure
+    at_risk
         Only for Poisson: the number at risk, in the units the rate is wanted in.
     data, outcome, unit, time, cohort, treatment, weights, cluster, small_sample
         As in :func:`g287stats.did.twfe.twfe`; treatment absorbing.
@@ -83,11 +83,11 @@ def etwfe(
     """
     choose("model", model, ("linear", "poisson"))
     choose("control", control, ("never", "notyet"))
-    if exposure and model == "linear":
-        raise DesignError('exposure= goes with model="poisson"; divide the outcome by it for a linear model of rates')
+    if at_risk and model == "linear":
+        raise DesignError('at_risk= goes with model="poisson"; divide the outcome by it for a linear model of rates')
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
-        weights=weights, cluster=cluster, exposure=exposure,
+        weights=weights, cluster=cluster, exposure=at_risk,
     )  # fmt: skip
     design = dated(design, "use g.switching_did")
     design, notes = _comparable(design, control)

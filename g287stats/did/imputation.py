@@ -167,7 +167,7 @@ def two_stage(
     data: Any,
     outcome: str,
     *,
-    effects: Literal["static", "event"] = "static",
+    shape: Literal["static", "event"] = "static",
     unit: str | None = None,
     time: str | None = None,
     cohort: str | None = None,
@@ -184,7 +184,7 @@ def two_stage(
 
     Parameters
     ----------
-    effects
+    shape
         ``static``: one coefficient on treatment. ``event``: one per event time of treated units, leads included,
         except ``reference`` (which must occur); each is the average adjusted outcome at that event time.
     data, outcome, unit, time, cohort, treatment, covariates, covariates_by_time, fixed_effects, unit_trends, weights, \
@@ -200,15 +200,15 @@ cluster
     ----------
     Gardner (2022); Butts and Gardner (2022).
     """
-    if effects not in ("static", "event"):
-        raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
+    if shape not in ("static", "event"):
+        raise DesignError(f"shape={shape!r}: choose 'static' or 'event'")
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = prepare_regression(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     stage, notes = first_stage(design, covariates, covariates_by_time, unit_trends)
     design = stage.design
     levels = unit_levels(design, cluster)
     references: tuple[int, ...] = ()
-    if effects == "static":
+    if shape == "static":
         rows, column = np.flatnonzero(stage.treated), np.zeros(int(stage.treated.sum()), dtype=np.int64)
         labels = pd.DataFrame({"term": ["att"]})
     else:
@@ -238,7 +238,7 @@ cluster
         point=point,
         influence=Influence(psi, unit_keys(design), design.unit_labels),
         rule=clustered(design, levels, "unadjusted", lambda *_: 0, normal=True),
-        kind=effects,
+        kind=shape,
         method=GARDNER,
         outcome=outcome,
         sample=design.sample(),
@@ -249,7 +249,7 @@ cluster
         provenance=design.provenance,
         design=stage,
     )
-    return with_average(estimate) if effects == "event" else estimate
+    return with_average(estimate) if shape == "event" else estimate
 
 
 # ---- cells --------------------------------------------------------------------------------------------------------

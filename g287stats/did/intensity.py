@@ -33,10 +33,10 @@ def intensity_did(
     outcome: str,
     *,
     dose: str,
-    cohort: str | None = None,
     unit: str | None = None,
     time: str | None = None,
-    shape: Literal["bins", "polynomial"] = "bins",
+    cohort: str | None = None,
+    curve: Literal["bins", "polynomial"] = "bins",
     bins: int | Sequence[float] = 4,
     degree: int = 1,
     at: Sequence[float] | None = None,
@@ -96,7 +96,7 @@ def intensity_did(
     IdentificationError
         No untreated comparison for any unit; too few different doses for the shape.
     """
-    choose("shape", shape, ("bins", "polynomial"))
+    choose("curve", curve, ("bins", "polynomial"))
     choose("control", control, ("never", "notyet"))
     choose("small_sample", small_sample, ("did", "neyman"))
     degree = whole("degree", degree, 1)
@@ -128,7 +128,7 @@ def intensity_did(
     rows = np.flatnonzero(used)
     total = mass.sum()
 
-    if shape == "bins":
+    if curve == "bins":
         basis, labels = _bins(d, mass, bins)
         report = np.eye(basis.shape[1])
     else:
@@ -166,7 +166,7 @@ def intensity_did(
     psi[rows] = lever * ((v - basis @ theta) / np.sqrt(np.where(exact, 1.0, room)))[:, None]
     psi += pull(rows, lever)
     influence = psi @ report.T
-    if shape == "polynomial":
+    if curve == "polynomial":
         influence[rows, -1] += mass * (slope @ theta - report[-1] @ theta) / total
     mean = float(mass @ v / total)
     mean_psi = pull(rows, (mass / total)[:, None])[:, 0]
@@ -199,7 +199,7 @@ def intensity_did(
         outcome=outcome,
         sample=design.sample() | {"n_treated": len(rows)},
         floor=design.rounding,
-        options={"shape": shape, "control": control, "window": window, "weights": weights}
+        options={"curve": curve, "control": control, "window": window, "weights": weights}
         | {"small_sample": small_sample},
         notes=tuple(notes),
         provenance=design.provenance,

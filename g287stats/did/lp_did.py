@@ -40,7 +40,7 @@ def lp_did(
     cohort: str | None = None,
     treatment: str | None = None,
     control: Literal["never", "notyet"] = "notyet",
-    weighting: Literal["variance", "equal"] = "variance",
+    scheme: Literal["variance", "equal"] = "variance",
     covariates: Sequence[str] = (),
     weights: str | None = None,
     cluster: str | None = None,
@@ -82,7 +82,7 @@ def lp_did(
     if low > high or high < 0:
         raise DesignError(f"window={window} must end at 0 or later: window=(-2, 3)")
     choose("control", control, ("never", "notyet"))
-    choose("weighting", weighting, ("variance", "equal"))
+    choose("scheme", scheme, ("variance", "equal"))
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
         weights=weights, cluster=cluster,
@@ -95,7 +95,7 @@ def lp_did(
     for h in range(low, high + 1):
         if h == -1:
             continue
-        local, on, units, alone = _differences(design, h, control, weighting)
+        local, on, units, alone = _differences(design, h, control, scheme)
         if len(alone):
             notes.append(f"horizon {h}: no clean control for units starting in {', '.join(map(str, alone))}; left out")
         if not on.any():
@@ -117,7 +117,7 @@ def lp_did(
         outcome=outcome,
         sample=design.sample(),
         floor=max(one.floor for one, _ in fits),
-        options={"window": window, "control": control, "weighting": weighting, "weights": weights},
+        options={"window": window, "control": control, "scheme": scheme, "weights": weights},
         reference=(-1,),
         notes=tuple(notes),
         provenance=design.provenance,
@@ -126,9 +126,7 @@ def lp_did(
     return with_average(result)
 
 
-def _differences(
-    design: Design, h: int, control: str, weighting: str
-) -> tuple[Design, np.ndarray, np.ndarray, list[Any]]:
+def _differences(design: Design, h: int, control: str, scheme: str) -> tuple[Design, np.ndarray, np.ndarray, list[Any]]:
     """Return the design of one horizon (its unit effect is the period), which rows start treatment, their units.
 
     Last, the periods whose starters have no clean control and are left out.
@@ -147,7 +145,7 @@ def _differences(
     mass = np.ones(len(on)) if design.weights is None else design.weights[base]
     free = np.bincount(where, mass * ~on, len(periods))
     alone = [design.calendar[periods[p]] for p in np.unique(where[on]) if free[p] == 0]
-    if weighting == "equal":
+    if scheme == "equal":
         total = np.bincount(where, mass, len(periods))
         mass = mass * total[where] / np.where(free > 0, free, 1.0)[where]
     kept = np.flatnonzero(free[where] > 0)
@@ -166,7 +164,7 @@ def _differences(
         calendar=design.calendar[:1],
         cohort=np.zeros(len(present), dtype=np.int64),
         covariates=design.covariates[base],
-        weights=None if design.weights is None and weighting == "variance" else mass,
+        weights=None if design.weights is None and scheme == "variance" else mass,
         clusters=Levels(rows, {name: effect, **levels}),
     )
     return local, on, unit, alone

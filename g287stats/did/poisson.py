@@ -1,6 +1,6 @@
-"""Fixed-effects Poisson (pseudo maximum likelihood) for counts with exposure.
+"""Fixed-effects Poisson (pseudo maximum likelihood) for counts.
 
-    E[y_it] = exposure_it · exp(τ D_it + x_it'β + α_i + λ_t)
+    E[y_it] = at_risk_it · exp(τ D_it + x_it'β + α_i + λ_t)
 
 Estimated by iteratively reweighted least squares, each step one exact weighted projection on the fixed effects. Only
 the conditional mean must be right; counts need not be Poisson (Gourieroux, Monfort and Trognon 1984), and standard
@@ -50,8 +50,8 @@ def poisson(
     data: Any,
     outcome: str,
     *,
-    effects: Literal["static", "event"] = "static",
-    exposure: str | None = None,
+    shape: Literal["static", "event"] = "static",
+    at_risk: str | None = None,
     unit: str | None = None,
     time: str | None = None,
     cohort: str | None = None,
@@ -73,9 +73,9 @@ def poisson(
     ----------
     outcome
         A column of non-negative numbers (counts; whole numbers are not required).
-    exposure
+    at_risk
         Column of positive numbers at risk (population); its log enters with coefficient one.
-    effects
+    shape
         ``static``: one coefficient. ``event``: one per event time, with ``window``, ``ends`` and ``reference`` as in
         :func:`~g287stats.did.twfe.event_study`.
     data, unit, time, cohort, treatment, covariates, covariates_by_time, fixed_effects, unit_trends, weights, cluster, \
@@ -100,11 +100,11 @@ small_sample
     ----------
     Wooldridge (1999); Correia, Guimarães and Zylkin (2020, 2021).
     """
-    if effects not in ("static", "event"):
-        raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
+    if shape not in ("static", "event"):
+        raise DesignError(f"shape={shape!r}: choose 'static' or 'event'")
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     design = prepare_regression(
-        data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects, exposure
+        data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects, at_risk
     )
     negative = np.flatnonzero(design.y < 0)
     if len(negative):
@@ -112,7 +112,7 @@ small_sample
         raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {', '.join(map(str, shown))}")
     references, window = reference_times(reference), event_window(window)
     spec = _Spec(
-        effects, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
+        shape, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
     )
     design, notes = without_empty(design)
     while True:
@@ -134,33 +134,33 @@ small_sample
         )
         design, more = without_empty(design.restrict(~result, "separated by the regressors"))
         notes += more
-    if treatment and effects == "static":
+    if treatment and shape == "static":
         notes += switching_notes(design, design.treatment if design.treatment is not None else np.zeros(design.n))
     tell(design, notes)
     names = list(blocks[0].names)
     labels = None if events is None else pd.DataFrame({"term": names, "event_time": events})
-    options: dict[str, Any] = {"exposure": exposure} if exposure else {}
-    if effects == "event":
+    options: dict[str, Any] = {"at_risk": at_risk} if at_risk else {}
+    if shape == "event":
         options |= {"reference": plain(references)} | ({"window": window, "ends": ends} if window else {})
     estimate = result.estimate(
         names,
-        kind=effects,
+        kind=shape,
         method=METHOD,
         labels=labels,
         cluster=cluster,
         small_sample=small_sample,
         options=options | chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights),
         notes=notes,
-        reference=references if effects == "event" else (),
+        reference=references if shape == "event" else (),
     )
-    return with_average(estimate) if effects == "event" else estimate
+    return with_average(estimate) if shape == "event" else estimate
 
 
 @dataclass(frozen=True)
 class _Spec:
     """The regressors as functions of the sample, which separation may shrink."""
 
-    effects: str
+    shape: str
     treatment: str | None
     window: tuple[int, int] | None
     ends: str
@@ -170,7 +170,7 @@ class _Spec:
     unit_trends: bool
 
     def blocks(self, design: Design) -> tuple[Design, list[Block], np.ndarray | None]:
-        if self.effects == "event":
+        if self.shape == "event":
             design, block, events = event_block(design, self.window, self.ends, self.references)
             return design, [block, *by_time(design, self.by_period, unit_trends=self.unit_trends)], events
         dose = design.treatment

@@ -44,7 +44,7 @@ def stacked(
     cohort: str | None = None,
     treatment: str | None = None,
     control: Literal["never", "notyet"] = "notyet",
-    effects: Literal["event", "static"] = "event",
+    shape: Literal["event", "static"] = "event",
     corrective: Corrective = "none",
     covariates: Sequence[str] = (),
     weights: str | None = None,
@@ -69,7 +69,7 @@ def stacked(
         that every event time is about the same cohorts.
     control
         ``never`` treated within the panel, or also those ``notyet`` treated by the end of the window.
-    effects
+    shape
         ``event``: one parameter per event time, ``overall`` their average after treatment; ``static``: one parameter.
     corrective
         ``none``; ``aggregate``: cohorts weigh as their treated units; ``sample_share``: as all units of their data
@@ -90,7 +90,7 @@ def stacked(
     IdentificationError
         No cohort with its window inside the panel and clean controls.
     """
-    choose("effects", effects, ("event", "static"))
+    choose("shape", shape, ("event", "static"))
     choose("control", control, ("never", "notyet"))
     choose("corrective", corrective, get_args(Corrective))
     low, high = window = window_pair(window)
@@ -105,7 +105,7 @@ def stacked(
     tell(design, notes)
     treated = stack.cohort[stack.unit] == 0
     event = stack.exposure.astype(int)  # type: ignore[union-attr]
-    if effects == "static":
+    if shape == "static":
         fit = regress(stack, [Block(("att",), columns=(treated & (event >= 0)).astype(float)[:, None])])
         names: tuple[str, ...] = ("att",)
         labels = pd.DataFrame({"term": ["att"]})
@@ -118,21 +118,21 @@ def stacked(
         labels = pd.DataFrame({"term": names, "event_time": shown})
     result = fit.estimate(
         names,
-        kind=effects,
+        kind=shape,
         method=METHOD,
         labels=labels,
         cluster=cluster or design.unit_name,
         small_sample=small_sample,
         options={"window": window, "control": control, "corrective": corrective, "weights": weights},
         notes=notes,
-        reference=(-1,) if effects == "event" else (),
+        reference=(-1,) if shape == "event" else (),
     )
     counts = {"n_stacks": len(table), "n_obs": stack.n, "n_treated": int(table["n_treated"].sum()), "stacks": table}
     used = np.unique(stack.clusters[design.unit_name])
     result = replace(
         _by_unit(result, design, stack), sample=design.sample() | counts | {"n_units": len(used)}, design=fit
     )
-    return with_average(result) if effects == "event" else result
+    return with_average(result) if shape == "event" else result
 
 
 def _stack(

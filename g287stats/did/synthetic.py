@@ -164,8 +164,8 @@ def synthetic_did(
     time: str | None = None,
     cohort: str | None = None,
     treatment: str | None = None,
-    weights: Literal["synthetic", "uniform"] = "synthetic",
-    effects: Literal["att", "event"] = "att",
+    scheme: Literal["synthetic", "uniform"] = "synthetic",
+    shape: Literal["static", "event"] = "static",
     inference: Inference = "auto",
     distribution: Distribution = "t",
     draws: int = 499,
@@ -186,10 +186,10 @@ def synthetic_did(
     data, outcome, unit, time, cohort, treatment
         Panel and columns; give ``cohort`` (first treated period, missing = never) or a 0/1 ``treatment`` that stays
         on. The panel must be balanced.
-    weights
+    scheme
         ``uniform`` gives plain difference-in-differences with the same placebo or jackknife inference.
-    effects
-        ``att``: one parameter; ``event``: the gap at every event time, with the ATT as ``overall``.
+    shape
+        ``static``: one parameter; ``event``: the gap at every event time, with the ATT as ``overall``.
     inference
         ``placebo``: each control (or set of controls) in place of the treated; ``jackknife``: leave one unit out,
         weights held, needs two treated units in every cohort; ``auto``: jackknife where it is possible and placebo
@@ -213,12 +213,12 @@ def synthetic_did(
     IdentificationError
         No never-treated control, nobody treated inside the panel, fewer controls than a placebo needs.
     """
-    choose("weights", weights, ("synthetic", "uniform"))
-    kind: Kind = "sdid" if weights == "synthetic" else "did"
+    choose("scheme", scheme, ("synthetic", "uniform"))
+    kind: Kind = "sdid" if scheme == "synthetic" else "did"
     title = "Synthetic difference-in-differences" if kind == "sdid" else "Difference-in-differences, uniform weights"
     method = Method("synthetic_did", title, (_ARKHANGELSKY, _CLARKE))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    return _estimate(data, outcome, keys, kind, method, effects, inference, distribution, draws, seed)
+    return _estimate(data, outcome, keys, kind, method, shape, inference, distribution, draws, seed)
 
 
 def synthetic_control(
@@ -231,7 +231,7 @@ def synthetic_control(
     treatment: str | None = None,
     predictors: Sequence[Predictor] = (),
     predictor_weights: Literal["data", "equal"] | Sequence[float] = "data",
-    effects: Literal["att", "event"] = "att",
+    shape: Literal["static", "event"] = "static",
     inference: Inference = "placebo",
     distribution: Distribution = "t",
     draws: int = 499,
@@ -260,7 +260,7 @@ def synthetic_control(
     predictor_weights
         V: ``data`` as above (Nelder–Mead from equal and from regression-based weights), ``equal``, or one number of 0
         or more for each predictor.
-    data, outcome, unit, time, cohort, treatment, effects, inference, distribution, draws, seed
+    data, outcome, unit, time, cohort, treatment, shape, inference, distribution, draws, seed
         As :func:`synthetic_did`, like the return value; several treated units of one cohort are averaged first.
 
     Raises
@@ -272,7 +272,7 @@ def synthetic_control(
     method = Method("synthetic_control", "Synthetic control", (_ABADIE, _ARKHANGELSKY))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     matching = (tuple(predictors), predictor_weights) if len(predictors) else None
-    return _estimate(data, outcome, keys, "sc", method, effects, inference, distribution, draws, seed, matching)
+    return _estimate(data, outcome, keys, "sc", method, shape, inference, distribution, draws, seed, matching)
 
 
 def _estimate(
@@ -281,7 +281,7 @@ def _estimate(
     keys: Mapping[str, str | None],
     kind: Kind,
     method: Method,
-    shape: Literal["att", "event"],
+    shape: Literal["static", "event"],
     inference: Inference,
     distribution: Distribution,
     draws: int,
@@ -290,7 +290,7 @@ def _estimate(
 ) -> Estimate:
     choose("distribution", distribution, get_args(Distribution))
     choose("inference", inference, get_args(Inference))
-    choose("effects", shape, ("att", "event"))
+    choose("shape", shape, ("static", "event"))
     design = prepare(data, outcome, clustered=False, **keys)  # type: ignore[arg-type]
     y, cohorts, notes = _admit(design)
     controls = np.flatnonzero(cohorts >= design.n_periods)
@@ -408,7 +408,7 @@ def _estimate(
         provenance=design.provenance,
         design=behind,
     )
-    if shape == "att":
+    if shape == "static":
         return overall
     return Estimate(
         labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),

@@ -38,9 +38,9 @@ def triple_difference(
     place: str,
     unit: str | None = None,
     time: str | None = None,
-    treatment: str | None = None,
     cohort: str | None = None,
-    effects: Literal["static", "event"] = "static",
+    treatment: str | None = None,
+    shape: Literal["static", "event"] = "static",
     window: tuple[int, int] | None = None,
     reference: int | Sequence[int] = -1,
     covariates: Sequence[str] = (),
@@ -66,7 +66,7 @@ def triple_difference(
         Column of the level at which treatment is set.
     treatment, cohort
         0/1 (or any) treatment of the row's place; or the place's first treated period (needed for ``event``).
-    effects, window, reference
+    shape, window, reference
         ``event``: one τ per event time, window ends binned, as in :func:`g287stats.did.twfe.event_study`.
     cluster
         Default: the place.
@@ -80,9 +80,9 @@ def triple_difference(
     """
     if bool(treatment) == bool(cohort):
         raise DesignError("give treatment= (a column) or cohort= (first treated period), one of them")
-    if effects not in ("static", "event"):
-        raise DesignError(f"effects={effects!r}: choose 'static' or 'event'")
-    if effects == "event" and not cohort:
+    if shape not in ("static", "event"):
+        raise DesignError(f"shape={shape!r}: choose 'static' or 'event'")
+    if shape == "event" and not cohort:
         raise DesignError("an event study needs cohort= (the place's first treated period)")
     keys = read_keys(data, unit=unit, time=time)
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or (place,))
@@ -106,7 +106,7 @@ def triple_difference(
     for value, word in ((1, "eligible"), (0, "ineligible")):
         if not (ever & (group == value)).any():
             raise IdentificationError(f"{outcome}: no {word} units in treated places to compare the others with")
-    if effects == "static":
+    if shape == "static":
         name = treatment or "att"
         fit = regress(design, [Block((f"{name}×{eligible}",), columns=(dose * group)[:, None])], covariates=covariates)
         return fit.estimate(

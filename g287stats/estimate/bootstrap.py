@@ -37,7 +37,7 @@ _LONG = 2e11
 """Multiplications from which a progress bar is shown."""
 
 
-def multipliers(
+def multiplier_draws(
     rng: np.random.Generator, draws: int, size: int, kind: Multiplier, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Draw ``draws`` × ``size`` independent multipliers with mean zero and variance one.
@@ -65,20 +65,20 @@ def multipliers(
 
 
 def draws_of(
-    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, multipliers: Multiplier = "rademacher"
 ) -> Iterator[np.ndarray]:
     """Yield draws of *estimate − truth* in chunks (rows × k).
 
     Chunks depend on the shape of the scores only, so the draws are a function of scores and seed. A rule without
     independent scores (two-way clustering, moments as printed) is drawn from the normal law with its covariance;
-    ``weights`` does not matter then.
+    ``multipliers`` does not matter then.
     """
     check_draws(draws)
     rng = np.random.default_rng(seed)
     scores = estimate.rule.scores(estimate.influence)
     if scores is None:
         scores = symmetric_root(estimate.cov().to_numpy())
-        weights = "gaussian"
+        multipliers = "gaussian"
     size, k = scores.shape
     chunk = max(1, min(draws, _ELEMENTS // max(size, k, 1)))
     todo: Iterable[int] = range(0, draws, chunk)
@@ -89,7 +89,7 @@ def draws_of(
     signs = room(chunk * size + 8)
     small = chunk * size * k < _SHARED_OUT
     for done in todo:
-        v = multipliers(rng, min(chunk, draws - done), size, weights, signs)
+        v = multiplier_draws(rng, min(chunk, draws - done), size, multipliers, signs)
         with one_thread() if small else nullcontext():
             drawn = v @ scores
         yield drawn
@@ -101,7 +101,7 @@ def sup_t(
     level: float = 0.95,
     draws: int = 999,
     seed: int = 287,
-    weights: Multiplier = "rademacher",
+    multipliers: Multiplier = "rademacher",
 ) -> float:
     """Critical value of simultaneous bands: quantile ``level`` of max |t| over the parameters, from :func:`null_draws`.
 
@@ -115,7 +115,7 @@ def sup_t(
         raise DesignError("no parameter has a standard error, so there is no band")
     largest = [
         np.abs(chunk[:, finite] / se[finite]).max(axis=1)
-        for chunk in null_draws(estimate, draws=draws, seed=seed, weights=weights)
+        for chunk in null_draws(estimate, draws=draws, seed=seed, multipliers=multipliers)
     ]
     ordered = np.sort(np.concatenate(largest))
     found = float(ordered[int(np.ceil(level * len(ordered) - 1e-9)) - 1])
@@ -123,7 +123,7 @@ def sup_t(
 
 
 def null_draws(
-    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, multipliers: Multiplier = "rademacher"
 ) -> Iterator[np.ndarray]:
     """Yield draws of *estimate − truth* in chunks (rows × k), with the tails of the rule's reference distribution.
 
@@ -136,13 +136,13 @@ def null_draws(
     if np.isfinite(df) and estimate._freedom is None:
         scale = np.sqrt(df / np.random.default_rng([seed, 1]).chisquare(df, draws))
     done = 0
-    for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights):
+    for chunk in draws_of(estimate, draws=draws, seed=seed, multipliers=multipliers):
         yield chunk * scale[done : done + len(chunk), None]
         done += len(chunk)
 
 
 def bootstrap_se(
-    estimate: Estimate, *, draws: int = 999, seed: int = 287, weights: Multiplier = "rademacher"
+    estimate: Estimate, *, draws: int = 999, seed: int = 287, multipliers: Multiplier = "rademacher"
 ) -> pd.Series:
     """Standard deviation of the multiplier draws, by term.
 
@@ -151,7 +151,7 @@ def bootstrap_se(
     """
     total = np.zeros(len(estimate.point))
     count = 0
-    for chunk in draws_of(estimate, draws=draws, seed=seed, weights=weights):
+    for chunk in draws_of(estimate, draws=draws, seed=seed, multipliers=multipliers):
         total += np.einsum("ij,ij->j", chunk, chunk)
         count += len(chunk)
     se = np.sqrt(total / count)

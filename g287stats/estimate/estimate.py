@@ -244,7 +244,7 @@ class Estimate:
         level: float = 0.95,
         draws: int = 999,
         seed: int = 287,
-        weights: Literal["rademacher", "mammen", "webb", "gaussian"] = "rademacher",
+        multipliers: Literal["rademacher", "mammen", "webb", "gaussian"] = "rademacher",
     ) -> pd.DataFrame:
         """Simultaneous (sup-t) confidence bands by multiplier bootstrap of the influence functions.
 
@@ -255,10 +255,10 @@ class Estimate:
         """
         from g287stats.estimate.bootstrap import sup_t
 
-        critical = sup_t(self, level=level, draws=draws, seed=seed, weights=weights)
+        critical = sup_t(self, level=level, draws=draws, seed=seed, multipliers=multipliers)
         half = (critical if self._freedom is None else stats.t.isf(stats.norm.sf(critical), self._freedom)) * self._se
         out = pd.DataFrame({"band_low": self.point - half, "band_high": self.point + half}, index=self._index)
-        out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, weights=weights)
+        out.attrs.update(critical_value=critical, level=level, draws=draws, seed=seed, multipliers=multipliers)
         return out
 
     def p_values(self) -> pd.Series:
@@ -270,18 +270,18 @@ class Estimate:
     # ---- new estimates from this one ------------------------------------------------------------------------
     def combine(
         self,
-        weights: np.ndarray,
+        matrix: np.ndarray,
         labels: pd.DataFrame | Mapping[str, Any] | Sequence[str],
         *,
         kind: str = "other",
         extra: np.ndarray | None = None,
         **changes: Any,
     ) -> Estimate:
-        """Return linear combinations ``weights @ params`` (weights: m × k) as an estimate with m parameters.
+        """Return linear combinations ``matrix @ params`` (matrix: m × k) as an estimate with m parameters.
 
         ``extra`` (rows × m) is added to the combined influence: the part that comes from estimated weights.
         """
-        matrix = np.atleast_2d(np.asarray(weights, dtype=float))
+        matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
         fields: dict[str, Any] = {"cells": None, "overall": None, "reference": ()} | changes
         return replace(
             self,

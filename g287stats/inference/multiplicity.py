@@ -207,7 +207,7 @@ def multiple_testing(
     cluster: str | None = None,
     draws: int = 9999,
     seed: int = 287,
-    weights: Multiplier = "rademacher",
+    multipliers: Multiplier = "rademacher",
 ) -> MultipleTests:
     """Correct the p-values of several estimates for multiple testing.
 
@@ -239,7 +239,7 @@ def multiple_testing(
     frame["estimate"], frame["std_error"], frame["statistic"] = whole.point, se, t
     frame["p_value"] = whole.p_values().to_numpy()
     frame["p_value_holm"] = holm(frame["p_value"]).to_numpy()
-    frame["p_value_romano_wolf"] = romano_wolf(whole, draws=draws, seed=seed, weights=weights)
+    frame["p_value_romano_wolf"] = romano_wolf(whole, draws=draws, seed=seed, multipliers=multipliers)
     try:
         wald = whole.test(np.isfinite(se))
     except DesignError:
@@ -247,7 +247,9 @@ def multiple_testing(
     return MultipleTests(frame, whole, wald, draws, seed)
 
 
-def romano_wolf(est: Estimate, *, draws: int = 9999, seed: int = 287, weights: Multiplier = "rademacher") -> np.ndarray:
+def romano_wolf(
+    est: Estimate, *, draws: int = 9999, seed: int = 287, multipliers: Multiplier = "rademacher"
+) -> np.ndarray:
     """Romano–Wolf step-down adjusted p-values of all parameters of ``est`` being zero, (k,).
 
     The null distribution is that of :func:`~g287stats.estimate.bootstrap.null_draws`; an adjusted p-value is never
@@ -259,7 +261,7 @@ def romano_wolf(est: Estimate, *, draws: int = 9999, seed: int = 287, weights: M
     order = np.argsort(-t, kind="stable")
     counts = np.zeros(len(known))
     total = 0
-    for chunk in null_draws(est, draws=draws, seed=seed, weights=weights):
+    for chunk in null_draws(est, draws=draws, seed=seed, multipliers=multipliers):
         starred = np.abs(chunk[:, known] / se[known])[:, order]
         largest = np.maximum.accumulate(starred[:, ::-1], axis=1)[:, ::-1]  # max over this and later hypotheses
         counts += (largest >= t[order] * (1 - 1e-12)).sum(axis=0)

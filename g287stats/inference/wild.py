@@ -22,14 +22,14 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import DesignError, InferenceWarning, check_draws, check_level
-from g287stats.estimate.bootstrap import multipliers
+from g287stats.estimate.bootstrap import multiplier_draws
 from g287stats.estimate.estimate import Estimate
 from g287stats.numerics.inversion import invert
 from g287stats.numerics.within import Moments
 from g287stats.regression.fitted import Fitted, fitted, nested
 from g287stats.shown import Shown
 
-Weights = Literal["rademacher", "webb"]
+Multipliers = Literal["rademacher", "webb"]
 
 _TIES = 1e-9
 """Two statistics closer than this share of their size are tied."""
@@ -58,7 +58,7 @@ class WildBootstrap(Shown):
     conf_low, conf_high
         Values not rejected by the symmetric test at 1 − ``level``; infinite where no value is rejected, missing when
         not asked for.
-    draws, enumerated, weights, impose_null, seed
+    draws, enumerated, multipliers, impose_null, seed
         How it was done.
     level, cluster, n_clusters, bootstrap_level, n_groups
         Confidence level; clusters of the t statistic; level at which signs are drawn.
@@ -78,7 +78,7 @@ class WildBootstrap(Shown):
     conf_high: float
     draws: int
     enumerated: bool
-    weights: Weights
+    multipliers: Multipliers
     impose_null: bool
     seed: int
     level: float
@@ -103,7 +103,7 @@ class WildBootstrap(Shown):
         )
         return (
             f"{self.term}: {self.estimate:.4g}, wild cluster bootstrap p {p}{interval} "
-            f"({how} {self.weights} draws by {self.bootstrap_level}, {self.n_clusters} {self.cluster} clusters, "
+            f"({how} {self.multipliers} draws by {self.bootstrap_level}, {self.n_clusters} {self.cluster} clusters, "
             f"{restricted})"
         )
 
@@ -113,7 +113,7 @@ def wild_bootstrap(
     term: str | Mapping[str, float] | None = None,
     *,
     draws: int = 9999,
-    weights: Weights = "rademacher",
+    multipliers: Multipliers = "rademacher",
     impose_null: bool = True,
     null: float = 0.0,
     seed: int = 287,
@@ -132,7 +132,7 @@ def wild_bootstrap(
         Coefficient, or a combination ``{name: weight}``; may be omitted when there is one.
     draws
         Number of draws. When all sign patterns are at most that many they are enumerated (12 clusters: 4,096).
-    weights
+    multipliers
         ``rademacher`` (±1), or ``webb`` (six points) when clusters are fewer than about 12.
     impose_null
         Draw from residuals that impose the null (recommended), or from unrestricted residuals.
@@ -156,8 +156,8 @@ def wild_bootstrap(
     (2019). Fast and wild: Bootstrap inference in Stata using boottest. Stata Journal 19, 4–60. MacKinnon, J. and
     Webb, M. (2018). The wild bootstrap for few (treated) clusters. Econometrics Journal 21, 114–135.
     """
-    if weights not in ("rademacher", "webb"):
-        raise DesignError(f"weights={weights!r}: choose 'rademacher' or 'webb'")
+    if multipliers not in ("rademacher", "webb"):
+        raise DesignError(f"multipliers={multipliers!r}: choose 'rademacher' or 'webb'")
     check_level(level)
     check_draws(draws)
     f = fitted(est, term, "the wild bootstrap")
@@ -167,9 +167,9 @@ def wild_bootstrap(
         raise DesignError(f"draw_by={drawn_name!r} cuts across the clusters {name!r}; draw by a level inside them")
     _warn_few(f, codes, name)
     n_groups = int(drawn.max()) + 1
-    points = 2 if weights == "rademacher" else 6
+    points = 2 if multipliers == "rademacher" else 6
     enumerated = n_groups * np.log(points) <= np.log(draws) + 1e-9
-    b, moments, error = _quadratics(f, codes, drawn, _signs(n_groups, draws, weights, seed, enumerated))
+    b, moments, error = _quadratics(f, codes, drawn, _signs(n_groups, draws, multipliers, seed, enumerated))
 
     def statistics(value: float) -> tuple[float, np.ndarray]:
         gap = f.estimate - value
@@ -195,7 +195,7 @@ def wild_bootstrap(
         if not np.isfinite(interval).all():
             warnings.warn(
                 f"wild bootstrap interval for {f.term!r} is unbounded: no value on one side is rejected at "
-                f"{1 - level:.3g} ({n_groups} groups allow {points}^{n_groups} draws). Use weights='webb', "
+                f"{1 - level:.3g} ({n_groups} groups allow {points}^{n_groups} draws). Use multipliers='webb', "
                 "or draw_by= a level inside the clusters",
                 InferenceWarning,
                 stacklevel=2,
@@ -213,7 +213,7 @@ def wild_bootstrap(
         conf_high=interval[1],
         draws=len(t_draws),
         enumerated=bool(enumerated),
-        weights=weights,
+        multipliers=multipliers,
         impose_null=impose_null,
         seed=seed,
         level=level,
@@ -239,17 +239,17 @@ def _warn_few(f: Fitted, codes: np.ndarray, name: str) -> None:
         )
 
 
-def _signs(n_groups: int, draws: int, weights: Weights, seed: int, enumerated: bool) -> Iterator[np.ndarray]:
+def _signs(n_groups: int, draws: int, multipliers: Multipliers, seed: int, enumerated: bool) -> Iterator[np.ndarray]:
     """Draws × groups of multipliers, in chunks."""
     if enumerated:
-        points = [1.0, -1.0] if weights == "rademacher" else np.sqrt([0.5, 1.0, 1.5]).tolist()
-        points = points if weights == "rademacher" else [*points, *(-p for p in points)]
+        points = [1.0, -1.0] if multipliers == "rademacher" else np.sqrt([0.5, 1.0, 1.5]).tolist()
+        points = points if multipliers == "rademacher" else [*points, *(-p for p in points)]
         yield np.array(list(itertools.product(points, repeat=n_groups)))
         return
     rng = np.random.default_rng(seed)
     chunk = max(1, _CHUNK // n_groups)
     for done in range(0, draws, chunk):
-        yield multipliers(rng, min(chunk, draws - done), n_groups, weights)
+        yield multiplier_draws(rng, min(chunk, draws - done), n_groups, multipliers)
 
 
 def _quadratics(

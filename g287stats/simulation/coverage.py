@@ -163,12 +163,12 @@ STUDIES = (
     ),
     Study(
         "poisson", "", CLUSTERED, partial(panels.counts, spread=1.0),
-        lambda f: _first(poisson(f, "y", exposure="people", **COHORT), "rows"), falls_short=(60,),
+        lambda f: _first(poisson(f, "y", at_risk="people", **COHORT), "rows"), falls_short=(60,),
     ),
     Study(
         "poisson", "few counties have most people", "CR2, t(Bell–McCaffrey): g.bias_reduced",
         partial(panels.counts, spread=1.0),
-        lambda f: _first(bias_reduced(poisson(f, "y", exposure="people", **COHORT)), "rows"), sizes=(60,),
+        lambda f: _first(bias_reduced(poisson(f, "y", at_risk="people", **COHORT)), "rows"), sizes=(60,),
     ),
     Study(
         "att_gt", "", NEYMAN, panels.covariate_trends,
@@ -190,12 +190,12 @@ STUDIES = (
     ),
     Study(
         "two_stage", "", "GMM by county, normal", STAGGERED["dynamic"],
-        lambda f: read(two_stage(f, "y", effects="event", **COHORT), **BY_EVENT, overall="overall"),
+        lambda f: read(two_stage(f, "y", shape="event", **COHORT), **BY_EVENT, overall="overall"),
     ),
     Study("etwfe", "", CLUSTERED, STAGGERED["by_cohort"], lambda f: _aggregated(etwfe(f, "y", **COHORT))),
     Study(
         "etwfe", "Poisson", CLUSTERED, partial(panels.counts, spread=0.25),
-        lambda f: _aggregated(etwfe(f, "y", model="poisson", exposure="people", **COHORT)),
+        lambda f: _aggregated(etwfe(f, "y", model="poisson", at_risk="people", **COHORT)),
     ),
     Study(
         "stacked", "", CLUSTERED, STAGGERED["constant"],
@@ -213,7 +213,7 @@ STUDIES = (
     ),
     Study(
         "lp_did", "equal weights", CLUSTERED, STAGGERED["dynamic"],
-        lambda f: read(lp_did(f, "y", window=(-2, 2), weighting="equal", **COHORT), **BY_EVENT),
+        lambda f: read(lp_did(f, "y", window=(-2, 2), scheme="equal", **COHORT), **BY_EVENT),
     ),
     Study("switching_did", "", NEYMAN, panels.switching, partial(_switches, small_sample="neyman")),
     Study("switching_did", "default", CLUSTERED, panels.switching, _switches, sizes=(60,)),
@@ -234,7 +234,7 @@ STUDIES = (
     Study(
         "intensity_did", "", NEYMAN, panels.doses,
         lambda f: read(
-            intensity_did(f, "y", dose="dose", shape="polynomial", at=[2, 4], small_sample="neyman", **COHORT),
+            intensity_did(f, "y", dose="dose", curve="polynomial", at=[2, 4], small_sample="neyman", **COHORT),
             **{"att(2)": "att(2)", "att(4)": "att(4)", "slope": "slope", "overall": "overall"},
         ),
     ),

@@ -150,7 +150,7 @@ def simulate_ncvs(
     provenance = {"producer": "SIMULATED by g287stats.simulation.ncvs", "seed": seed, "size": size, "dates": dates}
     geography = {"county_fips": "county_fips"}
     files = [
-        ncvs_from_frame(t, level=v, geography=g, columns="all", provenance=provenance)
+        ncvs_from_frame(t, table=v, geography=g, columns="all", provenance=provenance)
         for t, v, g in ((person, "person", geography), (incident, "incident", {}), (household, "household", geography))
     ]
     settings = {

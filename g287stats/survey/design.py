@@ -118,23 +118,23 @@ class SurveySample:
             )
         return array.astype(bool)
 
-    def rule(self, rows: np.ndarray | None = None, level: str = "psu") -> SurveyDesign:
-        """Return the covariance rule: the design's own, or clusters of ``level`` (counties) as one stratum.
+    def rule(self, rows: np.ndarray | None = None, cluster: str = "psu") -> SurveyDesign:
+        """Return the covariance rule: the design's own, or clusters of ``cluster`` (counties) as one stratum.
 
         Counties within strata are another sample: ``sample(…, strata=…, psu="county_fips")``.
         """
         rows = self.weights != 0 if rows is None else rows & (self.weights != 0)
-        if level == "psu":
+        if cluster == "psu":
             degrees = self._degrees(rows, self.psu, self.stratum)
             return SurveyDesign(self.stratum, "psu", degrees, self.fraction, self.singleton)
-        if level not in self.clusters:
+        if cluster not in self.clusters:
             raise DesignError(
-                f"cannot cluster by {level!r}: the sample keeps {sorted(self.clusters)}. Pass "
-                f"clusters=({level!r},) to survey_sample"
+                f"cannot cluster by {cluster!r}: the sample keeps {sorted(self.clusters)}. Pass "
+                f"cluster=({cluster!r},) to survey_sample"
             )
-        codes = self.clusters[level]
+        codes = self.clusters[cluster]
         groups = np.zeros(int(codes.max()) + 1, dtype=int)
-        return SurveyDesign(groups, level, self._degrees(rows, codes, groups))
+        return SurveyDesign(groups, cluster, self._degrees(rows, codes, groups))
 
     def influence(self, psi: np.ndarray, rows: np.ndarray | None = None) -> Influence:
         """Collapse row-level influence (n × k, or only the rows in ``rows``) to PSU × cluster cells."""
@@ -170,7 +170,7 @@ def sample(
     strata: str | Sequence[str] | None = None,
     psu: str | None = None,
     fpc: str | None = None,
-    clusters: str | Sequence[str] = (),
+    cluster: str | Sequence[str] = (),
     singleton: Singleton = "fail",
     roster: pd.DataFrame | None = None,
     replicates: ReplicateWeights | None = None,
@@ -191,7 +191,7 @@ def sample(
         Column of primary sampling units, numbered within strata; None makes every row its own unit.
     fpc
         Column with the number of PSUs in the stratum's population (values > 1) or the sampling fraction.
-    clusters
+    cluster
         Further columns at which errors may be clustered later (``county_fips``).
     singleton
         A stratum with one PSU: ``fail`` (default), ``remove``, ``certainty``, ``adjust``, ``average``.
@@ -211,7 +211,7 @@ def sample(
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     facts: Mapping[str, Any] = frame.attrs.get(FACTS, {})
     columns = (strata,) if isinstance(strata, str) else tuple(strata or ())
-    levels = (clusters,) if isinstance(clusters, str) else tuple(clusters)
+    levels = (cluster,) if isinstance(cluster, str) else tuple(cluster)
     problems = Problems("survey sample")
     if facts.get("no_design"):
         problems.add(str(facts["no_design"]))

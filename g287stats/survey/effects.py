@@ -114,8 +114,8 @@ def percent_change(estimate: Estimate, terms: Sequence[str] | None = None) -> Es
     return replace(moved, point=factor - 100)
 
 
-def both_errors(estimate: Estimate, level: str) -> pd.DataFrame:
-    """Put the design's standard errors beside those clustered by ``level`` (the county of the treatment).
+def both_errors(estimate: Estimate, cluster: str) -> pd.DataFrame:
+    """Put the design's standard errors beside those clustered by ``cluster`` (the county of the treatment).
 
     Pseudo-PSUs split large counties and pool small ones, so the design alone need not carry county shocks;
     ``headline`` is the larger of the two.
@@ -124,11 +124,11 @@ def both_errors(estimate: Estimate, level: str) -> pd.DataFrame:
     mask = np.zeros(fit.sample.n, dtype=bool)
     mask[fit.rows] = True
     design = estimate.with_rule(fit.sample.rule(mask))
-    county = estimate.with_rule(fit.sample.rule(mask, level))
-    out = pd.DataFrame({"estimate": estimate.params, "design_se": design.se, f"{level}_se": county.se})
-    out["headline_se"] = np.fmax(out["design_se"], out[f"{level}_se"])
-    out["headline"] = np.where(out["design_se"] >= out[f"{level}_se"], "design", level)
-    out["df_design"], out[f"df_{level}"] = design.df, county.df
+    county = estimate.with_rule(fit.sample.rule(mask, cluster))
+    out = pd.DataFrame({"estimate": estimate.params, "design_se": design.se, f"{cluster}_se": county.se})
+    out["headline_se"] = np.fmax(out["design_se"], out[f"{cluster}_se"])
+    out["headline"] = np.where(out["design_se"] >= out[f"{cluster}_se"], "design", cluster)
+    out["df_design"], out[f"df_{cluster}"] = design.df, county.df
     return out
 
 

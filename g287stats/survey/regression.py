@@ -132,7 +132,7 @@ def glm(
     covariates: Sequence[str],
     *,
     family: FamilyName = "logit",
-    effects: str | Sequence[str] = (),
+    fixed_effects: str | Sequence[str] = (),
     offset: str | None = None,
     domain: Any = None,
     variance: Variance = "linearized",
@@ -151,7 +151,7 @@ def glm(
         Columns; ``"a:b"`` is a product, ``"C(half)"`` indicators of all but the first level.
     family
         ``linear``, ``logit``, ``poisson``, ``cloglog``.
-    effects
+    fixed_effects
         Columns whose effects are absorbed (``("county_fips", "quarter")``); with none an intercept is added.
     offset
         Column added to the linear predictor with coefficient one.
@@ -160,7 +160,7 @@ def glm(
     variance
         ``linearized``, or ``replicates`` (refits under every replicate weight).
     cluster
-        Use this level's clusters instead of the design's PSUs; ``result.with_rule(sample.rule(level="…"))`` gives
+        Use this level's clusters instead of the design's PSUs; ``result.with_rule(sample.rule(cluster="…"))`` gives
         the other. See :func:`both_errors`.
     leverage
         A level (``county_fips``) whose influence is corrected for its own leverage: with H the information and
@@ -181,7 +181,7 @@ def glm(
     chosen = FAMILIES.get(family)
     if chosen is None:
         raise DesignError(f"family {family!r} is not one of {sorted(FAMILIES)}")
-    levels = (effects,) if isinstance(effects, str) else tuple(effects)
+    levels = (fixed_effects,) if isinstance(fixed_effects, str) else tuple(fixed_effects)
     frame, asked = sample.frame, sample.domain(domain)
     absent = [c for c in (outcome, *levels, *([offset] if offset else [])) if c not in frame]
     if absent:
@@ -255,7 +255,7 @@ def glm(
         sample=counts,
         options={
             "family": family,
-            "effects": levels,
+            "fixed_effects": levels,
             "variance": variance,
             "iterations": iterations,
             "leverage": leverage,
@@ -365,7 +365,7 @@ def _leave_one_out(
 ) -> tuple[Influence, int]:
     """Turn collapsed scores into influence with (H − H_g)⁻¹ for each group g; count groups that cannot be left out."""
     if level not in sample.clusters:
-        raise DesignError(f"leverage={level!r}: the sample keeps {sorted(sample.clusters)}; clusters=({level!r},)")
+        raise DesignError(f"leverage={level!r}: the sample keeps {sorted(sample.clusters)}; cluster=({level!r},)")
     codes = sample.clusters[level][index]
     size, k = int(codes.max()) + 1, projected.shape[1]
     root = linalg.cholesky(bread, lower=True)  # H⁻¹ = R R'

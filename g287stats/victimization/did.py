@@ -83,7 +83,7 @@ def treated_sample(
         raise DesignError(f"treatments {taken} have the names of columns of the file; choose others")
     added = replace(interviews, frame=frame.assign(**columns))
     added.frame.attrs.update(frame.attrs)
-    sample = ncvs_sample(added, clusters=county, **design)
+    sample = ncvs_sample(added, cluster=county, **design)
     return TreatedSample(sample, tuple(columns), dict(treatments), county, month)
 
 
@@ -141,7 +141,7 @@ def victimization_did(
             outcome,
             [*names, *controls],
             family=family,
-            effects=(county, period),
+            fixed_effects=(county, period),
             domain=mask,
             variance=variance,
             leverage=corrected,
@@ -169,7 +169,7 @@ def victimization_did(
         outcome,
         [*terms, *controls],
         family=family,
-        effects=effects,
+        fixed_effects=effects,
         domain=mask,
         variance=variance,
         leverage=corrected,
@@ -243,7 +243,7 @@ def victimization_event_study(
         outcome,
         [*used, *others, *controls],
         family=family,
-        effects=(treated.county, period),
+        fixed_effects=(treated.county, period),
         domain=mask,
         leverage=treated.county if leverage else None,
     )

@@ -112,7 +112,7 @@ def county_ncvs(
     def read(level: str, places: dict[str, str]) -> NcvsFile:
         header = read_ncvs_columns(files[level])
         mine = {k: v for k, v in rename.items() if k in header}
-        return read_ncvs(files[level], level=level, geography=places, rename=mine)
+        return read_ncvs(files[level], table=level, geography=places, rename=mine)
 
     treatments = {m: agreement_days(Exposure(models=(m,)), before="2015-01-01") for m in ("TFM", "JEM")}
     if "secure_communities" in files:

@@ -71,7 +71,7 @@ def person_interviews(
     household: NcvsFile | None = None,
     *,
     types: str | Sequence[int] = "violent",
-    weight: str = "WGTPERCY",
+    weights: str = "WGTPERCY",
 ) -> Interviews:
     """Put incidents to person-interviews.
 
@@ -84,7 +84,7 @@ def person_interviews(
         (V2130) and whether the household is in its first interview (V2124: ``incoming``).
     types
         A name of :data:`~g287stats.outcomes.ncvs.codes.TYPES` or V4529 codes.
-    weight
+    weights
         Person weight: WGTPERCY (collection year).
 
     Raises
@@ -93,7 +93,7 @@ def person_interviews(
         Duplicate person-interviews, incidents without a person-interview, persons without a stratum.
     """
     problems = Problems("person-interviews")
-    out, flow = _counted(person, incident, "person", "IDPER", weight, types, problems)
+    out, flow = _counted(person, incident, "person", "IDPER", weights, types, problems)
     matched = _add_household(out, household, problems)
     problems.raise_if_any(SourceError)
     _add_calendar(out)
@@ -107,14 +107,14 @@ def household_interviews(
     incident: NcvsFile,
     *,
     types: str | Sequence[int] = "property",
-    weight: str = "WGTHHCY",
+    weights: str = "WGTHHCY",
 ) -> Interviews:
     """Put incidents to household interviews, for property crime: rates are per 1,000 households.
 
     Keys are ``YEARQ`` and ``IDHH``; otherwise as :func:`person_interviews`.
     """
     problems = Problems("household interviews")
-    out, flow = _counted(household, incident, "household", "IDHH", weight, types, problems)
+    out, flow = _counted(household, incident, "household", "IDHH", weights, types, problems)
     _add_household(out, None, problems)
     problems.raise_if_any(SourceError)
     _add_calendar(out)
@@ -132,8 +132,8 @@ def _counted(
 ) -> tuple[pd.DataFrame, list[tuple[str, int]]]:
     """Count victimizations of the types to the interviews of ``whole``; list every row's fate."""
     for file, expected in ((whole, level), (incident, "incident")):
-        if file.level != expected:
-            problems.add(f"expected a {expected} table, found {file.level!r}")
+        if file.table != expected:
+            problems.add(f"expected a {expected} table, found {file.table!r}")
     problems.raise_if_any(SourceError)
     p, i = whole.frame, incident.frame
     keys = ["YEARQ", key]
@@ -194,7 +194,7 @@ def ncvs_sample(
     *,
     strata: str | Sequence[str] = ("yr_grp", "V2117"),
     psu: str = "V2118",
-    clusters: str | Sequence[str] = (),
+    cluster: str | Sequence[str] = (),
     singleton: Singleton = "fail",
     replicates: ReplicateWeights | None = None,
 ) -> SurveySample:
@@ -210,7 +210,7 @@ def ncvs_sample(
         weights="weight",
         strata=strata,
         psu=psu,
-        clusters=clusters,
+        cluster=cluster,
         singleton=singleton,
         replicates=replicates,
     )

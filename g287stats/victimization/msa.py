@@ -49,8 +49,8 @@ def msa_sample(
     York 14.040496 (SE 2.3261798), Chicago 11.661543 (1.8437806), Los Angeles 14.395164 (1.8155317) in 2014–15.
     """
     for file, level in ((person, "msa_person"), (incident, "msa_incident")):
-        if file.level != level:
-            raise DesignError(f"expected the {level} table, found {file.level!r}")
+        if file.table != level:
+            raise DesignError(f"expected the {level} table, found {file.table!r}")
     p, i = person.frame, incident.frame
     columns = list(keys)
     absent = [f"{n}: {c}" for n, f in (("person", p), ("incident", i)) for c in columns if c not in f]

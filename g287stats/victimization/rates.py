@@ -128,8 +128,8 @@ def select_rate(
     (``"year == 2019 and hispanic == 1"``). One year at a time unless ``parameters`` are pooled.
     """
     for file, level in ((victims, "select_personal"), (population, "select_personal_population")):
-        if file.level != level:
-            raise DesignError(f"expected the {level} table, found {file.level}")
+        if file.table != level:
+            raise DesignError(f"expected the {level} table, found {file.table}")
     v, p = victims.frame, population.frame
     if domain is not None and any(c in domain for c in ("citizen",)):
         require_years("citizen", sorted(p["year"].unique()))

@@ -27,13 +27,13 @@ TRIPLE = {"unit": "county", "time": "year", "cohort": "g2", "eligible": "eligibl
 SWITCH = {"unit": "county", "time": "year", "treatment": "on", "effects": "start"}
 REFERENCE = {
     "event_study": lambda d, **k: g.event_study(d, "y", **K, **k),
-    "poisson": lambda d, **k: g.poisson(d, "count", **K, effects="event", **k),
+    "poisson": lambda d, **k: g.poisson(d, "count", **K, shape="event", **k),
     "sun_abraham": lambda d, **k: g.sun_abraham(d, "y", **K, **k),
-    "two_stage": lambda d, **k: g.two_stage(d, "y", **K, effects="event", **k),
+    "two_stage": lambda d, **k: g.two_stage(d, "y", **K, shape="event", **k),
     "spillover_event_study": lambda d, **k: g.spillover_event_study(
         d, "y", unit="county", time="year", exposures=["on"], **k
     ),
-    "triple_difference": lambda d, **k: g.triple_difference(d, "y", **TRIPLE, effects="event", **k),
+    "triple_difference": lambda d, **k: g.triple_difference(d, "y", **TRIPLE, shape="event", **k),
 }
 WINDOW = {
     **{k: v for k, v in REFERENCE.items() if k not in ("sun_abraham", "two_stage")},
@@ -83,7 +83,7 @@ def test_counts(data):
     near = lambda k: g.match(data, ["y"], **K, periods=(1, 2), neighbours=k)
     many = lambda k: g.intensity_did(data, "y", **K, dose="dose", bins=k)
     assert many(np.int64(2)).terms == many(2).terms
-    power = lambda k: g.intensity_did(data, "y", **K, dose="dose", shape="polynomial", degree=k)
+    power = lambda k: g.intensity_did(data, "y", **K, dose="dose", curve="polynomial", degree=k)
     for run, name, least, wrong in (
         (leads, "leads", 0, (-2, 1.5, None, True)),
         (rings, "rings", 1, (0, 1.5, "2")),

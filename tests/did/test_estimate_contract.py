@@ -51,7 +51,7 @@ def months():
 
 
 ESTIMATORS = {
-    "synthetic_did": lambda p, k: synthetic_did(p, "y", effects="event", **k),
+    "synthetic_did": lambda p, k: synthetic_did(p, "y", shape="event", **k),
     "synthetic_control": lambda p, k: synthetic_control(p, "y", inference="jackknife", **k),
     "stacked": lambda p, k: stacked(p, "y", window=(-2, 2), **k),
     "lp_did": lambda p, k: lp_did(p, "y", window=(-2, 2), **k),
@@ -216,10 +216,10 @@ def test_a_negative_two_way_variance_is_told():
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("stacked", "control"), ("stacked", "corrective"), ("lp_did", "weighting"), ("etwfe", "model"),
-     ("etwfe", "control"), ("intensity", "shape"), ("switching", "history"), ("multiple", "method"),
+    [("stacked", "control"), ("stacked", "corrective"), ("lp_did", "scheme"), ("etwfe", "model"),
+     ("etwfe", "control"), ("intensity", "curve"), ("switching", "history"), ("multiple", "method"),
      ("att_gt", "control"), ("att_gt", "base"), ("imputation", "small_sample"), ("event_study", "ends"),
-     ("poisson", "effects"), ("two_stage", "effects"), ("sun_abraham", "control")],
+     ("poisson", "shape"), ("two_stage", "shape"), ("sun_abraham", "control")],
 )  # fmt: skip
 def test_a_choice_that_does_not_exist_is_refused(name, argument):
     with pytest.raises(DesignError, match=f"{argument}='other': choose '"):

@@ -101,7 +101,7 @@ def test_refusals():
     with pytest.raises(IdentificationError, match="×twice"):
         etwfe(data.assign(twice=2 * data["x1"]), "y", covariates=["x1", "twice"], **KEYS)
     with pytest.raises(DesignError, match="divide the outcome"):
-        etwfe(data, "y", exposure="exposure", **KEYS)
+        etwfe(data, "y", at_risk="exposure", **KEYS)
     with pytest.raises(DesignError, match="switches off in 60 units"):
         etwfe(data.assign(d=(data["year"] == 2009) * 1), "y", unit="county", time="year", treatment="d")
 
@@ -116,7 +116,7 @@ def counts(seed=0, n=60, t=8, effect=0.4):
 
 
 def test_poisson_returns_the_truth_from_exact_means():
-    e = etwfe(counts(None), "crimes", model="poisson", exposure="people", **KEYS)
+    e = etwfe(counts(None), "crimes", model="poisson", at_risk="people", **KEYS)
     assert e.point == pytest.approx(np.full(len(e.point), 0.4), abs=1e-8)
 
 
@@ -125,7 +125,7 @@ def test_poisson_equals_a_dummy_regression():
     import statsmodels.api as sm
 
     data = counts(3, n=30)
-    e = etwfe(data, "crimes", model="poisson", exposure="people", **KEYS)
+    e = etwfe(data, "crimes", model="poisson", at_risk="people", **KEYS)
     cell = np.where(data["d"] == 1, data["g"].fillna(0).astype(int).astype(str) + "," + data["year"].astype(str), "")
     names = [t.removeprefix("att(").removesuffix(")") for t in e.terms]
     x = np.column_stack(
@@ -143,7 +143,7 @@ def test_poisson_equals_a_dummy_regression():
 def test_poisson_cell_without_events_is_separated_and_said():
     data = counts(4)
     data.loc[(data["g"] == 6) & (data["year"] == 7), "crimes"] = 0
-    e = etwfe(data, "crimes", model="poisson", exposure="people", **KEYS)
+    e = etwfe(data, "crimes", model="poisson", at_risk="people", **KEYS)
     assert "att(6,7)" not in e.terms
     assert "att(6,6)" in e.terms
     assert any("separated" in n for n in e.notes)

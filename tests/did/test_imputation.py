@@ -56,7 +56,7 @@ def test_points_of_both_agree():
     with pytest.warns(Warning):
         a = imputation(frame, "y", **KEYS, weights="weight")
         b = two_stage(frame, "y", **KEYS, weights="weight")
-        c = two_stage(frame, "y", effects="event", **KEYS, weights="weight")
+        c = two_stage(frame, "y", shape="event", **KEYS, weights="weight")
     assert a.overall.point[0] == pytest.approx(b.point[0], abs=1e-12)
     event = a.aggregate("event").params
     assert all(c.params[t] == pytest.approx(event[t], abs=1e-12) for t in event.index)

@@ -55,7 +55,7 @@ def test_two_stage_static(dataset, variant):
 
 @pytest.mark.parametrize(("dataset", "variant"), variants("did2s.event"))
 def test_two_stage_event(dataset, variant):
-    estimate = two_stage(load_panel(dataset), "y", effects="event", **KEYS, cluster=variant)
+    estimate = two_stage(load_panel(dataset), "y", shape="event", **KEYS, cluster=variant)
     rows = expected(dataset, "did2s.event", variant)
     assert set(estimate.terms) == set(rows.index)
     for term in estimate.terms:

@@ -35,7 +35,7 @@ def test_by_hand():
     data = pd.DataFrame(rows, columns=["county", "year", "y", "g", "dose"])
     two = intensity_did(data, "y", bins=[0, 2, 4], **KEYS)
     assert two.params.to_dict() == pytest.approx({"att[0, 2)": 1.5, "att[2, 4]": 4.5})
-    line = intensity_did(data, "y", shape="polynomial", at=[1, 2, 3], **KEYS)
+    line = intensity_did(data, "y", curve="polynomial", at=[1, 2, 3], **KEYS)
     assert line.params.to_dict() == pytest.approx({"att(1)": 1.5, "att(2)": 3, "att(3)": 4.5, "slope": 1.5})
     psi = dict(zip("abmn", line.overall.influence.psi[:, 0]))
     assert psi == pytest.approx({"a": -0.75, "b": 0.75, "n": 0.25, "m": -0.25})
@@ -53,10 +53,10 @@ def test_overall_is_callaway_santanna_by_cohort():
 
 
 def test_noiseless_truth():
-    line = intensity_did(dosed(noise=0), "y", shape="polynomial", at=[2, 3], **KEYS)
+    line = intensity_did(dosed(noise=0), "y", curve="polynomial", at=[2, 3], **KEYS)
     assert line.params.to_numpy() == pytest.approx([1, 1.5, 0.5], abs=1e-10)
     data = dosed(noise=0, curve=lambda d: d**2)
-    square = intensity_did(data, "y", shape="polynomial", degree=2, at=[2], **KEYS)
+    square = intensity_did(data, "y", curve="polynomial", degree=2, at=[2], **KEYS)
     doses = data[data["d"] == 1].drop_duplicates("county")["dose"]
     assert square.params.to_numpy() == pytest.approx([4, 2 * doses.mean()], abs=1e-9)
     binned = intensity_did(dosed(noise=0), "y", bins=3, **KEYS)
@@ -76,7 +76,7 @@ def test_bins_of_doses_with_few_values_are_never_empty():
 
 def test_what_must_not_matter():
     data = dosed(2)
-    for options in ({"bins": 3}, {"shape": "polynomial"}):
+    for options in ({"bins": 3}, {"curve": "polynomial"}):
         one, before = intensity_did(data, "y", **options, **KEYS), data.copy()
         two = intensity_did(data.sample(frac=1, random_state=1), "y", **options, **KEYS)
         pd.testing.assert_frame_equal(data, before)
@@ -85,8 +85,8 @@ def test_what_must_not_matter():
         moved = intensity_did(data.assign(y=9 - 2 * data["y"], w=4.0), "y", weights="w", **options, **KEYS)
         assert moved.point == pytest.approx(-2 * one.point, abs=1e-10)
         assert moved.se.to_numpy() == pytest.approx(2 * one.se.to_numpy(), abs=1e-10)
-    scaled = intensity_did(data.assign(dose=10 * data["dose"]), "y", shape="polynomial", **KEYS)
-    plain = intensity_did(data, "y", shape="polynomial", **KEYS)
+    scaled = intensity_did(data.assign(dose=10 * data["dose"]), "y", curve="polynomial", **KEYS)
+    plain = intensity_did(data, "y", curve="polynomial", **KEYS)
     assert scaled.params["slope"] == pytest.approx(plain.params["slope"] / 10, abs=1e-12)
 
 
@@ -103,7 +103,7 @@ def test_refusals_and_notes():
         assert words in str(error.value)
         assert str(unit) in str(error.value)
     with pytest.raises(IdentificationError, match="1 different doses cannot carry"):
-        intensity_did(data.assign(dose=2.0), "y", shape="polynomial", **KEYS)
+        intensity_did(data.assign(dose=2.0), "y", curve="polynomial", **KEYS)
     with pytest.raises(DesignError, match="must increase and hold every dose"):
         intensity_did(data, "y", bins=[1, 2], **KEYS)
     with pytest.raises(IdentificationError, match=r"no treated unit has a dose in \[5, 6\]"):
@@ -129,7 +129,7 @@ def test_neyman_variance_is_welch_s_for_one_period_after():
     data["g"] = np.where(data["county"] < 6, 1.0, np.nan)
     e = intensity_did(data, "y", bins=[0, 20], small_sample="neyman", **KEYS)
     welch = stats.ttest_ind(change[:6], change[6:], equal_var=False).confidence_interval()
-    line = intensity_did(data, "y", shape="polynomial", at=[3], small_sample="neyman", **KEYS)
+    line = intensity_did(data, "y", curve="polynomial", at=[3], small_sample="neyman", **KEYS)
     for one in (e, e.overall, line.overall):
         assert one.conf_int().iloc[0].tolist() == pytest.approx([welch.low, welch.high], abs=1e-10)
     assert line.rule.df == 4  # the smallest any parameter can have: six treated less two terms
@@ -143,18 +143,18 @@ def test_neyman_variance_refusals():
         intensity_did(data, "y", small_sample="hc2", **KEYS)
     three = data[data["g"].isna() | data["county"].isin(data.loc[data["g"] == 4, "county"].unique()[:3])]
     with pytest.raises(IdentificationError, match="needs more than 3 treated"):
-        intensity_did(three, "y", shape="polynomial", degree=2, small_sample="neyman", **KEYS)
+        intensity_did(three, "y", curve="polynomial", degree=2, small_sample="neyman", **KEYS)
 
 
 def test_years_as_text_and_doses_out_of_reach():
     data = dosed(noise=1)
-    line = intensity_did(data, "y", shape="polynomial", at=[2], **KEYS)
+    line = intensity_did(data, "y", curve="polynomial", at=[2], **KEYS)
     text = data.assign(year=data["year"].astype(str))
-    assert intensity_did(text, "y", shape="polynomial", at=[2], **KEYS).params.equals(line.params)
+    assert intensity_did(text, "y", curve="polynomial", at=[2], **KEYS).params.equals(line.params)
     assert not any("beyond" in note for note in line.notes)
     with pytest.warns(
         DesignWarning, match=r"at= asks for 2 doses beyond the treated ones, from 1\.\d+ to 4\.\d+: 0, 1000"
     ):
-        far = intensity_did(data, "y", shape="polynomial", at=[0, 2, 1000], **KEYS)
+        far = intensity_did(data, "y", curve="polynomial", at=[0, 2, 1000], **KEYS)
     assert any("extrapolate" in note for note in far.notes)
     assert far.params["att(2)"] == line.params["att(2)"]

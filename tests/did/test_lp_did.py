@@ -27,22 +27,22 @@ def test_matches_pyfixest():
 
 
 def test_equal_weighting_equals_callaway_santanna():
-    e = lp_did(small(), "y", window=(0, 5), weighting="equal", **KEYS)
+    e = lp_did(small(), "y", window=(0, 5), scheme="equal", **KEYS)
     rows = expected("panel_small", "cs.dynamic", "reg.notyet.none.varying")
     for term in e.terms:
         agree(e.params[term], None, rows.loc[term])
 
 
 def test_never_treated_controls_only():
-    e = lp_did(small(), "y", window=(0, 2), control="never", weighting="equal", **KEYS)
+    e = lp_did(small(), "y", window=(0, 2), control="never", scheme="equal", **KEYS)
     rows = expected("panel_small", "cs.dynamic", "reg.never.none.varying")
     for term in e.terms:
         agree(e.params[term], None, rows.loc[term])
 
 
 def test_noiseless_truth_and_what_must_not_matter():
-    for weighting in ("variance", "equal"):
-        e = lp_did(staggered(1, noise=0, growth=0.5), "y", window=(-3, 2), weighting=weighting, **KEYS)
+    for scheme in ("variance", "equal"):
+        e = lp_did(staggered(1, noise=0, growth=0.5), "y", window=(-3, 2), scheme=scheme, **KEYS)
         assert e.point == pytest.approx([0, 0, 1, 1.5, 2], abs=1e-10)
     data = staggered(2)
     one, before = lp_did(data, "y", window=(-3, 2), **KEYS), data.copy()

@@ -36,12 +36,12 @@ def holes():
 ESTIMATORS = {
     "event_study": lambda d, **k: g.event_study(d, "y", **K, **k),
     "imputation": lambda d, **k: g.imputation(d, "y", **K, **k).aggregate("event"),
-    "two_stage": lambda d, **k: g.two_stage(d, "y", **K, **k, effects="event"),
+    "two_stage": lambda d, **k: g.two_stage(d, "y", **K, **k, shape="event"),
     "sun_abraham": lambda d, **k: g.sun_abraham(d, "y", **K, **k),
     "etwfe": lambda d, **k: g.etwfe(d, "y", **K, **k),
     "lp_did": lambda d, **k: g.lp_did(d, "y", **K, **k, window=(-2, 2)),
     "stacked": lambda d, **k: g.stacked(d, "y", **K, **k, window=(-2, 2)),
-    "poisson": lambda d, **k: g.poisson(d.assign(y=np.exp(d.y)), "y", **K, **k, effects="event"),
+    "poisson": lambda d, **k: g.poisson(d.assign(y=np.exp(d.y)), "y", **K, **k, shape="event"),
 }
 
 

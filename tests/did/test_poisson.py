@@ -19,14 +19,14 @@ def test_two_by_two_by_hand():
     assert poisson(frame, "y", **KEYS).point[0] == pytest.approx(np.log(2), abs=1e-12)
     # with exposure: rates 3/1 → 12/2 is ×2, 5 → 10 at constant exposure ×2: no effect
     frame["people"] = [1.0, 2.0] * 2 + [1.0, 1.0] * 2
-    assert poisson(frame, "y", exposure="people", **KEYS).point[0] == pytest.approx(0, abs=1e-12)
+    assert poisson(frame, "y", at_risk="people", **KEYS).point[0] == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("effects", ["static", "event"])
 def test_equals_a_fit_with_dummies(effects):
     frame = load_panel("panel_small").iloc[:400]
     frame = frame[frame["year"] != 2010].assign(z=lambda d: np.cos(np.arange(len(d))))
-    ours = poisson(frame, "count", effects=effects, exposure="exposure", covariates=["z"], weights="weight", **KEYS)
+    ours = poisson(frame, "count", shape=effects, at_risk="exposure", covariates=["z"], weights="weight", **KEYS)
     event = np.where(frame["g"] > 0, frame["year"] - frame["g"], -1)
     d = (frame["year"].ge(frame["g"]) & frame["g"].gt(0)).to_numpy(float)[:, None]
     if effects == "event":
@@ -63,8 +63,8 @@ def test_zeros_that_a_regressor_predicts_are_left_out_and_named():
     frame.loc[last, "count"] = 0
     with pytest.raises(IdentificationError, match=r"hit do not vary.*Before that: .* rows are separated"):
         poisson(frame.assign(hit=last * 1.0), "count", covariates=["hit"], **KEYS)
-    estimate = poisson(frame, "count", effects="event", **KEYS)
-    without = poisson(frame[~last], "count", effects="event", **KEYS)
+    estimate = poisson(frame, "count", shape="event", **KEYS)
+    without = poisson(frame[~last], "count", shape="event", **KEYS)
     assert any("rows are separated" in n for n in estimate.notes)
     assert estimate.terms == without.terms and "5" not in estimate.terms
     np.testing.assert_allclose(estimate.point, without.point, atol=1e-9)
@@ -97,7 +97,7 @@ def test_negative_counts_are_refused_by_row():
 
 def test_scale_of_exposure_does_not_matter():
     frame = load_panel("panel_unbalanced")
-    a = poisson(frame, "count", exposure="exposure", **KEYS)
-    b = poisson(frame.assign(exposure=frame["exposure"] / 1e5), "count", exposure="exposure", **KEYS)
+    a = poisson(frame, "count", at_risk="exposure", **KEYS)
+    b = poisson(frame.assign(exposure=frame["exposure"] / 1e5), "count", at_risk="exposure", **KEYS)
     assert a.point[0] == pytest.approx(b.point[0], abs=1e-10)
     assert a.se.iloc[0] == pytest.approx(b.se.iloc[0], abs=1e-10)

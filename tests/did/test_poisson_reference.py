@@ -6,10 +6,10 @@ from reference_did import agree, expected, load_panel, variants
 from g287stats.did.poisson import poisson
 
 VARIANTS = {
-    "offset.county": {"exposure": "exposure"},
-    "offset.state": {"exposure": "exposure", "cluster": "state"},
+    "offset.county": {"at_risk": "exposure"},
+    "offset.state": {"at_risk": "exposure", "cluster": "state"},
     "nooffset.county": {},
-    "offset.event.county": {"exposure": "exposure", "effects": "event"},
+    "offset.event.county": {"at_risk": "exposure", "shape": "event"},
 }
 
 

@@ -19,11 +19,11 @@ LINEAR = {
     "event_study": event_study,
     "sun_abraham": sun_abraham,
     "imputation": lambda *a, **k: imputation(*a, leads=2, **k),
-    "two_stage": lambda *a, **k: two_stage(*a, effects="event", **k),
+    "two_stage": lambda *a, **k: two_stage(*a, shape="event", **k),
 }
 COUNTS = {
-    "poisson": lambda frame, outcome, **k: poisson(frame, "count", exposure="exposure", **k),
-    "poisson_event": lambda frame, outcome, **k: poisson(frame, "count", effects="event", **k),
+    "poisson": lambda frame, outcome, **k: poisson(frame, "count", at_risk="exposure", **k),
+    "poisson_event": lambda frame, outcome, **k: poisson(frame, "count", shape="event", **k),
 }
 EVERY = LINEAR | COUNTS
 every = pytest.mark.parametrize("name", EVERY)
@@ -137,20 +137,20 @@ def test_noiseless_static_effect():
     frame = noiseless(lambda f, e: 2.5)
     for estimate in (twfe(frame, "y", **KEYS), two_stage(frame, "y", **KEYS)):
         assert estimate.point[0] == pytest.approx(2.5, abs=1e-10)
-    assert poisson(frame, "count", exposure="exposure", **KEYS).point[0] == pytest.approx(0.5, abs=1e-10)
+    assert poisson(frame, "count", at_risk="exposure", **KEYS).point[0] == pytest.approx(0.5, abs=1e-10)
 
 
 def test_noiseless_effects_by_event_time():
     frame = noiseless(lambda f, e: 1.0 + 0.2 * e)
     for estimate in (
         event_study(frame, "y", **KEYS),
-        two_stage(frame, "y", effects="event", **KEYS),
+        two_stage(frame, "y", shape="event", **KEYS),
         sun_abraham(frame, "y", **KEYS),
         imputation(frame, "y", **KEYS),
     ):
         event = estimate.labels["event_time"].to_numpy()
         np.testing.assert_allclose(estimate.point, np.where(event >= 0, 1 + 0.2 * event, 0), atol=1e-10)
-    counts = poisson(frame, "count", exposure="exposure", effects="event", **KEYS)
+    counts = poisson(frame, "count", at_risk="exposure", shape="event", **KEYS)
     event = counts.labels["event_time"].to_numpy()
     np.testing.assert_allclose(counts.point, np.where(event >= 0, (1 + 0.2 * event) / 5, 0), atol=1e-10)
 
@@ -177,7 +177,7 @@ def test_noiseless_trends_covariates_and_state_years():
     }
     assert twfe(frame, "y", **KEYS, **more).point[0] == pytest.approx(2.5, abs=1e-9)
     frame = frame[frame["g"].isna() | (frame["g"] >= 2004)]
-    for estimate in (imputation(frame, "y", **KEYS, **more), two_stage(frame, "y", effects="event", **KEYS, **more)):
+    for estimate in (imputation(frame, "y", **KEYS, **more), two_stage(frame, "y", shape="event", **KEYS, **more)):
         event = estimate.labels["event_time"].to_numpy()
         np.testing.assert_allclose(estimate.point, np.where(event >= 0, 2.5, 0), atol=1e-8)
 

@@ -24,7 +24,7 @@ def panel(name):
 def test_matches_fixest(name, variant):
     control, cluster = variant.split(".")
     fit = {"window": WINDOW[name], "control": control, "cluster": cluster, **KEYS}
-    static = stacked(panel(name), "y", effects="static", **fit)
+    static = stacked(panel(name), "y", shape="static", **fit)
     agree(static.point[0], static.se.iloc[0], expected(name, "stacked.static", variant).loc["att"])
     event = stacked(panel(name), "y", **fit)
     rows = expected(name, "stacked.event", variant)

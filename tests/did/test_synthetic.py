@@ -18,7 +18,7 @@ KEYS = {"unit": "county", "time": "year", "treatment": "d"}
 FITS = {
     "sdid": synthetic_did,
     "sc": synthetic_control,
-    "did": lambda *a, **k: synthetic_did(*a, weights="uniform", **k),
+    "did": lambda *a, **k: synthetic_did(*a, scheme="uniform", **k),
 }
 
 
@@ -174,7 +174,7 @@ def noiseless(cohorts, n_periods=12, seed=0):
 
 def test_noiseless_synthetic_control_returns_the_truth():
     with pytest.warns(DesignWarning, match="not unique"):
-        e = synthetic_control(noiseless([8]), "y", unit="county", time="year", cohort="g", effects="event")
+        e = synthetic_control(noiseless([8]), "y", unit="county", time="year", cohort="g", shape="event")
     after = e.labels["event_time"] >= 0
     assert e.point[after] == pytest.approx([1, 2, 3, 4], abs=1e-8)
     assert e.point[~after] == pytest.approx(np.zeros(8), abs=1e-8)
@@ -188,10 +188,10 @@ def test_several_cohorts_are_averaged_by_treated_periods():
     early = synthetic_did(data[data["g"].isna() | (data["g"] == 6)], "y", inference="none", **keys).point[0]
     late = synthetic_did(data[data["g"].isna() | (data["g"] == 8)], "y", inference="none", **keys).point[0]
     assert both == pytest.approx((6 * early + 2 * 4 * late) / 14, abs=1e-12)
-    event = synthetic_did(data, "y", effects="event", draws=20, **keys)
+    event = synthetic_did(data, "y", shape="event", draws=20, **keys)
     assert event.options["inference"] == "placebo"
     assert event.overall.options["seed"] == 287
-    again = synthetic_did(data, "y", effects="event", draws=20, **keys)
+    again = synthetic_did(data, "y", shape="event", draws=20, **keys)
     assert np.array_equal(event.se, again.se)
 
 
@@ -226,7 +226,7 @@ BY_COHORT = {"unit": "county", "time": "year", "cohort": "g"}
 def test_jackknife_is_leaving_out_one_unit_at_a_time_with_the_weights_held():
     """Recomputed from the weights the estimate reports, one unit at a time."""
     data = two_cohorts()
-    e = synthetic_did(data, "y", effects="event", **BY_COHORT)
+    e = synthetic_did(data, "y", shape="event", **BY_COHORT)
     y = data.pivot(index="county", columns="year", values="y")
     omega = e.design.unit_weights.pivot(index="county", columns="cohort", values="weight")
     lam = {c: t.set_index("year")["weight"] for c, t in e.design.time_weights.groupby("cohort")}

@@ -50,7 +50,7 @@ def test_equals_two_way_effects_on_the_gap_between_groups(n):
     raw = [e.se.iloc[0] / np.sqrt(e.rule.factor()) for e in (ddd, gap)]
     assert raw[0] == pytest.approx(raw[1], abs=1e-12)
     assert ddd.rule.levels == ("county",)
-    es = triple_difference(data, "y", cohort="g", effects="event", window=(-3, 3), **KEYS)
+    es = triple_difference(data, "y", cohort="g", shape="event", window=(-3, 3), **KEYS)
     other = event_study(
         wide.assign(gap=wide[1] - wide[0]), "gap", unit="county", time="year", cohort="g", window=(-3, 3)
     )

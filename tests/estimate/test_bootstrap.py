@@ -7,7 +7,7 @@ from scipy import stats
 
 from g287stats.errors import DesignError
 from g287stats.estimate import bootstrap
-from g287stats.estimate.bootstrap import bootstrap_se, draws_of, multipliers, null_draws, sup_t
+from g287stats.estimate.bootstrap import bootstrap_se, draws_of, multiplier_draws, null_draws, sup_t
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Estimate, Method
 
@@ -29,7 +29,7 @@ def estimate(psi, **keys):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_multipliers_have_mean_zero_and_variance_one(kind):
-    v = multipliers(np.random.default_rng(1), 400, 501, kind)
+    v = multiplier_draws(np.random.default_rng(1), 400, 501, kind)
     assert v.shape == (400, 501)
     assert abs(v.mean()) < 5 / np.sqrt(v.size)
     assert abs((v**2).mean() - 1) < 5 * np.sqrt(3 / v.size)
@@ -43,7 +43,7 @@ def test_multipliers_have_mean_zero_and_variance_one(kind):
 def test_mammen_points():
     """(1 ∓ √5)/2 with probabilities (√5 ± 1)/(2√5): mean 0, variance 1, third moment 1."""
     root = np.sqrt(5)
-    v = multipliers(np.random.default_rng(2), 100, 1000, "mammen")
+    v = multiplier_draws(np.random.default_rng(2), 100, 1000, "mammen")
     assert np.unique(v) == pytest.approx([(1 - root) / 2, (1 + root) / 2])
     assert (v < 0).mean() == pytest.approx((root + 1) / (2 * root), abs=0.01)
 
@@ -54,7 +54,7 @@ def test_independent_parameters_need_the_sidak_value(kind):
     rng = np.random.default_rng(3)
     psi = np.linalg.qr(rng.normal(size=(400, 5)))[0]
     exact = stats.norm.ppf(0.5 + 0.5 * 0.95 ** (1 / 5))
-    assert sup_t(estimate(psi), draws=40_000, weights=kind) == pytest.approx(exact, abs=0.04)
+    assert sup_t(estimate(psi), draws=40_000, multipliers=kind) == pytest.approx(exact, abs=0.04)
 
 
 def test_one_parameter_is_pointwise_and_a_copy_adds_nothing():
@@ -123,7 +123,7 @@ def test_refusals():
     with pytest.raises(DesignError, match="level=95"):
         sup_t(e, level=95)
     with pytest.raises(DesignError, match="unknown multipliers 'normal'"):
-        sup_t(e, weights="normal")
+        sup_t(e, multipliers="normal")
 
 
 def test_no_progress_bar_outside_a_terminal(monkeypatch, capsys):
@@ -137,7 +137,7 @@ def test_few_clusters_have_the_tails_of_t():
     rng = np.random.default_rng(8)
     psi = rng.normal(size=(6, 4))
     few = estimate(psi).with_rule(Clustered(("county",), small_sample="did", n_clusters={"county": 6}))
-    drawn = np.vstack(list(null_draws(few, draws=40_000, weights="gaussian")))
+    drawn = np.vstack(list(null_draws(few, draws=40_000, multipliers="gaussian")))
     t = drawn[:, 0] / few.se.iloc[0]
     for level in (0.9, 0.95):
         assert np.quantile(np.abs(t), level) == pytest.approx(stats.t(5).ppf(0.5 + level / 2), rel=0.02)

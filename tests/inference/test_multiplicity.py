@@ -104,7 +104,7 @@ def test_identical_hypotheses_cost_nothing():
 def test_single_step_and_monotone():
     rng = np.random.default_rng(6)
     est = from_moments(rng.normal(size=6) * 1.5, np.eye(6))
-    p = romano_wolf(est, draws=4999, weights="gaussian")
+    p = romano_wolf(est, draws=4999, multipliers="gaussian")
     t = np.abs(est.point)
     assert (np.diff(p[np.argsort(-t)]) >= 0).all()
     # independent normals: the largest is compared with the maximum of six
@@ -136,13 +136,13 @@ def test_familywise_error():
 
 def test_stacked_panels_are_matched_by_county():
     d = panel().assign(county=lambda f: "c" + f["county"].astype(str).str.zfill(3))
-    parts = {"stacked": stacked(d, "y", window=(-1, 1), effects="static", **KEYS), "twfe": twfe(d, "y", **KEYS)}
+    parts = {"stacked": stacked(d, "y", window=(-1, 1), shape="static", **KEYS), "twfe": twfe(d, "y", **KEYS)}
     whole = joint(parts)
     assert whole.sample["n_units"] == 60
     assert whole.se["stacked"] == pytest.approx(parts["stacked"].se.iloc[0], rel=1e-12)
     assert abs(whole.cov().iloc[0, 1]) > 0.2 * whole.se.prod()
     numbered = {k: e(panel(), "y", **KEYS) for k, e in (("twfe", twfe), ("att_gt", att_gt))}
-    numbered["stacked"] = stacked(panel(), "y", window=(-1, 1), effects="static", **KEYS)
+    numbered["stacked"] = stacked(panel(), "y", window=(-1, 1), shape="static", **KEYS)
     assert joint(numbered).se["stacked"] == pytest.approx(whole.se["stacked"], rel=1e-12)
 
 

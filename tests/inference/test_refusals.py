@@ -26,9 +26,9 @@ REFUSED = {
     "wild term": (lambda: g.wild_bootstrap(EVENTS, 0), r"term=0 is no name; .* term='0'"),
     "contamination": (lambda: g.contamination(STATIC, ["d"], FRAME[["y"]].to_numpy()), "the table is in est.sample"),
     "curve": (lambda: g.specification_curve(FRAME, "y", {"a": "twfe"}), "'twfe' is not an estimator"),
-    "weights": (lambda: g.synthetic_did(FRAME, "y", weights="w", **KEYS), "choose 'synthetic' or 'uniform'"),
+    "scheme": (lambda: g.synthetic_did(FRAME, "y", scheme="w", **KEYS), "choose 'synthetic' or 'uniform'"),
     "inference": (lambda: g.synthetic_did(FRAME, "y", inference="bootstrap", **KEYS), "choose 'auto'"),
-    "effects": (lambda: g.synthetic_control(FRAME, "y", effects="static", **KEYS), "choose 'att' or 'event'"),
+    "shape": (lambda: g.synthetic_control(FRAME, "y", shape="att", **KEYS), "choose 'static' or 'event'"),
 }
 
 

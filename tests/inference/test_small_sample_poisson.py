@@ -30,7 +30,7 @@ def test_equals_the_weighted_regression_of_the_last_step(kind):
     mu = fit.mu
     step = d.assign(z=np.log(mu / d["people"]) + (d["y"] - mu) / mu, w=mu)
     theirs = bias_reduced(twfe(step, "z", weights="w", **KEYS), kind)
-    ours = bias_reduced(poisson(d, "y", exposure="people", **KEYS), kind)
+    ours = bias_reduced(poisson(d, "y", at_risk="people", **KEYS), kind)
     assert ours.point[0] == pytest.approx(fit.params["d"], abs=1e-8)
     assert ours.se.iloc[0] == pytest.approx(theirs.se.iloc[0], rel=1e-7)
     assert ours.df == pytest.approx(theirs.df, rel=1e-6)

@@ -91,9 +91,9 @@ def test_each_draw_is_a_refit(extra, impose):
     s = np.sqrt(w)[:, None]
     columns = others if impose else np.column_stack([others, x])
     fitted = columns @ np.linalg.lstsq(columns * s, y[:, None] * s, rcond=None)[0][:, 0]
-    from g287stats.estimate.bootstrap import multipliers
+    from g287stats.estimate.bootstrap import multiplier_draws
 
-    signs = multipliers(np.random.default_rng(5), 40, int(cluster.max()) + 1, "rademacher")
+    signs = multiplier_draws(np.random.default_rng(5), 40, int(cluster.max()) + 1, "rademacher")
     for j in (0, 7, 23, 39):
         y_star = fitted + signs[j][cluster] * (y - fitted) - (0.0 if impose else b) * x
         assert r.drawn[j] == pytest.approx(refit_t(y_star, x, others, cluster, w)[1], rel=1e-7, abs=1e-9)
@@ -140,7 +140,7 @@ def test_rows_and_labels_do_not_matter():
 def test_webb_is_enumerated_when_that_is_small():
     d = panel("panel_small")
     d["group"] = d["state"] % 4
-    r = wild_bootstrap(twfe(d, "y", cluster="group", **KEYS), weights="webb", ci=False)
+    r = wild_bootstrap(twfe(d, "y", cluster="group", **KEYS), multipliers="webb", ci=False)
     assert r.enumerated
     assert r.draws == 6**4
 
@@ -170,10 +170,10 @@ def test_subcluster_draws_are_refits():
     d = d.sort_values(["county", "year"]).reset_index(drop=True)
     y, x, others = d["y"].to_numpy(), (d["year"] >= d["cohort"]).to_numpy(float), dummies(d["county"], d["year"])
     fitted = others @ np.linalg.lstsq(others, y, rcond=None)[0]
-    from g287stats.estimate.bootstrap import multipliers
+    from g287stats.estimate.bootstrap import multiplier_draws
 
     unit, cluster = pd.factorize(d["county"], sort=True)[0], pd.factorize(d["state"], sort=True)[0]
-    signs = multipliers(np.random.default_rng(9), 30, int(unit.max()) + 1, "rademacher")
+    signs = multiplier_draws(np.random.default_rng(9), 30, int(unit.max()) + 1, "rademacher")
     for j in (0, 11, 29):
         y_star = fitted + signs[j][unit] * (y - fitted)
         assert r.drawn[j] == pytest.approx(refit_t(y_star, x, others, cluster, np.ones(len(d)))[1], rel=1e-8)
@@ -191,7 +191,7 @@ def test_refusals():
     with pytest.raises(DesignError, match="is not one"):
         wild_bootstrap(att_gt(d, "y", **KEYS))
     with pytest.raises(DesignError, match="rademacher"):
-        wild_bootstrap(est, weights="mammen")
+        wild_bootstrap(est, multipliers="mammen")
 
 
 def test_all_sign_patterns():

@@ -23,9 +23,9 @@ def interviews(small):
 
 
 def test_schema_of_the_real_file(small):
-    assert (small.person.level, small.incident.level, small.household.level) == ("person", "incident", "household")
+    assert (small.person.table, small.incident.table, small.household.table) == ("person", "incident", "household")
     for file in (small.person, small.incident, small.household):
-        extra = set(file.frame) - set(KEEP[file.level]) - {"SIMULATED", "county_fips", "year"}
+        extra = set(file.frame) - set(KEEP[file.table]) - {"SIMULATED", "county_fips", "year"}
         assert not extra
         assert file.simulated
         assert (file.frame.SIMULATED == 1).all()

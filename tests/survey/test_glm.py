@@ -31,7 +31,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def sample(data):
-    return sv.sample(data, weights="w", strata="stratum", psu="psu", clusters="county")
+    return sv.sample(data, weights="w", strata="stratum", psu="psu", cluster="county")
 
 
 COVARIATES = ["x", "hisp", "tf", "hisp:tf"]
@@ -58,7 +58,7 @@ def dummies(data):
 @pytest.mark.parametrize("family", SM)
 def test_absorbed_equals_dummies_equals_statsmodels(data, sample, family):
     outcome, sm_family = SM[family]
-    ours = sv.glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
+    ours = sv.glm(sample, outcome, COVARIATES, family=family, fixed_effects=("county", "t"))
     spelled = sv.glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
     np.testing.assert_allclose(ours.point, spelled.params[COVARIATES], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(ours.cov(), spelled.cov().loc[COVARIATES, COVARIATES], rtol=1e-6, atol=1e-12)
@@ -67,10 +67,10 @@ def test_absorbed_equals_dummies_equals_statsmodels(data, sample, family):
 
 
 def test_third_effect_and_one_effect(data, sample):
-    three = sv.glm(sample, "y", ["x", "tf"], effects=("county", "t", "hisp"))
-    two = sv.glm(sample, "y", ["x", "tf", "hisp"], effects=("county", "t"))
+    three = sv.glm(sample, "y", ["x", "tf"], fixed_effects=("county", "t", "hisp"))
+    two = sv.glm(sample, "y", ["x", "tf", "hisp"], fixed_effects=("county", "t"))
     np.testing.assert_allclose(three.point, two.params[["x", "tf"]], rtol=1e-9)
-    one = sv.glm(sample, "y", ["x", "tf", "hisp", "C(t)"], effects="county")
+    one = sv.glm(sample, "y", ["x", "tf", "hisp", "C(t)"], fixed_effects="county")
     np.testing.assert_allclose(one.params[["x", "tf"]], two.params[["x", "tf"]], rtol=1e-9)
 
 
@@ -78,7 +78,7 @@ def test_third_effect_and_one_effect(data, sample):
 @pytest.mark.parametrize("covariates", ["sampled", "fixed"])
 def test_average_effect_equals_the_delta_method_with_all_dummies(data, sample, family, covariates):
     outcome = SM[family][0]
-    absorbed = sv.glm(sample, outcome, COVARIATES, family=family, effects=("county", "t"))
+    absorbed = sv.glm(sample, outcome, COVARIATES, family=family, fixed_effects=("county", "t"))
     spelled = sv.glm(sample, outcome, [*COVARIATES, "C(county)", "C(t)"], family=family)
     for quantity in ("difference", "risk_ratio"):
         how = {"over": "hisp == 1 and tf > 0", "covariates": covariates, "quantity": quantity}
@@ -111,14 +111,14 @@ def test_average_effect_by_numerical_gradient(data, sample):
 
 
 def test_linear_average_effect_is_the_coefficient(sample):
-    e = sv.glm(sample, "y", ["x", "tf"], family="linear", effects=("county", "t"))
+    e = sv.glm(sample, "y", ["x", "tf"], family="linear", fixed_effects=("county", "t"))
     ame = sv.average_effect(e, "tf", covariates="fixed")
     assert ame.point[0] == pytest.approx(e.params["tf"], rel=1e-10)
     assert ame.se.iloc[0] == pytest.approx(e.se["tf"], rel=1e-9)
 
 
 def test_odds_and_risk_ratios_are_different_things(sample):
-    logit = sv.glm(sample, "y", COVARIATES, effects=("county", "t"))
+    logit = sv.glm(sample, "y", COVARIATES, fixed_effects=("county", "t"))
     table = sv.ratios(logit, ["hisp:tf"])
     assert table.scale.iloc[0] == "odds ratio"
     assert table.percent.iloc[0] == pytest.approx(100 * (np.exp(logit.params["hisp:tf"]) - 1))
@@ -130,10 +130,10 @@ def test_odds_and_risk_ratios_are_different_things(sample):
 
 
 def test_county_beside_design(sample):
-    e = sv.glm(sample, "y", COVARIATES, effects=("county", "t"))
+    e = sv.glm(sample, "y", COVARIATES, fixed_effects=("county", "t"))
     both = sv.both_errors(e, "county")
     assert (both.headline_se >= both[["design_se", "county_se"]].max(axis=1) - 1e-15).all()
-    direct = sv.glm(sample, "y", COVARIATES, effects=("county", "t"), cluster="county")
+    direct = sv.glm(sample, "y", COVARIATES, fixed_effects=("county", "t"), cluster="county")
     np.testing.assert_allclose(direct.se, both.county_se)
 
 
@@ -141,11 +141,11 @@ def test_counties_without_events_are_listed_not_lost(data):
     d = data.copy()
     d.loc[d.county == 3, "y"] = 0.0
     s = sv.sample(d, weights="w", strata="stratum", psu="psu")
-    e = sv.glm(s, "y", ["x", "hisp"], effects=("county", "t"))
+    e = sv.glm(s, "y", ["x", "hisp"], fixed_effects=("county", "t"))
     assert e.sample["n_obs_county_without_events"] == (d.county == 3).sum()
     assert "county without events" in e.notes[0]
     assert len(e.rule.stratum) == 12  # the sampling unit stays
-    rest = sv.glm(s, "y", ["x", "hisp"], effects=("county", "t"), domain=d.county != 3)
+    rest = sv.glm(s, "y", ["x", "hisp"], fixed_effects=("county", "t"), domain=d.county != 3)
     np.testing.assert_allclose(e.se, rest.se, rtol=1e-12)
 
 
@@ -154,7 +154,7 @@ def test_refusals(data, sample):
         sv.glm(sv.sample(data.assign(twice=2 * data.x), weights="w"), "y", ["x", "twice"])
     with pytest.raises(IdentificationError, match="combinations"):
         s = sv.sample(data.assign(state=data.county // 4 * 1.0), weights="w")
-        sv.glm(s, "y", ["x", "state"], effects="county")
+        sv.glm(s, "y", ["x", "state"], fixed_effects="county")
     d = data.assign(rare=((data.county == 1) & (data.y == 0)) * 1.0)
     with pytest.raises(IdentificationError, match="rare: no event among its"):
         sv.glm(sv.sample(d, weights="w"), "y", ["x", "rare"])
@@ -170,13 +170,13 @@ def test_refusals(data, sample):
 def test_what_must_not_matter(data):
     """Row order, labels and the scale of the weights do not touch points or errors."""
     how = {"weights": "w", "strata": "stratum", "psu": "psu"}
-    base = sv.glm(sv.sample(data, **how), "y", COVARIATES, effects=("county", "t"))
+    base = sv.glm(sv.sample(data, **how), "y", COVARIATES, fixed_effects=("county", "t"))
     for other in (
         data.sample(frac=1, random_state=3),
         data.assign(w=7 * data.w),
         data.assign(county=(50 - data.county).astype(str), psu=100 - data.psu),
     ):
-        e = sv.glm(sv.sample(other, **how), "y", COVARIATES, effects=("county", "t"))
+        e = sv.glm(sv.sample(other, **how), "y", COVARIATES, fixed_effects=("county", "t"))
         np.testing.assert_allclose(e.point, base.point, rtol=1e-9)
         np.testing.assert_allclose(e.se, base.se, rtol=1e-8)
 
@@ -184,15 +184,15 @@ def test_what_must_not_matter(data):
 def test_inputs_are_not_modified(data):
     before = data.copy(deep=True)
     s = sv.sample(data, weights="w", strata="stratum", psu="psu")
-    sv.glm(s, "y", COVARIATES, effects=("county", "t"))
+    sv.glm(s, "y", COVARIATES, fixed_effects=("county", "t"))
     sv.mean(s, "y", by="t")
     pd.testing.assert_frame_equal(data, before)
 
 
-@pytest.mark.parametrize("effects", [(), ("county",)])
-def test_leverage_is_the_exact_leave_one_out_of_a_linear_fit(data, sample, effects):
+@pytest.mark.parametrize("fixed_effects", [(), ("county",)])
+def test_leverage_is_the_exact_leave_one_out_of_a_linear_fit(data, sample, fixed_effects):
     """Sums of corrected influence by county are β − β without that county, refitted."""
-    how = {"family": "linear", "effects": effects}
+    how = {"family": "linear", "fixed_effects": fixed_effects}
     e = sv.glm(sample, "y", ["x", "hisp"], leverage="county", **how)
     sums = e.influence.sums(e.influence.codes("county"))
     for g, county in enumerate(sorted(data.county.unique())):
@@ -205,8 +205,8 @@ def test_leverage_is_the_exact_leave_one_out_of_a_linear_fit(data, sample, effec
 
 def test_a_county_that_alone_identifies_is_noted(data):
     d = data.assign(only=((data.county == 2) & (data.t > 2)) * 1.0)
-    s = sv.sample(d, weights="w", strata="stratum", psu="psu", clusters="county")
-    e = sv.glm(s, "y", ["x", "only"], effects="county", leverage="county")
+    s = sv.sample(d, weights="w", strata="stratum", psu="psu", cluster="county")
+    e = sv.glm(s, "y", ["x", "only"], fixed_effects="county", leverage="county")
     assert any("alone identify" in n for n in e.notes)
     with pytest.raises(DesignError, match="leverage='state'"):
         sv.glm(s, "y", ["x"], leverage="state")

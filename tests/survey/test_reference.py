@@ -55,7 +55,7 @@ def regular(synth):
 
 @pytest.fixture(scope="module")
 def sample(regular):
-    return design(regular, clusters="fips")
+    return design(regular, cluster="fips")
 
 
 def design(frame, **how):
@@ -203,14 +203,14 @@ def test_spot_values_of_the_documentation(sample):
 
 def test_absorbed_county_effects(sample, regular, expected):
     wanted = expected["logit_countyFE"]
-    e = sv.glm(sample, "violent", HALVES, effects="fips")
+    e = sv.glm(sample, "violent", HALVES, fixed_effects="fips")
     terms = [t.replace("factor(half)", "C(half)[") + ("]" if "factor" in t else "") for t in wanted["terms"]]
     keep = [n for n, t in enumerate(terms) if t != "(Intercept)"]
     assert e.terms == [terms[n] for n in keep]
     np.testing.assert_allclose(e.point, np.array(wanted["coef"])[keep], rtol=COEFFICIENTS)
     np.testing.assert_allclose(e.se, np.array(wanted["se"])[keep], rtol=ERRORS)
     assert e.df == 41 or e.df > 0  # R's svyglm would give -82 here
-    both = sv.glm(sample, "violent", ["agec", "female", "hisp", "tf", "hisp:tf"], effects=("fips", "half"))
+    both = sv.glm(sample, "violent", ["agec", "female", "hisp", "tf", "hisp:tf"], fixed_effects=("fips", "half"))
     keep = [t for t in e.terms if not t.startswith("C(")]
     np.testing.assert_allclose(both.params[keep], e.params[keep], rtol=COEFFICIENTS)
     np.testing.assert_allclose(both.se[keep], e.se[keep], rtol=COEFFICIENTS)
@@ -240,7 +240,7 @@ def test_wald(sample, expected):
 
 def test_county_clusters_instead_of_the_design(sample, regular, expected):
     e = sv.glm(sample, "violent", HALVES)
-    county = e.with_rule(sample.rule(level="fips"))
+    county = e.with_rule(sample.rule(cluster="fips"))
     same_model(county, expected["logit_county_cluster"])
     assert county.se["hisp:tf"] == pytest.approx(0.3185, abs=5e-5)
     assert county.df == expected["logit_county_cluster"]["df_resid"] + len(e.point) - 1

@@ -24,7 +24,7 @@ def test_subgroup_is_a_survey_glm_on_a_domain(treated):
         treated.sample,
         "victim",
         ["TFM", "JEM", "SC", "C(age_band)", "female", "incoming"],
-        effects=("county_fips", "half"),
+        fixed_effects=("county_fips", "half"),
         domain=(treated.sample.frame.group == "latino").to_numpy(),
     )
     np.testing.assert_allclose(e.point, direct.point)

@@ -59,8 +59,8 @@ def test_estimates_lose_their_counties():
     d = pd.DataFrame({"county_fips": rng.choice(["01001", "06037", "37119", "48201"], n), "x": rng.normal(size=n)})
     d["y"] = (rng.random(n) < 0.3) * 1.0
     d.loc[d.county_fips == "48201", "y"] = 0.0
-    s = survey.sample(d, psu="county_fips", clusters="county_fips")
-    fit = survey.glm(s, "y", ["x"], effects="county_fips")
+    s = survey.sample(d, psu="county_fips", cluster="county_fips")
+    fit = survey.glm(s, "y", ["x"], fixed_effects="county_fips")
     assert any("48201" in n for n in fit.notes)
     out = disclosure_check(fit)
     text = str(out.frame) + str(out.facts)

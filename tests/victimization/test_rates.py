@@ -144,7 +144,7 @@ def test_msa_file_design():
         }
     )
     p, i = ncvs_from_frame(person, columns="all"), ncvs_from_frame(incident, columns="all")
-    assert (p.level, i.level) == ("msa_person", "msa_incident")
+    assert (p.table, i.table) == ("msa_person", "msa_incident")
     s = msa_sample(p, i, violent=(1,))
     e = victimization_rate(s, by="MSAIND", variance="replicates")
     count = np.bincount(person.MSAIND[hit], minlength=3)[1:]

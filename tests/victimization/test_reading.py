@@ -18,7 +18,7 @@ def files(tables):
 
 def test_levels_are_told_by_columns(tables):
     person, incident, household = files(tables)
-    assert [f.level for f in (person, incident, household)] == ["person", "incident", "household"]
+    assert [f.table for f in (person, incident, household)] == ["person", "incident", "household"]
     assert person.years == (2008,)
 
 
@@ -74,7 +74,7 @@ def select_tables():
 
 def test_1_design_errors_asked_of_select_files():
     victims, people = select_tables()
-    assert (victims.level, people.level) == ("select_personal", "select_personal_population")
+    assert (victims.table, people.table) == ("select_personal", "select_personal_population")
     with pytest.raises(DesignError, match=r"no strata or sampling units.*generalized variance"):
         survey.sample(people.frame, weights="wgtpercy")
 
@@ -150,7 +150,7 @@ def test_8_rows_removed_before_the_variance_step(tables):
 
 def test_9_a_level_that_does_not_match_its_columns(tables):
     with pytest.raises(SourceError, match=r"read as 'person', but its columns are those of 'incident'"):
-        ncvs_from_frame(tables[1], level="person")
+        ncvs_from_frame(tables[1], table="person")
     with pytest.raises(SourceError, match="belong to no NCVS table"):
         ncvs_from_frame(pd.DataFrame({"x": [1]}))
 

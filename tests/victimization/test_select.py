@@ -48,7 +48,7 @@ def test_pages_are_put_together(server, tmp_path):
     path = tmp_path / "select.csv"
     file = fetch_select("personal_population", address=address, page=4, where="year = 2012", save=path)
     assert len(file.frame) == 10
-    assert file.level == "select_personal_population"
+    assert file.table == "select_personal_population"
     assert [q.get("$offset") for q in asked] == [None, "0", "4", "8"]
     assert all(q["$order"] == ":id" for q in asked[1:])
     assert all(q["$where"] == "year = 2012" for q in asked)

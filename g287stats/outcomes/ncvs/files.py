@@ -1,6 +1,6 @@
 """Reading the National Crime Victimization Survey: ICPSR files, the 52-MSA file, a restricted extract.
 
-The level of a table is told by its columns, never by its part number; identifiers are text, always; codes for
+What a table holds is told by its columns, never by its part number; identifiers are text, always; codes for
 "not answered" become missing by variable. A file keeps all its rows: what a row count says about the sample travels
 with the frame, so that the survey room can refuse rows removed on the way.
 """
@@ -50,7 +50,7 @@ class NcvsFile:
 
     Attributes
     ----------
-    level
+    table
         ``household``, ``person``, ``incident``, ``msa_person``, ``msa_incident`` or a ``select_…`` table.
     frame
         All rows; identifiers as text, coded variables as numbers with missing codes removed, ``year`` from
@@ -65,7 +65,7 @@ class NcvsFile:
         File, checksum, producer.
     """
 
-    level: str
+    table: str
     frame: pd.DataFrame = field(repr=False)
     years: tuple[int, ...]
     simulated: bool = False
@@ -84,7 +84,7 @@ class NcvsFile:
 def read_ncvs(
     path: str | Path,
     *,
-    level: str | None = None,
+    table: str | None = None,
     columns: Columns = (),
     geography: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
@@ -95,10 +95,10 @@ def read_ncvs(
     ----------
     path
         The data file (``NNNNN-000D-Data.tsv`` …).
-    level
+    table
         What the table is expected to be; told by its columns when not given, and an error when they disagree.
     columns
-        Variables to read beside the usual ones of the level (replicate weights, further questions), or ``"all"``.
+        Variables to read beside the usual ones of the table (replicate weights, further questions), or ``"all"``.
     geography
         New name → column of the file, for restricted extracts: ``{"county_fips": "GTCBSACNTY"}``. County codes
         become five-character text.
@@ -108,64 +108,64 @@ def read_ncvs(
     Raises
     ------
     SourceError
-        Columns that do not make one level, identifiers that are not text, a county code that is not five digits.
+        Columns that do not make one table, identifiers that are not text, a county code that is not five digits.
     UnavailableError
         A variable asked for in years in which it did not exist (citizenship before 2017, V3024A before 2014).
     """
     path = Path(path)
     member = Member(path.name, path, path, sha256(path))
-    return _read(member, level, columns, dict(geography or {}), dict(rename or {}))
+    return _read(member, table, columns, dict(geography or {}), dict(rename or {}))
 
 
 def ncvs_from_frame(
     frame: pd.DataFrame,
     *,
-    level: str | None = None,
+    table: str | None = None,
     columns: Columns = (),
     geography: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> NcvsFile:
     """Take a table already in memory through the same door as :func:`read_ncvs`; never modifies it."""
-    return _admit(frame, "frame", level, columns, dict(geography or {}), dict(rename or {}), provenance or {})
+    return _admit(frame, "frame", table, columns, dict(geography or {}), dict(rename or {}), provenance or {})
 
 
-def load_ncvs(level: str) -> NcvsFile:
-    """Return a level of the NCVS files added with ``g287stats data add ncvs``.
+def load_ncvs(table: str) -> NcvsFile:
+    """Return a table of the NCVS files added with ``g287stats data add ncvs``.
 
     Years of several studies are stacked; a year found in two studies is an error naming both.
     """
     parts = read_kept("ncvs")
-    mine = {k: v for k, v in parts.items() if k.split(".")[0] == level}
+    mine = {k: v for k, v in parts.items() if k.split(".")[0] == table}
     if not mine:
         from g287stats.catalog import missing
 
-        raise missing("ncvs", f"{level} file")
+        raise missing("ncvs", f"{table} file")
     seen: dict[int, str] = {}
-    problems = Problems(f"ncvs {level}")
+    problems = Problems(f"ncvs {table}")
     for key, frame in mine.items():
         for year in sorted(frame["year"].unique()) if "year" in frame else []:
             if year in seen:
                 problems.add(f"year {year} is in {seen[year]} and in {key}", (), "Add one of them only")
             seen[int(year)] = key
     problems.raise_if_any(SourceError)
-    return ncvs_from_frame(pd.concat(mine.values(), ignore_index=True), level=level, columns="all")
+    return ncvs_from_frame(pd.concat(mine.values(), ignore_index=True), table=table, columns="all")
 
 
 def parse(members: Sequence[Member]) -> list[Part]:
-    """Read files given to ``g287stats data add ncvs``: one part per file, keyed by level and study."""
+    """Read files given to ``g287stats data add ncvs``: one part per file, keyed by table and study."""
     out = []
     for member in members:
         file = _read(member, None, "all", {}, {})
         study = re.search(r"(\d{4,5})[-.]", member.name)
-        key = f"{file.level}.{study.group(1) if study else member.sha256[:8]}"
+        key = f"{file.table}.{study.group(1) if study else member.sha256[:8]}"
         out.append(
             Part(
                 key,
                 file.frame,
                 member,
                 {
-                    "level": file.level,
+                    "table": file.table,
                     "years": f"{min(file.years)}–{max(file.years)}" if file.years else "",
                     "cells_set_missing": int(file.report["cells"].sum()) if len(file.report) else 0,
                 },
@@ -192,7 +192,7 @@ def require_years(variable: str, years: Sequence[int]) -> None:
 
 
 def _read(
-    member: Member, level: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
+    member: Member, table: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
 ) -> NcvsFile:
     options: dict[str, Any] = {}
     wanted: list[str] | None = None
@@ -205,11 +205,11 @@ def _read(
     if wanted is None and (wanted := _wanted(frame.columns, columns, geography, rename)) is not None:
         frame = frame[[c for c in frame.columns if c in set(wanted)]]
     provenance = {"file": member.label, "sha256": member.sha256, "producer": REFERENCE}
-    return _admit(frame, member.label, level, columns, geography, rename, provenance)
+    return _admit(frame, member.label, table, columns, geography, rename, provenance)
 
 
 def _wanted(have: pd.Index, columns: Columns, geography: dict[str, str], rename: dict[str, str]) -> list[str] | None:
-    """Which columns of a file to read: the usual ones of its level and those asked for; None is all."""
+    """Which columns of a file to read: the usual ones of its table and those asked for; None is all."""
     level = next((n for n, marks in LEVEL_MARKS if marks <= {rename.get(c, c) for c in have}), "")
     if columns == "all" or level not in KEEP:
         return None
@@ -220,7 +220,7 @@ def _wanted(have: pd.Index, columns: Columns, geography: dict[str, str], rename:
 def _admit(
     raw: pd.DataFrame,
     where: str,
-    level: str | None,
+    table: str | None,
     columns: Columns,
     geography: dict[str, str],
     rename: dict[str, str],
@@ -238,7 +238,7 @@ def _admit(
     if lost:
         problems.add("columns asked for are not in the file", lost, f"It has {list(map(str, raw.columns[:15]))}")
         problems.raise_if_any(SourceError)
-    found = _level(frame, level, problems)
+    found = _table(frame, table, problems)
     problems.raise_if_any(SourceError)
     _identifiers(frame, problems)
     out = pd.DataFrame(index=frame.index)
@@ -268,11 +268,11 @@ def _admit(
     if simulated:
         facts["notes"] = ("SIMULATED: every row was simulated; nothing here is a finding about the United States",)
     out.attrs[FACTS] = facts
-    table = pd.DataFrame(report, columns=["variable", "codes", "cells"])
-    return NcvsFile(found, out, years, simulated, table, provenance)
+    codes = pd.DataFrame(report, columns=["variable", "codes", "cells"])
+    return NcvsFile(found, out, years, simulated, codes, provenance)
 
 
-def _level(frame: pd.DataFrame, level: str | None, problems: Problems) -> str:
+def _table(frame: pd.DataFrame, table: str | None, problems: Problems) -> str:
     have = set(frame.columns)
     fits = [name for name, marks in LEVEL_MARKS if marks <= have]
     if not fits:
@@ -283,9 +283,9 @@ def _level(frame: pd.DataFrame, level: str | None, problems: Problems) -> str:
             "Data-set numbers differ between releases: choose the file by its columns",
         )
         return ""
-    if level is not None and fits[0] != level:
+    if table is not None and fits[0] != table:
         problems.add(
-            f"the table was read as {level!r}, but its columns are those of {fits[0]!r}",
+            f"the table was read as {table!r}, but its columns are those of {fits[0]!r}",
             (),
             "Person is part 3 in annual and part 2 in concatenated releases: give the other file",
         )
@@ -364,4 +364,4 @@ def _absent(variable: str, file: NcvsFile) -> str:
         require_years(variable, file.years)
     except UnavailableError as error:
         return str(error)
-    return f"{variable} is not in the {file.level} table; read it with columns=({variable!r},)"
+    return f"{variable} is not in the {file.table} table; read it with columns=({variable!r},)"

@@ -1,0 +1,100 @@
+"""One word, one meaning: what the arguments of all public callables are called."""
+
+import inspect
+from collections.abc import Sequence
+from types import UnionType
+from typing import Union, get_args, get_origin
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import g287stats as g
+
+COLUMN, COLUMNS = {str, type(None)}, {str, Sequence[str], type(None)}
+KEYS = ("unit", "time", "cohort")
+
+
+def _callables():
+    for name in g.__all__:
+        value = getattr(g, name)
+        if inspect.isclass(value):
+            yield name, value
+            members = ((m, getattr(f, "__func__", f)) for m, f in vars(value).items() if not m.startswith("_"))
+            yield from ((f"{name}.{m}", f) for m, f in members if inspect.isfunction(f))
+        elif callable(value):
+            yield name, value
+
+
+CALLABLES = dict(_callables())
+
+
+def _types(function):
+    """Parameter → the types and literals its annotation allows (its bare text where that cannot be evaluated)."""
+    out = {}
+    for parameter in inspect.signature(function).parameters.values():
+        try:
+            hint = eval(str(parameter.annotation), inspect.getmodule(function).__dict__)
+        except (NameError, SyntaxError):
+            hint = str(parameter.annotation)
+        out[parameter.name] = set(get_args(hint)) if get_origin(hint) in (Union, UnionType) else {hint}
+    return out
+
+
+def _uses(word):
+    return {name: types[word] for name, f in CALLABLES.items() if word in (types := _types(f))}
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed"),
+    [
+        ("at_risk", COLUMN),
+        ("treatment", COLUMNS),
+        ("cohort", COLUMN),
+        ("time", COLUMN),
+        ("unit", COLUMN),
+        ("cluster", COLUMNS),
+        ("weights", COLUMN | {np.ndarray, pd.Series}),
+        ("fixed_effects", COLUMNS | {Sequence[str | tuple[str, ...]]}),
+    ],
+)
+def test_a_column_is_a_column(word, allowed):
+    found = _uses(word)
+    assert found and {name: t for name, t in found.items() if not t <= allowed} == {}
+
+
+def test_level_is_a_confidence_level():
+    found = _uses("level")
+    assert found.pop("Exposure") == {str, tuple[str, ...]}  # the level of government whose agreements count
+    assert found and {name: t for name, t in found.items() if t != {float}} == {}
+
+
+def test_exposure_is_who_is_treated_when():
+    found = _uses("exposure")
+    assert found and all("Exposure" in repr(t) for t in found.values()), found
+
+
+@pytest.mark.parametrize(
+    ("word", "allowed"),
+    [
+        ("shape", {"static", "event"}),
+        ("multipliers", {"rademacher", "mammen", "webb", "gaussian"}),
+        ("scheme", {"synthetic", "uniform", "variance", "equal"}),
+    ],
+)
+def test_a_choice_has_one_set_of_answers(word, allowed):
+    found = _uses(word)
+    assert found and {name: t for name, t in found.items() if not {v for x in t for v in get_args(x)} <= allowed} == {}
+
+
+@pytest.mark.parametrize("word", ["clusters", "weighting", "exposure_column", "weight", "n_at_risk", "conf_level"])
+def test_no_second_word_for_the_same(word):
+    assert _uses(word) == {}
+
+
+@pytest.mark.parametrize("name", [n for n, f in CALLABLES.items() if {"unit", "time"} <= set(_types(f))])
+def test_keys_stand_together_in_one_order(name):
+    parameters = list(inspect.signature(CALLABLES[name]).parameters)
+    keys = [k for k in KEYS if k in parameters]
+    first = parameters.index("unit")
+    assert parameters[first : first + len(keys)] == keys
