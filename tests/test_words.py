@@ -1,28 +1,25 @@
 """One word, one meaning: what the arguments of all public callables are called."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Union, get_args, get_origin
 
 import numpy as np
 import pandas as pd
 import pytest
-
-import g287stats as g
+from public import public
 
 COLUMN, COLUMNS = {str, type(None)}, {str, Sequence[str], type(None)}
 KEYS = ("unit", "time", "cohort")
 
 
 def _callables():
-    for name in g.__all__:
-        value = getattr(g, name)
+    for name, value in public().items():
         if inspect.isclass(value):
-            yield name, value
             members = ((m, getattr(f, "__func__", f)) for m, f in vars(value).items() if not m.startswith("_"))
             yield from ((f"{name}.{m}", f) for m, f in members if inspect.isfunction(f))
-        elif callable(value):
+        if callable(value):
             yield name, value
 
 
@@ -53,8 +50,8 @@ def _uses(word):
         ("cohort", COLUMN),
         ("time", COLUMN),
         ("unit", COLUMN),
-        ("cluster", COLUMNS),
-        ("weights", COLUMN | {np.ndarray, pd.Series}),
+        ("cluster", COLUMNS | {Mapping[str, np.ndarray]}),  # codes, in a SurveySample
+        ("weights", COLUMNS | {np.ndarray, pd.Series}),
         ("fixed_effects", COLUMNS | {Sequence[str | tuple[str, ...]]}),
     ],
 )
@@ -65,7 +62,7 @@ def test_a_column_is_a_column(word, allowed):
 
 def test_level_is_a_confidence_level():
     found = _uses("level")
-    assert found.pop("Exposure") == {str, tuple[str, ...]}  # the level of government whose agreements count
+    assert found.pop("g.Exposure") == {str, tuple[str, ...]}  # the level of government whose agreements count
     assert found and {name: t for name, t in found.items() if t != {float}} == {}
 
 

@@ -111,9 +111,7 @@ small_sample
         shown = [f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in negative[:8]]
         raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {', '.join(map(str, shown))}")
     references, window = reference_times(reference), event_window(window)
-    spec = _Spec(
-        shape, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends
-    )
+    spec = _Spec(shape, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends)
     design, notes = without_empty(design)
     while True:
         try:

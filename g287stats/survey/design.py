@@ -48,7 +48,7 @@ class SurveySample:
         Label of each PSU: stratum columns and PSU.
     fraction
         Sampling fraction of PSUs by stratum, or None.
-    clusters
+    cluster
         Codes by row of further levels at which errors may be clustered (``county_fips``).
     replicates
         Replicate weights, or None.
@@ -64,7 +64,7 @@ class SurveySample:
     n_strata: int
     singleton: Singleton
     fraction: np.ndarray | None = field(repr=False, default=None)
-    clusters: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
+    cluster: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
     replicates: ReplicateWeights | None = field(repr=False, default=None)
     simulated: bool = False
     notes: tuple[str, ...] = ()
@@ -127,19 +127,19 @@ class SurveySample:
         if cluster == "psu":
             degrees = self._degrees(rows, self.psu, self.stratum)
             return SurveyDesign(self.stratum, "psu", degrees, self.fraction, self.singleton)
-        if cluster not in self.clusters:
+        if cluster not in self.cluster:
             raise DesignError(
-                f"cannot cluster by {cluster!r}: the sample keeps {sorted(self.clusters)}. Pass "
+                f"cannot cluster by {cluster!r}: the sample keeps {sorted(self.cluster)}. Pass "
                 f"cluster=({cluster!r},) to survey_sample"
             )
-        codes = self.clusters[cluster]
+        codes = self.cluster[cluster]
         groups = np.zeros(int(codes.max()) + 1, dtype=int)
         return SurveyDesign(groups, cluster, self._degrees(rows, codes, groups))
 
     def influence(self, psi: np.ndarray, rows: np.ndarray | None = None) -> Influence:
         """Collapse row-level influence (n × k, or only the rows in ``rows``) to PSU × cluster cells."""
         psu = self.psu if rows is None else self.psu[rows]
-        levels = {k: (v if rows is None else v[rows]) for k, v in self.clusters.items()}
+        levels = {k: (v if rows is None else v[rows]) for k, v in self.cluster.items()}
         key = psu.astype(np.int64)
         for codes in levels.values():
             key = key * (int(codes.max(initial=0)) + 1) + codes
@@ -276,7 +276,7 @@ def sample(
         n_strata=len(size),
         singleton=singleton,
         fraction=fraction,
-        clusters=coded,
+        cluster=coded,
         replicates=replicates,
         simulated=bool(facts.get("simulated", False)),
         notes=tuple(facts.get("notes", ())),
@@ -285,7 +285,7 @@ def sample(
 
 
 def dummy_records(
-    incidents: pd.DataFrame, roster: pd.DataFrame, *, keys: Sequence[str], weight: str | Sequence[str]
+    incidents: pd.DataFrame, roster: pd.DataFrame, *, keys: Sequence[str], weights: str | Sequence[str]
 ) -> pd.DataFrame:
     """Append one record for every PSU of ``roster`` without an incident: weight 1, everything else missing.
 
@@ -299,7 +299,7 @@ def dummy_records(
     extra = lost.reindex(columns=incidents.columns).astype(
         {c: incidents[c].dtype for c in incidents if incidents[c].dtype.kind == "f" or c in columns}
     )
-    for name in (weight,) if isinstance(weight, str) else weight:
+    for name in (weights,) if isinstance(weights, str) else weights:
         extra[name] = 1.0
     out = pd.concat([incidents.assign(dummy=False), extra.assign(dummy=True)], ignore_index=True)
     facts = dict(incidents.attrs.get(FACTS, {}))

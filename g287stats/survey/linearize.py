@@ -73,7 +73,7 @@ class SurveyDesign:
     ----------
     stratum
         Stratum code of each PSU, (n_psu,).
-    level
+    cluster
         The influence level whose codes are PSUs: ``psu``, or a county when counties stand in for PSUs.
     degrees
         Degrees of freedom: PSUs minus strata, counted where the domain has rows (as R ``survey::degf``).
@@ -85,7 +85,7 @@ class SurveyDesign:
     """
 
     stratum: np.ndarray
-    level: str
+    cluster: str
     degrees: float
     fraction: np.ndarray | None = None
     singleton: Singleton = "fail"
@@ -97,7 +97,7 @@ class SurveyDesign:
         fpc = "" if self.fraction is None else "; finite population correction"
         lonely = int((np.bincount(self.stratum) == 1).sum())
         rule = f"; {lonely} singleton strata: {self.singleton}" if lonely else ""
-        unit = "PSUs" if self.level == "psu" else f"{self.level} clusters"
+        unit = "PSUs" if self.cluster == "psu" else f"{self.level} clusters"
         return f"design-based, linearised ({len(self.stratum):,} {unit} in {n_strata:,} strata{fpc}{rule})"
 
     @property
@@ -112,7 +112,7 @@ class SurveyDesign:
 
     def scores(self, influence: Influence) -> np.ndarray:
         """Scores S (n_psu × k) with S'S the covariance."""
-        sums = level_sums(influence.psi, influence.codes(self.level), len(self.stratum))
+        sums = level_sums(influence.psi, influence.codes(self.cluster), len(self.stratum))
         return design_scores(sums, self.stratum, self.fraction, self.singleton)
 
     def matrix(self, influence: Influence) -> np.ndarray:

@@ -176,7 +176,7 @@ def _cells(frame: pd.DataFrame, groups: tuple[str, ...], rows: np.ndarray) -> tu
 
 def _cell_influence(sample: SurveySample, value: np.ndarray, cell: np.ndarray, k: int, index: np.ndarray) -> Influence:
     """Spread row values over the k columns of their cells, collapsed to PSU × cluster, without an n × k array."""
-    levels = {"psu": sample.psu, **sample.clusters}
+    levels = {"psu": sample.psu, **sample.cluster}
     key = np.zeros(len(index), dtype=np.int64)
     for codes in levels.values():
         key = key * (int(codes.max()) + 1) + codes[index]

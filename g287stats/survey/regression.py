@@ -364,9 +364,9 @@ def _leave_one_out(
     bread: np.ndarray,
 ) -> tuple[Influence, int]:
     """Turn collapsed scores into influence with (H − H_g)⁻¹ for each group g; count groups that cannot be left out."""
-    if level not in sample.clusters:
-        raise DesignError(f"leverage={level!r}: the sample keeps {sorted(sample.clusters)}; cluster=({level!r},)")
-    codes = sample.clusters[level][index]
+    if level not in sample.cluster:
+        raise DesignError(f"leverage={level!r}: the sample keeps {sorted(sample.cluster)}; cluster=({level!r},)")
+    codes = sample.cluster[level][index]
     size, k = int(codes.max()) + 1, projected.shape[1]
     root = linalg.cholesky(bread, lower=True)  # H⁻¹ = R R'
     moved = projected @ root

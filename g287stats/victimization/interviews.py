@@ -246,7 +246,7 @@ def incident_sample(
     design = ["yr_grp", "V2117", "V2118"]
     roster = p[design].drop_duplicates()
     if dummies:
-        out = dummy_records(out, roster, keys=design, weight="weight")
+        out = dummy_records(out, roster, keys=design, weights="weight")
     return survey.sample(out, weights="weight", strata=design[:2], psu=design[2], roster=roster, singleton=singleton)
 
 

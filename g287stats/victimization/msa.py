@@ -136,6 +136,6 @@ def msa_treated(
     if "group" not in added:
         added["group"] = "all"
     added.attrs.update(frame.attrs)
-    clusters = {**sample.clusters, "MSAIND": np.searchsorted(areas, frame["MSAIND"])}
-    moved = replace(sample, frame=added, clusters=clusters)
+    clusters = {**sample.cluster, "MSAIND": np.searchsorted(areas, frame["MSAIND"])}
+    moved = replace(sample, frame=added, cluster=clusters)
     return TreatedSample(moved, tuple(columns), dict(treatments), "MSAIND", None)

@@ -98,7 +98,7 @@ def test_absent_psu_and_dummy_records(frame):
     incidents = frame[~((frame.V2117 == 2) & (frame.V2118 == 2))].drop(columns="year").reset_index(drop=True)
     with pytest.raises(DesignError, match=r"PSUs \(V2117 V2118\) of the sample without a row \(1\): 2 2"):
         sv.sample(incidents, weights="w", strata="V2117", psu="V2118", roster=frame, singleton="adjust")
-    full = sv.dummy_records(incidents, frame, keys=("V2117", "V2118"), weight="w")
+    full = sv.dummy_records(incidents, frame, keys=("V2117", "V2118"), weights="w")
     assert full.dummy.tolist() == [False] * 6 + [True]
     assert full.y.isna().tolist() == [False] * 6 + [True]
     assert full.w.iloc[-1] == 1
