@@ -95,3 +95,8 @@ def test_keys_stand_together_in_one_order(name):
     keys = [k for k in KEYS if k in parameters]
     first = parameters.index("unit")
     assert parameters[first : first + len(keys)] == keys
+
+
+def test_unit_is_a_key_and_not_a_unit_of_measurement():
+    parameters = {n: inspect.signature(f).parameters["unit"] for n, f in CALLABLES.items() if "unit" in _types(f)}
+    assert parameters and {n: p.default for n, p in parameters.items() if p.default not in (None, "county_fips")} == {}

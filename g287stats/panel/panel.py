@@ -124,14 +124,14 @@ class CountyPanel:
         values: pd.Series,
         *,
         description: str,
-        unit: str = "",
+        measured_in: str = "",
         source: str = "",
         overwrite: bool = False,
     ) -> CountyPanel:
         """Add a column from ``values``, indexed by county, or by county and period in either order.
 
         Keys are read as :meth:`merge` reads them; rows without a value are missing and counted. The column enters the
-        codebook with its description, unit and source. A column that exists is an error unless ``overwrite=True``.
+        codebook with its description, unit of measurement and source. A column that exists is an error unless ``overwrite=True``.
         """
         if not isinstance(values, pd.Series):
             raise DesignError(
@@ -145,7 +145,7 @@ class CountyPanel:
         table = pd.DataFrame({"fips": np.asarray(place, dtype=object), name: values.array})
         if when:
             table[self.time] = pd.Series(when[0].array)
-        book = {name: {"description": description, "unit": unit, "source": source}}
+        book = {name: {"description": description, "unit": measured_in, "source": source}}
         return self._merge(table, "fips", self.time if when else None, self.freq, [name], book, overwrite)
 
     def merge(

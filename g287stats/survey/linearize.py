@@ -97,7 +97,7 @@ class SurveyDesign:
         fpc = "" if self.fraction is None else "; finite population correction"
         lonely = int((np.bincount(self.stratum) == 1).sum())
         rule = f"; {lonely} singleton strata: {self.singleton}" if lonely else ""
-        unit = "PSUs" if self.cluster == "psu" else f"{self.level} clusters"
+        unit = "PSUs" if self.cluster == "psu" else f"{self.cluster} clusters"
         return f"design-based, linearised ({len(self.stratum):,} {unit} in {n_strata:,} strata{fpc}{rule})"
 
     @property
