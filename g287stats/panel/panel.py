@@ -131,7 +131,7 @@ class CountyPanel:
         """Add a column from ``values``, indexed by county, or by county and period in either order.
 
         Keys are read as :meth:`merge` reads them; rows without a value are missing and counted. The column enters the
-        codebook with its description, unit of measurement and source. A column that exists is an error unless ``overwrite=True``.
+        codebook with description, unit and source. A column that exists is an error unless ``overwrite=True``.
         """
         if not isinstance(values, pd.Series):
             raise DesignError(
