@@ -130,6 +130,15 @@ class Change:
         self._removals = [n for n in self._removals if n != name]
         return target
 
+    def staged(self, name: str) -> Path:
+        """Where the content put under ``name`` waits."""
+        return self.folder / _STAGE / self._moves[name]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where everything put so far will be, in order."""
+        return [self.folder / name for name in self._moves]
+
     def remove(self, name: str) -> None:
         """Take a file or folder away once everything staged is in place; one that is absent is no error."""
         _inside(self.folder, name)

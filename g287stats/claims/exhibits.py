@@ -18,6 +18,8 @@ import pandas as pd
 
 from g287stats._version import __version__
 from g287stats.catalog import released_dir
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import Content, changing
 from g287stats.claims.judge import Verdict, judge_effect, judge_number
 from g287stats.claims.registry import findings, published_text
 from g287stats.claims.vocabulary import STATUS
@@ -59,12 +61,13 @@ class Exhibits:
         provenance: Mapping[str, Any] | None = None, simulated: bool = False,
     ) -> None:  # fmt: skip
         """Write ``frame`` as CSV (full precision), Markdown and LaTeX, and its provenance as JSON."""
-        base = self._base(name)
-        frame.to_csv(base.with_suffix(".csv"), index=False, lineterminator="\n")
         caption = _marked(title, simulated)
-        base.with_suffix(".md").write_text(frame_table(frame, "markdown", digits=digits, caption=caption), "utf-8")
-        base.with_suffix(".tex").write_text(frame_table(frame, "latex", digits=digits, caption=caption), "utf-8")
-        self._finish(name, "table", caption, note, ("csv", "md", "tex"), provenance, simulated)
+        files: dict[str, Content] = {
+            "csv": csv(frame),
+            "md": frame_table(frame, "markdown", digits=digits, caption=caption),
+            "tex": frame_table(frame, "latex", digits=digits, caption=caption),
+        }
+        self._finish(name, "table", caption, note, files, provenance, simulated)
 
     def figure(
         self, name: str, figure: Figure, *, title: str, note: str = "",
@@ -73,13 +76,14 @@ class Exhibits:
         """Write ``figure`` as PNG and PDF, and its provenance as JSON."""
         import matplotlib.pyplot as plt
 
-        base = self._base(name)
         if simulated:
             figure.text(0.99, 0.01, "simulated", ha="right", va="bottom", color="#AA3377", fontsize=9)
-        figure.savefig(base.with_suffix(".png"), dpi=150, bbox_inches="tight", metadata={"Software": None})
-        figure.savefig(base.with_suffix(".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
+        files: dict[str, Content] = {
+            "png": lambda path: figure.savefig(path, dpi=150, bbox_inches="tight", metadata={"Software": None}),
+            "pdf": lambda path: figure.savefig(path, bbox_inches="tight", metadata={"CreationDate": None}),
+        }
+        self._finish(name, "figure", _marked(title, simulated), note, files, provenance, simulated)
         plt.close(figure)
-        self._finish(name, "figure", _marked(title, simulated), note, ("png", "pdf"), provenance, simulated)
 
     def result(
         self, claim_id: str, ours: float | tuple[float, float] | Estimate, *, data: str, explained: str = "",
@@ -119,21 +123,21 @@ class Exhibits:
         self.results.append(row)
         return verdict
 
-    def _base(self, name: str) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / name
-
     def _finish(
-        self, name: str, kind: str, title: str, note: str, suffixes: tuple[str, ...],
+        self, name: str, kind: str, title: str, note: str, contents: Mapping[str, Content],
         provenance: Mapping[str, Any] | None, simulated: bool,
     ) -> None:  # fmt: skip
-        files = tuple(f"{name}.{s}" for s in suffixes)
+        """Write the files of one exhibit and its provenance together."""
+        files = tuple(f"{name}.{s}" for s in contents)
         record = {
             "analysis": self.analysis, "exhibit": name, "title": title, "note": note, "files": list(files),
             "simulated": simulated, "versions": versions(), "provenance": dict(provenance or {}),
         }  # fmt: skip
         text = json.dumps(record, indent=1, ensure_ascii=False, default=str, sort_keys=True)
-        self._base(name).with_suffix(".json").write_text(text + "\n", "utf-8")
+        with changing(self.folder) as change:
+            for suffix, content in contents.items():
+                change.put(f"{name}.{suffix}", content)
+            change.put(f"{name}.json", text + "\n")
         self.written.append(Exhibit(self.analysis, name, kind, title, note, files, simulated))
 
 

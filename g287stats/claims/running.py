@@ -18,6 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from g287stats.catalog import analyses_dir
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import write
 from g287stats.claims.exhibits import Exhibit, Exhibits, versions
 from g287stats.claims.registry import findings, published_text, statements
 from g287stats.claims.vocabulary import NOT_YET
@@ -144,7 +146,7 @@ def replicate(
             if interrupted:
                 break
     table = _table(results, chosen, only)
-    table.to_csv(folder / "findings.csv", index=False, lineterminator="\n")
+    write(folder / "findings.csv", csv(table))
     done = Replication(table, tuple(exhibits), folder, seconds, failed, interrupted)
     _report(done, chosen)
     return done

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats import labels
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import changing
 from g287stats.errors import DataWarning, DesignError
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise, load_counties
@@ -317,7 +319,7 @@ class CountyPanel:
 
     def to_csv(self, path: str | Path) -> list[Path]:
         """Write ``path`` and the codebook beside it; returns both paths."""
-        return self._write(path, lambda frame, target: frame.to_csv(target, index=False, lineterminator="\n"))
+        return self._write(path, lambda frame, target: target.write_text(csv(frame), "utf-8"))
 
     def to_parquet(self, path: str | Path) -> list[Path]:
         """Write ``path`` and the codebook beside it; returns both paths."""
@@ -346,10 +348,12 @@ class CountyPanel:
         for c in frame:
             if isinstance(frame[c].dtype, pd.PeriodDtype):
                 frame[c] = frame[c].astype(str).where(frame[c].notna(), None)
-        save(frame, target)
-        book = target.with_suffix(".codebook.csv")
-        pd.DataFrame.from_dict(self.codebook, orient="index").rename_axis("column").to_csv(book, lineterminator="\n")
-        return [target, book]
+        book = pd.DataFrame.from_dict(self.codebook, orient="index").rename_axis("column")
+        with changing(target.parent) as change:
+            return [
+                change.put(target.name, lambda path: save(frame, path)),
+                change.put(target.with_suffix(".codebook.csv").name, csv(book, index=True)),
+            ]
 
     def _repr_html_(self) -> str:
         head = f"<p>CountyPanel: {len(self.frame):,} rows, {self.frame[self.unit].nunique():,} counties</p>"

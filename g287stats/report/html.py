@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from jinja2 import Environment
 
+from g287stats.catalog.writing import write
 from g287stats.shown import frame_table
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def write_report(
             rest=frame_table(rest.infer_objects(), "html"),
         )
     )
-    target.write_text(page, encoding="utf-8")
-    return target
+    return write(target, page)
 
 
 def _verdicts(table: pd.DataFrame) -> str:

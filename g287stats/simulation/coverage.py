@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from g287stats.catalog.writing import write
 from g287stats.did.etwfe import etwfe
 from g287stats.did.group_time import att_gt
 from g287stats.did.imputation import imputation, two_stage
@@ -381,7 +382,7 @@ def _write(rows: pd.DataFrame, path: Path) -> None:
         (order.get((e, v), len(order)), c) for e, v, c in zip(rows["estimator"], rows["variant"], rows["counties"])
     ]
     rows = rows.iloc[sorted(range(len(rows)), key=lambda i: (*place[i], i))]
-    rows.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")
+    write(path, rows.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

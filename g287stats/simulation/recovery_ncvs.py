@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from g287stats.catalog.writing import write
 from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 from g287stats.survey.effects import both_errors
 from g287stats.survey.regression import FamilyName
@@ -146,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             leverage=chosen.leverage,
         )
         if chosen.save:
-            runs.assign(family=family).to_csv(chosen.save, index=False)
+            write(chosen.save, runs.assign(family=family).to_csv(index=False))
         print(f"SIMULATED. {family}, {chosen.comparison}, truth and estimates in logarithms")
         print(summarize(runs).round(4).T.to_string(header=False), flush=True)
 

@@ -1,14 +1,17 @@
 """All old or all new, at whatever moment a writer fails, is killed or meets another."""
 
+import ast
 import errno
 import json
 import multiprocessing
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import g287stats
 from g287stats.catalog import writing
 from g287stats.errors import SchemaError
 
@@ -268,3 +271,41 @@ def test_working_folders_end_with_their_block_and_those_of_the_dead_with_the_nex
         (two / "x").write_text("x")
         assert len(list(base.iterdir())) == 2
     assert list(base.iterdir()) == []
+
+
+# --- no other door ------------------------------------------------------------------------------------------
+
+WRITES = {"write_text", "write_bytes", "savefig", "to_parquet", "to_stata", "to_excel", "to_pickle"}
+DOOR = ("g287stats.catalog.writing", "g287stats.catalog")
+
+
+def _writes_a_file(call):
+    if isinstance(call.func, ast.Attribute):
+        if call.func.attr == "to_csv":
+            return bool(call.args)
+        if call.func.attr == "open" and call.args:
+            call = ast.Call(call.func, [None, *call.args], call.keywords)
+        elif call.func.attr in WRITES:
+            return True
+        elif call.func.attr != "open":
+            return False
+    elif not (isinstance(call.func, ast.Name) and call.func.id == "open"):
+        return False
+    modes = [*call.args[1:2], *(k.value for k in call.keywords if k.arg == "mode")]
+    return any(isinstance(m, ast.Constant) and set(str(m.value)) & set("wax+") for m in modes)
+
+
+def test_whoever_writes_a_file_goes_through_the_door():
+    """A function that writes the path it is given is fine only where the door is at hand."""
+    root = Path(g287stats.__file__).parent
+    loose = []
+    for path in sorted(root.rglob("*.py")):
+        if path.parent.name in ("_tests", "_analyses") or "_tests" in path.parts:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        writes = [n.lineno for n in ast.walk(tree) if isinstance(n, ast.Call) and _writes_a_file(n)]
+        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module in DOOR]
+        named = {a.name for n in imports for a in n.names}
+        if writes and not named & {"write", "changing", "Change"} and path.name not in ("writing.py", "archives.py"):
+            loose.append(f"{path.relative_to(root)}: lines {writes}")
+    assert not loose

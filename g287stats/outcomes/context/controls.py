@@ -23,6 +23,8 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import read_released, write_released
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import write
 from g287stats.errors import Problems, SourceError
 from g287stats.geography import harmonise
 from g287stats.outcomes.table import select_years
@@ -72,9 +74,8 @@ def build(sources: Path, out: Path) -> list[Path]:
         write_released(_first_units(read_quickfacts(folder), "county_profile", dropped), "county_profile", out),
     ]
     qa = out / "qa" / "controls_dropped.csv"
-    qa.parent.mkdir(parents=True, exist_ok=True)
     listed = pd.concat(dropped, ignore_index=True).sort_values(["table", "code"])
-    listed.to_csv(qa, index=False, lineterminator="\n")
+    write(qa, csv(listed))
     return [*written, qa]
 
 

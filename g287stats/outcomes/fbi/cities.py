@@ -19,6 +19,8 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import read_released, released_dir, write_released
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import write
 from g287stats.errors import SourceError
 from g287stats.geography import county_by_name, name_key
 from g287stats.outcomes.fbi.sheets import parse
@@ -59,8 +61,7 @@ def build(sources: Path, out: Path) -> list[Path]:
     table = pd.concat([read_year(path) for path in sorted(folder.iterdir())], ignore_index=True)
     off = pd.concat([check_totals(str(year), rows) for year, rows in table.groupby("year")])
     qa = out / "qa" / "fbi_city_totals.csv"
-    qa.parent.mkdir(parents=True, exist_ok=True)
-    off.to_csv(qa, index=False, lineterminator="\n")
+    write(qa, csv(off))
     cities = (
         table.groupby(["state", "agency"])
         .agg(

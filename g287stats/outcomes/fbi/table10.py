@@ -18,6 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from g287stats.catalog import read_released, released_dir, schema, write_released
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import write
 from g287stats.errors import IdentityError, Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
@@ -203,8 +205,7 @@ def build(sources: Path, out: Path) -> list[Path]:
     unmatched(table)
     off = pd.concat([check_totals(str(year), rows) for year, rows in table.groupby("year")])
     qa = out / "qa" / "fbi_table10_totals.csv"
-    qa.parent.mkdir(parents=True, exist_ok=True)
-    off.to_csv(qa, index=False, lineterminator="\n")
+    write(qa, csv(off))
     return [write_released(table, "fbi_table10", out), qa]
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from g287stats.catalog.text import csv
+from g287stats.catalog.writing import write
 from g287stats.errors import DesignError, UnavailableError
 from g287stats.outcomes.ncvs.files import NcvsFile, ncvs_from_frame
 
@@ -71,7 +73,7 @@ def fetch_select(
     if len(frame) != expected:
         raise UnavailableError(f"{url}: {len(frame):,} rows arrived of {expected:,}; try again with a smaller page=")
     if save is not None:
-        frame.to_csv(save, index=False, lineterminator="\n")
+        write(save, csv(frame))
     return ncvs_from_frame(frame, columns="all", provenance={"address": url, "where": where, "rows": expected})
 
 
