@@ -1,6 +1,7 @@
 """One word, one meaning: what the arguments of all public callables are called."""
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Union, get_args, get_origin
@@ -100,3 +101,26 @@ def test_keys_stand_together_in_one_order(name):
 def test_unit_is_a_key_and_not_a_unit_of_measurement():
     parameters = {n: inspect.signature(f).parameters["unit"] for n, f in CALLABLES.items() if "unit" in _types(f)}
     assert parameters and {n: p.default for n, p in parameters.items() if p.default not in (None, "county_fips")} == {}
+
+
+def _entries(doc):
+    """The names that the section on parameters of a docstring has entries for."""
+    section = re.search(r"\n( *)Parameters\n *-+\n(.*?)(?=\n\n *[A-Z]\w+\n *-+\n|\Z)", doc, re.S)
+    lines = re.findall(rf"^{section[1]}(\w.*)$", section[2], re.M) if section else []
+    return {name for line in lines for name in line.split(", ")}
+
+
+ESTIMATORS = {n: f for n, f in public("did").items() if inspect.isfunction(f) and "data" in _types(f)}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_help_shows_every_argument_whole(name):
+    """No argument is left out, none is explained by another function's page."""
+    doc = inspect.getdoc(ESTIMATORS[name])
+    assert set(_types(ESTIMATORS[name])) - _entries(doc) - {"options"} == set()
+    assert not re.search(r"^ +(As|See) (in )?:func:", doc, re.M)
+
+
+def test_shared_arguments_read_the_same():
+    for text in ("Add a linear trend for every unit.", "Further effects beyond unit and period; a tuple is"):
+        assert sum(text in f.__doc__ for f in ESTIMATORS.values()) >= 5

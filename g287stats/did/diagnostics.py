@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
@@ -90,6 +91,7 @@ class Bacon(Shown):
         return ax
 
 
+@documented()
 def bacon(
     data: Any,
     outcome: str,
@@ -206,6 +208,7 @@ class TwfeWeights(Shown):
         return self.by_cohort
 
 
+@documented()
 def twfe_weights(
     data: Any,
     outcome: str,
@@ -283,6 +286,7 @@ def twfe_weights(
     )
 
 
+@documented()
 def cohort_sizes(
     data: Any,
     outcome: str,

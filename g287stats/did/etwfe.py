@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -31,6 +32,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def etwfe(
     data: Any,
     outcome: str,
@@ -67,8 +69,6 @@ def etwfe(
         with every period. Variables that change over time must not respond to treatment.
     at_risk
         Only for Poisson: the number at risk, in the units the rate is wanted in.
-    data, outcome, unit, time, cohort, treatment, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.twfe`; treatment absorbing.
 
     Returns
     -------

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import Design, prepare
 from g287stats.did.cell_effects import CellEffects, by_cross_sections, by_long_differences
 from g287stats.did.comparisons import (
@@ -40,6 +41,7 @@ METHOD = Method(
 _NONE_REFUSED = pd.DataFrame({"cohort": [], "time": [], "reason": []})
 
 
+@documented()
 def att_gt(
     data: Any,
     outcome: str,
@@ -73,8 +75,8 @@ def att_gt(
 
     Parameters
     ----------
-    data, outcome, unit, time, cohort
-        See :func:`g287stats.design.prepare.prepare`. Units treated from the first period on (or within
+    cohort
+        First treated period; missing: never treated. Units treated from the first period on (or within
         ``anticipation`` of it) have no untreated period: they leave the sample, counted and listed.
     control
         ``never``: units never treated within the panel. ``notyet``: also units whose treatment (less

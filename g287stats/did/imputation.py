@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import reference_times, whole
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Clustered, Influence
@@ -52,6 +53,7 @@ GARDNER = Method(
 )
 
 
+@documented()
 def imputation(
     data: Any,
     outcome: str,
@@ -88,8 +90,6 @@ def imputation(
         ``unadjusted``: the paper's main variance, normal critical values; too short with few units in a cohort.
         ``leave_out``: the mean at which a treated row's effect is centred leaves the row's own unit out (the paper's
         appendix A.9), t with clusters less one degrees of freedom.
-    data, outcome, unit, time, cohort, treatment
-        As in :func:`~g287stats.did.twfe.twfe`; treatment must stay on.
 
     Returns
     -------
@@ -163,6 +163,7 @@ def imputation(
     return replace(estimate, overall=overall)
 
 
+@documented()
 def two_stage(
     data: Any,
     outcome: str,
@@ -187,9 +188,6 @@ def two_stage(
     shape
         ``static``: one coefficient on treatment. ``event``: one per event time of treated units, leads included,
         except ``reference`` (which must occur); each is the average adjusted outcome at that event time.
-    data, outcome, unit, time, cohort, treatment, covariates, covariates_by_time, fixed_effects, unit_trends, weights, \
-cluster
-        As in :func:`imputation`.
 
     Returns
     -------

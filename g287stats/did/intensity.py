@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window, whole
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import labelled, matrix, must_stay_on, places, unit_weights
@@ -28,6 +29,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def intensity_did(
     data: Any,
     outcome: str,
@@ -65,6 +67,8 @@ def intensity_did(
         in untreated rows are not used.
     cohort
         First treated period; missing = never.
+    curve
+        ``bins`` or ``polynomial``, see above.
     bins
         Number of equally filled bins, or increasing inner and outer edges.
     degree, at

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, stats
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import Design, prepare
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning
 from g287stats.estimate.covariance import Influence, SmallSample
@@ -42,6 +43,7 @@ FIRST = Method("iv_first_stage", "First stage of instrumented two-way fixed effe
 REDUCED = Method("iv_reduced_form", "Reduced form of instrumented two-way fixed effects", METHOD.references)
 
 
+@documented()
 def iv_did(
     data: Any,
     outcome: str,
@@ -72,8 +74,6 @@ def iv_did(
         The endogenous column, or several; they may be continuous.
     instruments
         Columns, at least as many as treatments.
-    covariates, fixed_effects, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.twfe`.
     level
         Of the Anderson–Rubin confidence set.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import window_pair
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated, matrix
@@ -30,6 +31,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def lp_did(
     data: Any,
     outcome: str,
@@ -62,6 +64,8 @@ def lp_did(
         First and last horizon, ``(-2, 3)``; −1 is the base.
     control
         ``notyet``: everyone not treated by max(t, t + h); ``never``: units never treated within the panel.
+    scheme
+        Weights of the periods, see above.
     covariates, weights
         Columns read in t − 1.
     cluster

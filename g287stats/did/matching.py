@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize
 
+from g287stats.arguments import documented
 from g287stats.design.coding import whole
 from g287stats.design.keys import Data, frame_of
 from g287stats.did.features import Kind, read_features
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 D = TypeVar("D")
+FEATURES = {
+    "variables": "Columns to balance; they may be missing outside the window.",
+    "on": "What about them, for all or by variable (a mapping): ``levels`` the mean over the window; ``growth`` the "
+    "slope\nof a straight line through the window, per period; ``trends`` the value in every period of the window.",
+    "periods": "First and last period of the window, both included. Default: all periods before anyone's treatment. "
+    "Units\ntreated within the window are left out and listed.",
+}
+"""What balancing and its table say about their arguments."""
+
 Balancing = Literal["entropy", "overlap", "nearest"]
 
 REFERENCES = {
@@ -128,6 +138,7 @@ class Balance(Shown):
         return REFERENCES[self.method]
 
 
+@documented(**FEATURES)
 def balance_weights(
     data: Data,
     variables: Sequence[str],
@@ -152,14 +163,6 @@ def balance_weights(
 
     Parameters
     ----------
-    variables
-        Columns to balance; they may be missing outside the window.
-    on
-        What about them, for all or by variable (a mapping): ``levels`` the mean over the window; ``growth`` the slope
-        of a straight line through the window, per period; ``trends`` the value in every period of the window.
-    periods
-        First and last period of the window, both included. Default: all periods before anyone's treatment. Units
-        treated within the window are left out and listed.
     method
         ``entropy``: controls weighted as little unequal as possible such that the means of all features equal those
         of the treated. ``overlap``: treated weigh 1 − p, controls p, with p a logit of the features; means are equal
@@ -229,11 +232,19 @@ def balance_weights(
     )
 
 
+@documented(**FEATURES)
 def match(data: Any, variables: Sequence[str], **options: Any) -> Balance:
-    """Nearest-neighbour matching: :func:`balance_weights` with ``method="nearest"``; same arguments."""
+    """Nearest-neighbour matching: :func:`balance_weights` with ``method="nearest"``.
+
+    Parameters
+    ----------
+    options
+        Any other argument of :func:`balance_weights`.
+    """
     return balance_weights(data, variables, method="nearest", **options)
 
 
+@documented(**FEATURES)
 def balance_table(
     data: Data,
     variables: Sequence[str],
@@ -250,8 +261,7 @@ def balance_table(
 
     One row per feature: ``mean_treated``, ``mean_control``, ``std_diff`` (difference over the root of the average of
     the two groups' variances), ``variance_ratio``, and the same with weights (``…_weighted``; the standardised
-    difference keeps the unweighted denominator, so that it only changes because the means do). Arguments as
-    :func:`balance_weights`.
+    difference keeps the unweighted denominator, so that it only changes because the means do).
     """
     found = read_features(
         data, variables, on, periods,

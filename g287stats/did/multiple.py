@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import Design, prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
@@ -28,6 +29,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def multiple_treatments(
     data: Any,
     outcome: str,
@@ -64,8 +66,8 @@ def multiple_treatments(
     coding
         ``additive``: effects of treatments in force together add up. ``exclusive``: one dummy for every combination
         that occurs (``jem``, ``tfm``, ``jem+tfm``), relative to none.
-    covariates, fixed_effects, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.twfe`; ``one_at_a_time`` clusters by one level fixed within units.
+    cluster
+        Column of the clusters; default the unit. ``one_at_a_time`` clusters by one level fixed within units.
 
     Raises
     ------

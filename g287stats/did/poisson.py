@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
 from g287stats.design.prepare import Design
 from g287stats.errors import DesignError, IdentificationError
@@ -46,6 +47,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def poisson(
     data: Any,
     outcome: str,
@@ -78,9 +80,6 @@ def poisson(
     shape
         ``static``: one coefficient. ``event``: one per event time, with ``window``, ``ends`` and ``reference`` as in
         :func:`~g287stats.did.twfe.event_study`.
-    data, unit, time, cohort, treatment, covariates, covariates_by_time, fixed_effects, unit_trends, weights, cluster, \
-small_sample
-        As in :func:`~g287stats.did.twfe.twfe`.
 
     Returns
     -------

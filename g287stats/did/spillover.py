@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times, whole
 from g287stats.design.prepare import NEVER, Design, Path, prepare
 from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepare
@@ -31,6 +32,7 @@ METHOD = Method(
 DYNAMIC = Method("spillover_event_study", "Event study with spillovers", METHOD.references)
 
 
+@documented()
 def exposure_map(
     data: Any,
     neighbours: pd.DataFrame,
@@ -157,6 +159,7 @@ def _kind(labels: pd.Series) -> str:
     return {"string": "text", **numbers}.get(found, found)
 
 
+@documented()
 def spillover_did(
     data: Any,
     outcome: str,
@@ -182,8 +185,9 @@ def spillover_did(
     ----------
     exposures
         Columns, own treatment first; see :func:`exposure_map` for rings of neighbours.
-    covariates, fixed_effects, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.twfe`. Shocks shared by neighbours argue for clustering by a larger area.
+    cluster
+        Column, or two columns, of the clusters; default the unit. Shocks shared by neighbours argue for a larger
+        area.
 
     Returns
     -------
@@ -209,6 +213,7 @@ def spillover_did(
     return replace(estimate, sample={**estimate.sample, **facts})
 
 
+@documented()
 def spillover_event_study(
     data: Any,
     outcome: str,
@@ -243,8 +248,6 @@ def spillover_event_study(
     window, ends, reference
         Of every exposure, as in :func:`g287stats.did.twfe.event_study`; ``drop`` sets a row aside when any exposure is
         outside the window.
-    covariates, fixed_effects, unit_trends, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.event_study`.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import window_pair
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated
@@ -34,6 +35,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def stacked(
     data: Any,
     outcome: str,
@@ -74,8 +76,8 @@ def stacked(
     corrective
         ``none``; ``aggregate``: cohorts weigh as their treated units; ``sample_share``: as all units of their data
         set.
-    covariates, weights, cluster, small_sample
-        As in :func:`g287stats.did.twfe.twfe`. The default cluster is the unit, which repeats across data sets.
+    cluster
+        Column, or two columns, of the clusters; default the unit, which repeats across data sets.
 
     Returns
     -------

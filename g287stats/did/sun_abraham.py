@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import reference_times
 from g287stats.design.prepare import Design
 from g287stats.design.wide import dated, labelled
@@ -55,6 +56,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def sun_abraham(
     data: Any,
     outcome: str,
@@ -88,8 +90,8 @@ def sun_abraham(
     covariates, covariates_by_time, fixed_effects
         Common to all cohorts. Further fixed effects, and more references than are needed, take the general regression,
         with one column per effect.
-    data, outcome, unit, time, cohort, treatment, weights, cluster, small_sample
-        As in :func:`~g287stats.did.twfe.twfe`; treatment must stay on and clusters must contain units.
+    cluster
+        Column, or two columns, of the clusters, which must contain units; default the unit.
 
     Returns
     -------

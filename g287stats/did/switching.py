@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import labelled, matrix, quiet_prepare, unit_weights
@@ -42,6 +43,7 @@ class _Paths:
     end: np.ndarray
 
 
+@documented()
 def switching_did(
     data: Any,
     outcome: str,
@@ -84,6 +86,8 @@ def switching_did(
     data, outcome, treatment, unit, time
         Panel and columns; ``treatment`` is 0 or 1. A unit with a period in which treatment is unknown is used up to
         that period. Missing outcomes leave out only the comparisons that need them.
+    effects, history, normalize
+        See above.
     window
         First and last event time; default all that have a comparison.
     weights

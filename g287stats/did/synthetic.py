@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated, labelled, matrix
 from g287stats.did.synthetic_predictors import Predictor, given, predictor_block, predictor_means, predictor_table
@@ -50,6 +51,22 @@ _CLARKE = (
     "Clarke, D., Pailañir, D., Athey, S. and Imbens, G. (2024). On synthetic difference-in-differences and related "
     "estimation methods in Stata. Stata Journal 24(4), 557–598. doi:10.1177/1536867X241297914"
 )
+
+
+_PLACEMENTS = "Placebo placements drawn when there are more than ``draws`` of them; otherwise each is used once."
+_SHARED = {
+    "data": "A DataFrame, or a ``CountyPanel``; balanced. Never modified.",
+    "shape": "``static``: one parameter; ``event``: the gap at every event time, with the ATT as ``overall``.",
+    "inference": "``placebo``: each control (or set of controls) in place of the treated; ``jackknife``: leave one "
+    "unit out,\nweights held, needs two treated units in every cohort; ``auto``: jackknife where it is possible and "
+    "placebo\notherwise; ``none``.",
+    "distribution": "Of intervals and p-values: ``normal`` as in the paper, or ``t`` with the degrees of freedom of "
+    "the variance\nestimate: controls (or placements, when fewer) less one with ``placebo``, Satterthwaite's "
+    "approximation with\n``jackknife``.",
+    "draws": _PLACEMENTS,
+    "seed": _PLACEMENTS,
+}
+"""What the two estimators say about their arguments."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +173,7 @@ class SyntheticFit:
         return pd.DataFrame(ends, index=pd.Index(["ATT"], name="term"))
 
 
+@documented(**_SHARED)
 def synthetic_did(
     data: Any,
     outcome: str,
@@ -183,23 +201,8 @@ def synthetic_did(
 
     Parameters
     ----------
-    data, outcome, unit, time, cohort, treatment
-        Panel and columns; give ``cohort`` (first treated period, missing = never) or a 0/1 ``treatment`` that stays
-        on. The panel must be balanced.
     scheme
         ``uniform`` gives plain difference-in-differences with the same placebo or jackknife inference.
-    shape
-        ``static``: one parameter; ``event``: the gap at every event time, with the ATT as ``overall``.
-    inference
-        ``placebo``: each control (or set of controls) in place of the treated; ``jackknife``: leave one unit out,
-        weights held, needs two treated units in every cohort; ``auto``: jackknife where it is possible and placebo
-        otherwise; ``none``.
-    distribution
-        Of intervals and p-values: ``normal`` as in the paper, or ``t`` with the degrees of freedom of the variance
-        estimate: controls (or placements, when fewer) less one with ``placebo``, Satterthwaite's approximation with
-        ``jackknife``.
-    draws, seed
-        Placebo placements drawn when there are more than ``draws`` of them; otherwise each is used once.
 
     Returns
     -------
@@ -221,6 +224,7 @@ def synthetic_did(
     return _estimate(data, outcome, keys, kind, method, shape, inference, distribution, draws, seed)
 
 
+@documented(**_SHARED)
 def synthetic_control(
     data: Any,
     outcome: str,
@@ -244,7 +248,8 @@ def synthetic_control(
     standard deviation of the controls' yearly changes)² as in the synthetic DiD paper's implementation. With more
     controls than earlier periods and a perfect fit the weights are not unique; the result then carries a note.
 
-    With ``predictors`` the weights match predictor means X instead,
+    Several treated units of one cohort are averaged first. With ``predictors`` the weights match predictor means X
+    instead,
 
         W(V) = argmin Σ_k v_k (X_1k − Σ_j w_j X_jk)²,
         V = argmin mean over earlier periods of (Y_1t − Σ_j w_j(V) Y_jt)²,
@@ -260,8 +265,6 @@ def synthetic_control(
     predictor_weights
         V: ``data`` as above (Nelder–Mead from equal and from regression-based weights), ``equal``, or one number of 0
         or more for each predictor.
-    data, outcome, unit, time, cohort, treatment, shape, inference, distribution, draws, seed
-        As :func:`synthetic_did`, like the return value; several treated units of one cohort are averaged first.
 
     Raises
     ------

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
 from g287stats.design.keys import read_keys
 from g287stats.design.prepare import prepare
@@ -30,6 +31,7 @@ METHOD = Method(
 )
 
 
+@documented()
 def triple_difference(
     data: Any,
     outcome: str,

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
 from g287stats.errors import IdentificationError
 from g287stats.estimate.covariance import SmallSample
@@ -53,6 +54,7 @@ EVENT = Method(
 )
 
 
+@documented()
 def twfe(
     data: Any,
     outcome: str,
@@ -74,32 +76,9 @@ def twfe(
 
     Parameters
     ----------
-    data
-        A DataFrame, or a ``CountyPanel``. Rows with a missing value in a column used are set aside and counted.
-    outcome
-        Column of the dependent variable; τ is in its units.
-    unit, time
-        Key columns (default: those of the panel).
     cohort, treatment
         Either the first treated period (missing: never treated), for D = 1{t ≥ cohort}; or the column of D itself,
         binary or not, which may switch on and off.
-    covariates
-        Columns that enter linearly.
-    covariates_by_time
-        Columns with a coefficient of their own in every period.
-    fixed_effects
-        Further effects beyond unit and period; a tuple is an interaction, ``[("state", "year")]``.
-    unit_trends
-        Add a linear trend for every unit.
-    weights
-        Positive weights by row.
-    cluster
-        One level or two (columns); default the unit.
-    small_sample
-        ``nonnested`` (fixest, reghdfe), ``full``, ``none`` or ``unadjusted``; see
-        :class:`~g287stats.estimate.covariance.Clustered`.
-    vcov
-        ``cluster``, or ``iid`` or ``HC1`` for comparison with printed results.
 
     Returns
     -------
@@ -144,6 +123,7 @@ def twfe(
     )
 
 
+@documented()
 def event_study(
     data: Any,
     outcome: str,
@@ -178,9 +158,6 @@ def event_study(
         never-treated units a second reference is needed, because leads and lags then add up to a trend.
     cohort, treatment
         The first treated period, or a 0/1 treatment that stays on; one that ends is an error naming the units.
-    data, outcome, unit, time, covariates, covariates_by_time, fixed_effects, unit_trends, weights, cluster, \
-small_sample, vcov
-        As in :func:`twfe`.
 
     Returns
     -------

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.estimate.covariance import symmetric_root
 from g287stats.numerics.memory import room
@@ -141,6 +142,7 @@ def null_draws(
         done += len(chunk)
 
 
+@documented()
 def bootstrap_se(
     estimate: Estimate, *, draws: int = 999, seed: int = 287, multipliers: Multiplier = "rademacher"
 ) -> pd.Series:

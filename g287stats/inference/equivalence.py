@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate, reference_distribution
 from g287stats.inference.target import scalar
@@ -90,6 +91,7 @@ class Equivalence(Shown):
         return self.sentence
 
 
+@documented()
 def equivalence(
     est: Estimate, margin: float | tuple[float, float], *, alpha: float = 0.05, term: str | int | None = None
 ) -> Equivalence:

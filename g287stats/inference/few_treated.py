@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError, InferenceWarning
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
@@ -84,6 +85,7 @@ class FewTreated(Shown):
         )
 
 
+@documented()
 def conley_taber(
     est: Estimate,
     *,
@@ -170,6 +172,7 @@ def conley_taber(
     )
 
 
+@documented()
 def ferman_pinto(
     est: Estimate,
     size: Any = None,

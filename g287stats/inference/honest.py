@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special, stats
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError, InferenceWarning, check_level, choose
 from g287stats.estimate.estimate import Estimate
 from g287stats.shown import Shown
@@ -127,6 +128,7 @@ class HonestDiD(Shown):
         return self.tidy()
 
 
+@documented()
 def honest_did(
     es: Estimate,
     *,
@@ -147,6 +149,8 @@ def honest_did(
     kind
         ``relative_magnitude`` (bounds ``Mbar``; conditional least-favourable hybrid intervals) or
         ``smoothness`` (bounds ``M``, in units of the outcome per period squared; fixed-length intervals).
+    Mbar
+        Bounds in multiples of the largest violation before treatment.
     M
         Default: 0, ¼, ½, 1 and 2 times the largest estimated change of slope before treatment.
     target

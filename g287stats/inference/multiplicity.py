@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError
 from g287stats.estimate.bootstrap import Multiplier, null_draws
 from g287stats.estimate.covariance import Clustered, Influence
@@ -200,6 +201,7 @@ class MultipleTests(Shown):
         return self.frame
 
 
+@documented()
 def multiple_testing(
     estimates: Mapping[str, Estimate] | Sequence[Estimate],
     *,
@@ -247,6 +249,7 @@ def multiple_testing(
     return MultipleTests(frame, whole, wald, draws, seed)
 
 
+@documented()
 def romano_wolf(
     est: Estimate, *, draws: int = 9999, seed: int = 287, multipliers: Multiplier = "rademacher"
 ) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+from g287stats.arguments import documented
 from g287stats.design.keys import Data
 from g287stats.errors import DesignError, G287Error, choose
 from g287stats.estimate.estimate import Estimate, reference_distribution
@@ -71,6 +72,7 @@ class DetectableEffect(Shown):
         return self.sentence
 
 
+@documented()
 def minimum_detectable_effect(
     est: Estimate, *, power: float = 0.8, alpha: float = 0.05, term: str | None = None
 ) -> DetectableEffect:
@@ -78,6 +80,11 @@ def minimum_detectable_effect(
 
     Uses the standard error and degrees of freedom of the estimate, not the estimate itself: it describes the
     design. With few treated counties the standard error may itself be wrong; see :func:`power_simulation`.
+
+    Parameters
+    ----------
+    power
+        Probability of rejecting no effect at that effect.
 
     References
     ----------
@@ -149,6 +156,7 @@ class PowerSimulation(Shown):
         return "\n".join(lines)
 
 
+@documented()
 def power_simulation(
     data: Data,
     estimator: Callable[[pd.DataFrame], Any],
@@ -185,6 +193,10 @@ def power_simulation(
     cohort, treatment
         The column that the estimator reads, or both columns. Of a ``treatment`` whole paths are handed out, and the
         effect is planted where it is not zero.
+    scale
+        ``additive``: planted effects in units of the outcome; ``relative``: as a share of it.
+    target
+        Power whose effect ``detectable`` names.
     units
         ``never``: only never-treated units enter, so that no true effect is in the data. ``all``: every unit, the
         treated ones with their outcomes as they are (the sharp null taken as true).

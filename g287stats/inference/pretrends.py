@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.honest import EventVector, event_vector
@@ -75,6 +76,7 @@ class PretrendPower(Shown):
         return self.frame
 
 
+@documented()
 def pretrend_power(
     es: Estimate,
     *,
@@ -96,7 +98,10 @@ def pretrend_power(
         The violation to study: linear with ``slope`` per period, or ``trend`` as event time → deviation (all
         estimated event times). Default: linear with the slope that the test detects half of the time.
     target
-        As in :func:`~g287stats.inference.honest.honest_did`.
+        ``average`` of the effects at event times 0, 1, …; ``first`` (event time 0); one event time; or a mapping
+        event time → weight.
+    threshold
+        Absolute t statistic from which the test rejects.
 
     References
     ----------

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.keys import Data
 from g287stats.errors import DesignError, check_draws, check_level
 from g287stats.estimate.estimate import Estimate
@@ -114,6 +115,7 @@ class RandomizationTest(Shown):
         )
 
 
+@documented()
 def randomization_test(
     est: Estimate,
     *,
@@ -414,6 +416,7 @@ def _strata(within: str | pd.Series, f: Fitted) -> tuple[str, np.ndarray]:
     return within, by_unit
 
 
+@documented()
 def placebo_test(
     data: Data,
     estimator: Callable[[pd.DataFrame], Any],
@@ -442,8 +445,10 @@ def placebo_test(
     assign_by
         Column with the level at which treatment was given, as in :func:`randomization_test`. The default reads the
         clusters of the estimate; with an estimator that returns a number it is the unit.
-    draws, within, seed
-        As in :func:`randomization_test`; all distinct reassignments are enumerated when at most ``draws``.
+    draws
+        Number of draws; all distinct reassignments are enumerated when at most ``draws``.
+    within
+        Column, constant within units and within ``assign_by``, inside whose levels treatments are exchanged.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.design.keys import Data, frame_of
 from g287stats.errors import DesignError, G287Error
 from g287stats.estimate.bootstrap import null_draws, sup_t
@@ -111,6 +112,7 @@ class SpecificationCurve(Shown):
         return self.frame
 
 
+@documented()
 def specification_curve(
     data: Data,
     outcome: str | Sequence[str],

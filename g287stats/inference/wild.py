@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import documented
 from g287stats.errors import DesignError, InferenceWarning, check_draws, check_level
 from g287stats.estimate.bootstrap import multiplier_draws
 from g287stats.estimate.estimate import Estimate
@@ -108,6 +109,7 @@ class WildBootstrap(Shown):
         )
 
 
+@documented()
 def wild_bootstrap(
     est: Estimate,
     term: str | Mapping[str, float] | None = None,
@@ -136,6 +138,8 @@ def wild_bootstrap(
         ``rademacher`` (±1), or ``webb`` (six points) when clusters are fewer than about 12.
     impose_null
         Draw from residuals that impose the null (recommended), or from unrestricted residuals.
+    null
+        Value tested.
     ci
         Also invert the test into a confidence interval.
     cluster

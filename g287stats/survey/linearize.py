@@ -103,7 +103,7 @@ class SurveyDesign:
     @property
     def levels(self) -> tuple[str, ...]:
         """The level of the sampling units, as other rules name theirs."""
-        return (self.level,)
+        return (self.cluster,)
 
     @property
     def df(self) -> float:
