@@ -103,7 +103,7 @@ class Finding:
 
 def finding(claim_id: str) -> Finding:
     """Return one claim by its identifier."""
-    from g287stats.claims.running import analyses
+    from g287stats.claims.analyses import analyses
 
     table = findings()
     row = table[table["claim_id"] == claim_id]
