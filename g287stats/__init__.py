@@ -24,7 +24,7 @@ Atlas: what was signed and recorded in a county, a state, the nation.
     county_facts, state_facts, nation_facts
 
 Findings: what was published, and how our answers stand beside it.
-    finding, findings, replicate, statements, cite
+    evidence, finding, findings, replicate, statements, cite
 
 Rooms of their own.
     g.data      tables inside the package and your own: list, add, fetch, verify, counties, policies, population

@@ -77,6 +77,7 @@ from .atlas.facts import nation_facts as nation_facts
 from .atlas.facts import state_facts as state_facts
 
 # findings: what was published, and how our answers stand beside it
+from .claims import evidence as evidence
 from .claims import finding as finding
 from .claims import findings as findings
 from .claims import replicate as replicate

@@ -26,6 +26,7 @@ class Analysis:
     data_version: str
     differences: str
     default: bool = True
+    tables: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import the analysis's ``run.py`` and return its ``run`` function."""
@@ -49,6 +50,7 @@ def analyses() -> dict[str, Analysis]:
             Analysis(
                 path.parent.name, path.parent, card["title"], int(card.get("order", 99)), tuple(card["claims"]),
                 str(card["data_version"]), text, bool(card.get("default", True)),
+                tuple(card.get("tables", ())),
             )
         )  # fmt: skip
     return {a.name: a for a in sorted(found, key=lambda a: (a.order, a.name))}

@@ -39,7 +39,10 @@ def build(sources: Path, out: Path) -> list[Path]:
 
 
 def findings(statement: str | None = None, *, policy: str | None = None, tier: str | None = None) -> pd.DataFrame:
-    """Return the published claims, one row each, with the verdict on the statement they bear on.
+    """Return the published claims, one row each.
+
+    ``standing`` says how a published number itself stands (contested, narrowed, recalled …). The verdict on a
+    statement, over all studies, belongs to the statement: :func:`statements`.
 
     Parameters
     ----------
@@ -58,8 +61,7 @@ def findings(statement: str | None = None, *, policy: str | None = None, tier: s
             if value not in known:
                 raise UnavailableError(f"no claims with {column}={value!r}; values are {known}")
             table = table[table[column] == value]
-    verdict = statements().set_index("statement_id")["verdict"]
-    return table.assign(statement_verdict=table["seed_statement"].map(verdict)).reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
 def statements() -> pd.DataFrame:

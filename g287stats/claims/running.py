@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from g287stats.catalog.text import csv
 from g287stats.catalog.writing import write
 from g287stats.claims.analyses import Analysis, analyses
 from g287stats.claims.exhibits import Exhibit, Exhibits, versions
+from g287stats.claims.kept import DONE, fingerprint, read_done, remove_written, write_done, write_manifest
 from g287stats.claims.registry import findings, published_text, statements
 from g287stats.claims.vocabulary import NOT_YET
 from g287stats.errors import UnavailableError
@@ -40,7 +41,7 @@ class Replication:
         return self.out / "report.html"
 
     def _repr_html_(self) -> str:
-        shown = self.table[["claim_id", "finding", "published", "ours", "status", "statement_verdict"]]
+        shown = self.table[["claim_id", "finding", "published", "ours", "status"]]
         return shown.to_html(index=False)
 
 
@@ -62,51 +63,91 @@ def replicate(
     -------
     Replication
         ``.table`` has one row per claim that was run: published, ours, the difference in standard errors, the
-        replication status, the verdict on the statement.
+        replication status with its reason, how the published number itself stands.
 
     Notes
     -----
     Interrupting keeps every finished exhibit and still writes the report on those. An analysis that fails is
-    reported with its error; the others run.
+    reported with its error; the others run. An analysis that finished in ``out`` with the same code, data and inputs
+    is read back, not run again; files of older runs are removed. ``exhibits.csv`` maps each claim to its exhibits,
+    data with their sha256 and the command; ``manifest.json`` lists every file with its sha256.
     """
     chosen = _choose(only)
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="g287stats-"))
-    folder.mkdir(parents=True, exist_ok=True)
+    run = run_analyses(chosen, folder, progress=progress)
+    if only is None and not run.interrupted:
+        _remove_others(folder, chosen)
+    claims = findings()
+    if only is not None:
+        claims = claims[claims["claim_id"].isin({c for a in chosen for c in a.claims})]
+    table = claims_table(run.results, claims)
+    write(folder / "findings.csv", csv(table))
+    done = Replication(table, tuple(run.exhibits), folder, run.seconds, run.failed, run.interrupted)
+    _report(done, chosen)
+    write_manifest(folder, chosen, table, run.exhibits)
+    return done
+
+
+@dataclass
+class Run:
+    """What running analyses gave: exhibits, results, seconds, failures."""
+
+    exhibits: list[Exhibit] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+def run_analyses(chosen: Sequence[Analysis], folder: Path, *, progress: bool | None = None) -> Run:
+    """Run analyses into ``folder``; those that finished there with the same code, data and inputs are read back."""
     show = sys.stderr.isatty() if progress is None else progress
-    exhibits: list[Exhibit] = []
-    results: list[dict[str, Any]] = []
-    seconds: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    interrupted = False
+    run = Run()
     with tqdm(chosen, disable=not show, unit="analysis") as bar:
         for analysis in bar:
             bar.set_description(analysis.name)
-            bench = Exhibits(analysis.name, folder / analysis.name, analysis.claims, analysis.differences)
             start = time.perf_counter()
-            if analysis.data_version != versions()["data"]:
-                failed[analysis.name] = (
-                    f"pinned to data {analysis.data_version}, the released tables are {versions()['data']}: install "
-                    "the version of g287stats that holds them, or review the analysis and its published.toml"
-                )
-                continue
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # every warning's content travels in Estimate.notes and flows
-                    analysis.load()(bench)
-            except KeyboardInterrupt:
-                interrupted = True
-            except Exception as error:  # one analysis that fails must not lose the exhibits of the others
-                failed[analysis.name] = f"{type(error).__name__}: {error}"
-            exhibits += bench.written
-            results += bench.results
-            seconds[analysis.name] = time.perf_counter() - start
-            if interrupted:
+            _run_one(analysis, folder / analysis.name, run)
+            run.seconds[analysis.name] = time.perf_counter() - start
+            if run.interrupted:
                 break
-    table = _table(results, chosen, only)
-    write(folder / "findings.csv", csv(table))
-    done = Replication(table, tuple(exhibits), folder, seconds, failed, interrupted)
-    _report(done, chosen)
-    return done
+    return run
+
+
+def _run_one(analysis: Analysis, folder: Path, run: Run) -> None:
+    if analysis.data_version != versions()["data"]:
+        run.failed[analysis.name] = (
+            f"pinned to data {analysis.data_version}, the released tables are {versions()['data']}: install "
+            "the version of g287stats that holds them, or review the analysis and its published.toml"
+        )
+        return
+    print_of_inputs = fingerprint(analysis)
+    if (before := read_done(folder, print_of_inputs)) is not None:
+        run.exhibits += before[0]
+        run.results += before[1]
+        return
+    remove_written(folder)
+    bench = Exhibits(analysis.name, folder, analysis.claims, analysis.differences, analysis.folder)
+    complete = False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # every warning's content travels in Estimate.notes and flows
+            analysis.load()(bench)
+        complete = True
+    except KeyboardInterrupt:
+        run.interrupted = True
+    except Exception as error:  # one analysis that fails must not lose the exhibits of the others
+        run.failed[analysis.name] = f"{type(error).__name__}: {error}"
+    write_done(folder, bench, print_of_inputs if complete else "")
+    run.exhibits += bench.written
+    run.results += bench.results
+
+
+def _remove_others(folder: Path, chosen: Sequence[Analysis]) -> None:
+    """Remove what older runs wrote for analyses that are not in this one (only files that a run lists as its own)."""
+    for path in sorted(folder.glob(f"*/{DONE}")):
+        if path.parent.name not in {a.name for a in chosen}:
+            remove_written(path.parent)
 
 
 def _report(run: Replication, chosen: list[Analysis]) -> None:
@@ -150,30 +191,19 @@ def _choose(only: str | Sequence[str] | None) -> list[Analysis]:
     return [a for a in known.values() if a.name in chosen]
 
 
-def _table(results: list[dict[str, Any]], chosen: list[Analysis], only: Any) -> pd.DataFrame:
-    """One row per result, then the claims of the chosen analyses (or all claims) that got none."""
+def claims_table(results: list[dict[str, Any]], claims: pd.DataFrame) -> pd.DataFrame:
+    """One row per result, then those of ``claims`` that got none."""
     columns = [
-        "claim_id", "finding", "published", "ours", "value", "std_error", "distance_se",
-        "minimum_detectable_effect", "status", "reason", "statement_verdict", "check_tier", "data", "note",
+        "claim_id", "seed_statement", "finding", "published", "ours", "value", "std_error", "distance_se",
+        "minimum_detectable_effect", "margin", "status", "reason", "standing", "check_tier", "data", "note",
         "simulated", "analysis",
     ]  # fmt: skip
     table = pd.DataFrame(results).reindex(columns=columns)
-    claims = findings()
-    if only is not None:
-        claims = claims[claims["claim_id"].isin({c for a in chosen for c in a.claims})]
     rest = claims[~claims["claim_id"].isin(table["claim_id"])]
     home = {c: a.name for a in analyses().values() for c in a.claims}
     how = [f"g287stats replicate --only {home[c]}" if c in home else "no analysis yet" for c in rest["claim_id"]]
-    extra = pd.DataFrame(
-        {
-            "claim_id": rest["claim_id"],
-            "note": how,
-            "finding": rest["finding"],
-            "published": [published_text(row) for _, row in rest.iterrows()],
-            "status": NOT_YET,
-            "statement_verdict": rest["statement_verdict"],
-            "check_tier": rest["check_tier"],
-        }
-    ).reindex(columns=columns)
+    extra = rest.assign(
+        note=how, published=[published_text(row) for _, row in rest.iterrows()], status=NOT_YET
+    ).reindex(columns=columns)  # fmt: skip
     parts = [p for p in (table, extra) if len(p)]
     return pd.concat([p.astype(object) for p in parts], ignore_index=True) if parts else table

@@ -6,8 +6,8 @@ import tomllib
 import pytest
 
 import g287stats as g
-from g287stats.claims.exhibits import Exhibits
 from g287stats.claims.analyses import analyses
+from g287stats.claims.exhibits import Exhibits
 from g287stats.claims.vocabulary import NOT_YET, STATUS
 from g287stats.errors import G287Error, UnavailableError
 

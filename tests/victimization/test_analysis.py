@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import g287stats as g
-from g287stats.claims.exhibits import Exhibits
 from g287stats.claims.analyses import analyses
+from g287stats.claims.exhibits import Exhibits
 from g287stats.errors import SourceError
 from g287stats.victimization.extract import CountyNcvs, agreement_days, county_ncvs
 
