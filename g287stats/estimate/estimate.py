@@ -190,6 +190,8 @@ class Estimate:
             self._warn(negative, "have a negative two-way clustered variance: cluster by one level, or more of them")
         se = np.sqrt(np.where(variance > 0, variance, np.nan))
         rounding = se <= np.maximum(1e-13 * np.abs(self.point), self.floor)
+        if getattr(self.rule, "zero_is_known", False):  # a census, or strata that contribute nothing by rule
+            return np.where(rounding | (variance == 0), 0.0, se)
         if rounding.any():
             self._warn(rounding, "have a standard error of zero up to rounding: the fit is exact, or nothing varies")
         return np.where(rounding, np.nan, se)
@@ -263,7 +265,8 @@ class Estimate:
 
     def p_values(self) -> pd.Series:
         """Two-sided p-values of the hypothesis that each parameter is zero."""
-        t = np.abs(self.point / self._se)
+        with np.errstate(divide="ignore", invalid="ignore"):  # a known standard error of zero
+            t = np.abs(self.point / self._se)
         p = 2 * (reference_distribution(self.df).sf(t) if self._freedom is None else stats.t.sf(t, self._freedom))
         return pd.Series(p, index=self._index, name="p_value")
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from g287stats.catalog import read_released
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, choose
 from g287stats.outcomes.ncvs.files import NcvsFile, ncvs_from_frame
 from g287stats.panel.exposure import Exposure, intervals
 from g287stats.simulation.design_ncvs import Places, allocate, draw_counties
@@ -35,6 +35,7 @@ LAST_DAY = pd.Timestamp("2014-12-31")
 NON_INTERVIEWS = 0.01  # assumption: rows without an interview beside every interview
 SECURE_COMMUNITIES_END = "2014-11-20"
 Dates = Literal["agreements", "assumed"]
+Scale = Literal["odds_ratio", "risk_ratio"]
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,10 @@ class PlantedEffects:
 
     victimization: Mapping[tuple[str, str], float] = field(default_factory=dict)
     reporting: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    scale: Literal["odds_ratio", "risk_ratio"] = "odds_ratio"
+    scale: Scale = "odds_ratio"
 
     def __post_init__(self) -> None:
+        choose("scale", self.scale, get_args(Scale))
         for table in (self.victimization, self.reporting):
             for (treatment, group), ratio in table.items():
                 if treatment not in ("TFM", "JEM", "SC") or group not in (*GROUPS, "all") or not ratio > 0:
@@ -128,6 +130,9 @@ def simulate_ncvs(
         Keep the rows of one group, for studies of a subgroup estimate over many seeds; sampling units without a
         member of the group are then absent from the file.
     """
+    choose("dates", dates, get_args(Dates))
+    if only_group is not None:
+        choose("only_group", only_group, GROUPS)
     rng = np.random.Generator(np.random.PCG64(seed))
     effects = effects or PlantedEffects()
     table = read_released("ncvs_moments").set_index("moment")
@@ -138,8 +143,6 @@ def simulate_ncvs(
     people = _persons(rng, m, houses, places)
     rows = _interviews(rng, m, people, houses, size)
     if only_group is not None:
-        if only_group not in GROUPS:
-            raise DesignError(f"only_group={only_group!r}: choose one of {GROUPS}")
         member = houses["group"].to_numpy() == GROUPS.index(only_group)
         rows = rows[member[people["home"].to_numpy()[rows["person"].to_numpy()]]].reset_index(drop=True)
     share = _shares(rows, houses, people, places, treatments)
@@ -181,7 +184,7 @@ def _treatments(
             days = intervals(spells, chosen, pd.Timestamp("2026-01-01")).frame
             days = days[days["county_fips"].isin(places.fips) & (days["start"] < LAST_DAY)]
             out[name] = days[["county_fips", "start", "end"]].reset_index(drop=True)
-    elif dates == "assumed":
+    else:
         halves = pd.date_range("2005-01-01", "2020-01-01", freq="6MS")
         tf = rng.random(len(places.fips)) < m["task_force_county_share"]
         jem = rng.random(len(places.fips)) < m["jail_model_county_share"]
@@ -190,8 +193,6 @@ def _treatments(
             first = rng.integers(4, last, len(who))
             frame = {"county_fips": places.fips[who], "start": halves[first[who]], "end": halves[stop[who]]}
             out[name] = pd.DataFrame(frame)
-    else:
-        raise DesignError(f"dates={dates!r}: choose 'agreements' or 'assumed'")
     if sc is None and dates == "agreements":
         released = read_released("secure_communities").set_index("county_fips")["month"].astype(str)
         month = released.reindex(places.fips).fillna("2013-01")

@@ -1,5 +1,6 @@
 """Complex samples: design, ratios, weighted regression, replicate weights, generalized variance functions."""
 
+from g287stats.survey.calibration import calibrate, post_stratify
 from g287stats.survey.design import SurveySample, dummy_records, sample, year_group
 from g287stats.survey.effects import average_effect, both_errors, percent_change, ratios
 from g287stats.survey.gvf import GvfParameters, gvf_se_percent, gvf_se_rate, gvf_se_total
@@ -13,6 +14,7 @@ from g287stats.survey.moments import (
     reliability,
     total,
 )
+from g287stats.survey.quantiles import quantile
 from g287stats.survey.regression import glm
 from g287stats.survey.replicates import Replicates, ReplicateWeights, replicate_weights
 
@@ -24,6 +26,7 @@ __all__ = [
     "SurveySample",
     "average_effect",
     "both_errors",
+    "calibrate",
     "design_effect",
     "dummy_records",
     "glm",
@@ -33,7 +36,9 @@ __all__ = [
     "log_transform",
     "mean",
     "percent_change",
+    "post_stratify",
     "proportion_interval",
+    "quantile",
     "ratio",
     "ratios",
     "reliability",

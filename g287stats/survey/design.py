@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError, Problems
+from g287stats.errors import DesignError, Problems, choose
 from g287stats.estimate.covariance import Influence
-from g287stats.survey.linearize import Singleton, SurveyDesign
+from g287stats.survey.linearize import PRESENT, SecondStage, Singleton, SurveyDesign, level_sums
 from g287stats.survey.replicates import ReplicateWeights
 
 FACTS = "survey_design"
@@ -30,6 +31,37 @@ YEAR_BREAKS: dict[str, tuple[int, ...]] = {"V2117": (1997, 2006, 2016)}
 def year_group(years: pd.Series | np.ndarray, breaks: Sequence[int] = YEAR_BREAKS["V2117"]) -> np.ndarray:
     """Return the year group (1, 2, …) of each year: a new group starts in each year of ``breaks``."""
     return 1 + np.searchsorted(np.asarray(breaks), np.asarray(years, dtype=float).astype(int), side="right")
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Auxiliary variables (n × q) whose totals were matched, and the weights before (n,).
+
+    Only what they do not explain varies from sample to sample: scores are residuals of their regression on ``x``
+    with the weights before (Deville and Särndal 1992; post-strata are the case of indicators).
+    """
+
+    x: np.ndarray
+    before: np.ndarray
+
+    def coefficients(self, psi: np.ndarray, weights: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Coefficients (q × k) of the regression of the influence by unit weight of rows ``index``."""
+        ratio = np.divide(self.before, weights, out=np.zeros_like(weights), where=weights != 0)[index]
+        gram = (self.x * self.before[:, None]).T @ self.x
+        return np.linalg.lstsq(gram, (self.x[index] * ratio[:, None]).T @ psi, rcond=1e-12)[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """PSU × cluster cells that occur, their code by row (n,), and the codes of each level by cell."""
+
+    row: np.ndarray
+    levels: Mapping[str, np.ndarray]
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return len(next(iter(self.levels.values())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +80,10 @@ class SurveySample:
         Label of each PSU: stratum columns and PSU.
     fraction
         Sampling fraction of PSUs by stratum, or None.
+    ssu, second
+        Code of the second-stage unit of each row, (n,), and those units with their fractions; or None.
+    calibration
+        What the weights were calibrated to (:func:`~g287stats.survey.calibration.calibrate`), or None.
     cluster
         Codes by row of further levels at which errors may be clustered (``county_fips``).
     replicates
@@ -64,6 +100,9 @@ class SurveySample:
     n_strata: int
     singleton: Singleton
     fraction: np.ndarray | None = field(repr=False, default=None)
+    ssu: np.ndarray | None = field(repr=False, default=None)
+    second: SecondStage | None = field(repr=False, default=None)
+    calibration: Calibration | None = field(repr=False, default=None)
     cluster: Mapping[str, np.ndarray] = field(repr=False, default_factory=dict)
     replicates: ReplicateWeights | None = field(repr=False, default=None)
     simulated: bool = False
@@ -126,7 +165,7 @@ class SurveySample:
         rows = self.weights != 0 if rows is None else rows & (self.weights != 0)
         if cluster == "psu":
             degrees = self._degrees(rows, self.psu, self.stratum)
-            return SurveyDesign(self.stratum, "psu", degrees, self.fraction, self.singleton)
+            return SurveyDesign(self.stratum, "psu", degrees, self.fraction, self.singleton, self.second)
         if cluster not in self.cluster:
             raise DesignError(
                 f"cannot cluster by {cluster!r}: the sample keeps {sorted(self.cluster)}. Pass "
@@ -136,19 +175,63 @@ class SurveySample:
         groups = np.zeros(int(codes.max()) + 1, dtype=int)
         return SurveyDesign(groups, cluster, self._degrees(rows, codes, groups))
 
-    def influence(self, psi: np.ndarray, rows: np.ndarray | None = None) -> Influence:
-        """Collapse row-level influence (n × k, or only the rows in ``rows``) to PSU × cluster cells."""
-        psu = self.psu if rows is None else self.psu[rows]
-        levels = {k: (v if rows is None else v[rows]) for k, v in self.cluster.items()}
-        key = psu.astype(np.int64)
+    @cached_property
+    def cells(self) -> Cells:
+        """The cells to which row-level influence is summed."""
+        levels = {"psu": self.psu} | ({} if self.ssu is None else {"ssu": self.ssu}) | dict(self.cluster)
+        key = np.zeros(self.n, dtype=np.int64)
         for codes in levels.values():
-            key = key * (int(codes.max(initial=0)) + 1) + codes
-        _, first, cell = np.unique(key, return_index=True, return_inverse=True)
-        cell = cell.reshape(-1)
-        out = np.empty((len(first), psi.shape[1]))
-        for j in range(psi.shape[1]):
-            out[:, j] = np.bincount(cell, psi[:, j], len(first))
-        return Influence(out, {"psu": psu[first], **{k: v[first] for k, v in levels.items()}})
+            width = int(codes.max(initial=0)) + 1
+            key = key * width + codes
+            if key.max(initial=0) > 50_000_000:
+                key = np.unique(key, return_inverse=True)[1].reshape(-1)
+        occurs = np.bincount(key) > 0
+        row = (np.cumsum(occurs) - 1)[key]
+        first = np.empty(int(occurs.sum()), dtype=np.int64)
+        first[row[::-1]] = np.arange(self.n)[::-1]
+        return Cells(row, {name: codes[first] for name, codes in levels.items()})
+
+    def influence(self, psi: np.ndarray, rows: np.ndarray | None = None, column: np.ndarray | None = None) -> Influence:
+        """Sum row-level influence to PSU × cluster cells.
+
+        Parameters
+        ----------
+        psi
+            Influence by row (m × k); with ``column``, one value a row (m,) that belongs to that column alone.
+        rows
+            Positions of the m rows in the sample; None for all.
+        column
+            Column of each value, 0 … k−1.
+        """
+        index = np.arange(self.n) if rows is None else rows
+        at, count = self.cells.row[index], self.cells.count
+        if column is None:
+            out = np.column_stack([np.bincount(at, part, count) for part in psi.T])
+        else:
+            k = int(column.max()) + 1
+            out = np.bincount(at * k + column, psi, count * k).reshape(count, k)
+        if self.calibration is not None:
+            wide = psi if column is None else np.where(column[:, None] == np.arange(out.shape[1]), psi[:, None], 0.0)
+            fitted = self.calibration.x * self.weights[:, None]
+            explained = np.column_stack([np.bincount(self.cells.row, part, count) for part in fitted.T])
+            out -= explained @ self.calibration.coefficients(wide, self.weights, index)
+        elif self.singleton == "average":
+            self._mark(out, index, column)
+        return Influence(out, self.cells.levels)
+
+    def _mark(self, out: np.ndarray, index: np.ndarray, column: np.ndarray | None) -> None:
+        """Mark strata that hold rows of the domain where all their scores are zero (see ``PRESENT``)."""
+        k, of = out.shape[1], self.stratum[self.cells.levels["psu"]]
+        rows = self.stratum[self.psu[index]]
+        if column is None:
+            held = np.repeat((np.bincount(rows, minlength=self.n_strata) > 0)[:, None], k, axis=1)
+        else:
+            held = np.bincount(rows * k + column, minlength=self.n_strata * k).reshape(-1, k) > 0
+        silent = held & (level_sums((out != 0).astype(float), of, self.n_strata) == 0)
+        first = np.zeros(self.n_strata, dtype=int)
+        first[of[::-1]] = np.arange(len(of))[::-1]
+        for h, j in np.argwhere(silent):
+            out[first[h], j] = PRESENT
 
     def counts(self, rows: np.ndarray) -> dict[str, Any]:
         """Counts for ``Estimate.sample``."""
@@ -168,8 +251,8 @@ def sample(
     *,
     weights: str | None = None,
     strata: str | Sequence[str] | None = None,
-    psu: str | None = None,
-    fpc: str | None = None,
+    psu: str | Sequence[str] | None = None,
+    fpc: str | Sequence[str] | None = None,
     cluster: str | Sequence[str] = (),
     singleton: Singleton = "fail",
     roster: pd.DataFrame | None = None,
@@ -188,9 +271,11 @@ def sample(
         Stratum column or columns; None for one stratum. When the strata were redrawn between years (NCVS
         ``V2117``) the year group must be among them: see :func:`year_group`.
     psu
-        Column of primary sampling units, numbered within strata; None makes every row its own unit.
+        Column of primary sampling units, numbered within strata; two columns for PSUs and the units drawn within
+        them; None makes every row its own unit.
     fpc
-        Column with the number of PSUs in the stratum's population (values > 1) or the sampling fraction.
+        Column with the number of PSUs in the stratum's population, or the sampling fraction (all values above
+        one, or none); one value a stratum. A second column corrects the second stage, one value a PSU.
     cluster
         Further columns at which errors may be clustered later (``county_fips``).
     singleton
@@ -204,23 +289,30 @@ def sample(
     Raises
     ------
     DesignError
-        One message with every problem: absent columns, missing codes, negative weights, singleton strata,
-        pooled years without year groups, a PSU of the roster without a row, rows removed since the file was
-        read, or a file that carries no design at all.
+        One message with every problem: absent columns, missing codes, weights that are missing, negative or not
+        numbers, corrections that vary within a stratum or fall below the units drawn, singleton strata, pooled
+        years without year groups, a PSU of the roster without a row, rows removed since the file was read, or a
+        file that carries no design at all.
     """
+    choose("singleton", singleton, get_args(Singleton))
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     facts: Mapping[str, Any] = frame.attrs.get(FACTS, {})
-    columns = (strata,) if isinstance(strata, str) else tuple(strata or ())
-    levels = (cluster,) if isinstance(cluster, str) else tuple(cluster)
+    columns, stages, corrections, levels = (_names(v) for v in (strata, psu, fpc, cluster))
     problems = Problems("survey sample")
     if facts.get("no_design"):
         problems.add(str(facts["no_design"]))
         problems.raise_if_any()
-    wanted = [*columns, *(c for c in (psu, weights, fpc) if c), *levels]
+    if len(stages) > 2 or len(corrections) > max(len(stages), 1):
+        problems.add(
+            f"psu={stages} with fpc={corrections}", (), "At most two stages, and no more corrections than stages"
+        )
+    wanted = [*columns, *stages, *corrections, *([weights] if weights else []), *levels]
     absent = [c for c in wanted if c not in frame.columns]
     if absent:
         problems.add("columns not in the file", absent, f"Columns are {list(map(str, frame.columns[:20]))}")
-        problems.raise_if_any()
+    problems.raise_if_any()
+    if not len(frame):
+        problems.add("the file has no rows")
     frame = frame.reset_index(drop=True)
     _no_rows_removed(frame, facts, problems)
     _year_groups(frame, columns, problems)
@@ -228,43 +320,39 @@ def sample(
         gone = frame[column].isna()
         if gone.any():
             problems.add(f"{column!r} is missing in rows", frame.index[gone].tolist(), "Every row has a place")
-    w = np.ones(len(frame)) if weights is None else pd.to_numeric(frame[weights]).to_numpy(float)
+    w = np.ones(len(frame)) if weights is None else as_numbers(frame[weights], problems)
     if (w < 0).any() or np.isinf(w).any():
         problems.add("weights must be finite and not negative", np.flatnonzero((w < 0) | np.isinf(w)).tolist())
+    if replicates is not None and len(replicates.weights) != len(frame):
+        problems.add(f"replicate weights have {len(replicates.weights):,} rows for {len(frame):,} of the file")
     problems.raise_if_any()
 
-    keys = [*columns, *([psu] if psu else [])]
+    keys = [*columns, *stages[:1]]
     stratum_row = _codes(frame, columns)
-    psu_row = _codes(frame, keys) if psu else np.arange(len(frame))
-    n_psu = int(psu_row.max()) + 1
-    stratum = np.zeros(n_psu, dtype=int)
-    stratum[psu_row] = stratum_row
-    first = np.zeros(n_psu, dtype=int)
-    first[psu_row[::-1]] = np.arange(len(frame))[::-1]
-    if psu:
+    psu_row = _codes(frame, keys) if stages else np.arange(len(frame))
+    stratum = _of_group(stratum_row, psu_row)
+    first = _of_group(np.arange(len(frame)), psu_row)
+    labels: pd.Index = pd.RangeIndex(len(stratum))
+    if stages:
         labels = pd.Index(frame.loc[first, keys].astype(str).agg(" ".join, axis=1))
-    else:
-        labels = pd.RangeIndex(n_psu)
-    if roster is not None and psu:
+    if roster is not None and stages:
         known = set(labels)
         places = roster[keys].drop_duplicates().astype(frame[keys].dtypes)
         lost = [r for r in places.astype(str).agg(" ".join, axis=1) if r not in known]
         if lost:
             remedy = "Add one dummy record for each: incidents = dummy_records(incidents, roster, …)"
             problems.add(f"PSUs ({' '.join(keys)}) of the sample without a row", lost, remedy)
+    names = frame.loc[first, list(columns)].astype(str).agg(" ".join, axis=1) if columns else pd.Series(["all"])
+    fraction = _fractions(frame, corrections[:1], stratum_row, stratum, "strata", problems)
     size = np.bincount(stratum)
-    if singleton == "fail" and (size == 1).any() and replicates is None:
-        names = frame.loc[first, list(columns)].astype(str).agg(" ".join, axis=1) if columns else pd.Series(["all"])
-        lonely = [n for n, s in zip(names, stratum) if size[s] == 1]
+    alone = (size == 1) & (True if fraction is None else fraction < 1)
+    if singleton == "fail" and alone.any() and replicates is None:
+        lonely = [n for n, s in zip(names, stratum) if alone[s]]
         remedy = 'State what such a stratum contributes: singleton="adjust", "average", "certainty" or "remove"'
         problems.add("strata with only one PSU", lonely, remedy)
-    fraction = None
-    if fpc:
-        value = np.zeros(len(size))
-        value[stratum_row] = pd.to_numeric(frame[fpc]).to_numpy(float)
-        fraction = np.where(value > 1, size / np.maximum(value, 1), value)
-        if (fraction > 1).any():
-            problems.add("fpc smaller than the number of sampled PSUs in strata", np.flatnonzero(fraction > 1).tolist())
+    ssu_row, second = None, None
+    if len(stages) > 1:
+        ssu_row, second = _second_stage(frame, [*keys, stages[1]], corrections, psu_row, singleton, problems)
     problems.raise_if_any()
     coded = {c: pd.factorize(frame[c], sort=True)[0].astype(np.int64) for c in levels}
     return SurveySample(
@@ -276,12 +364,81 @@ def sample(
         n_strata=len(size),
         singleton=singleton,
         fraction=fraction,
+        ssu=ssu_row,
+        second=second,
         cluster=coded,
         replicates=replicates,
         simulated=bool(facts.get("simulated", False)),
         notes=tuple(facts.get("notes", ())),
         provenance=dict(facts.get("provenance", {})),
     )
+
+
+def _names(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
+def as_numbers(column: pd.Series, problems: Problems) -> np.ndarray:
+    """Numbers of a column; text is a problem with its first values."""
+    values = pd.to_numeric(column, errors="coerce")
+    wrong = column[values.isna() & column.notna()]
+    if len(wrong):
+        problems.add(f"{column.name!r} is not numeric", wrong.unique().tolist())
+    return values.to_numpy(dtype=float, na_value=np.nan)
+
+
+def _of_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Value of the first row of each group."""
+    out = np.zeros(int(group.max()) + 1, dtype=values.dtype)
+    out[group[::-1]] = values[::-1]
+    return out
+
+
+def _fractions(
+    frame: pd.DataFrame,
+    correction: Sequence[str],
+    group_row: np.ndarray,
+    group: np.ndarray,
+    what: str,
+    problems: Problems,
+) -> np.ndarray | None:
+    """Sampling fraction by group (stratum, or PSU at the second stage) from counts or fractions; None without."""
+    if not correction:
+        return None
+    value = as_numbers(frame[correction[0]], problems)
+    by_group = _of_group(value, group_row)
+    uneven = np.unique(group_row[value != by_group[group_row]])
+    if len(uneven):
+        problems.add(f"{correction[0]!r} varies within {what}", uneven.tolist(), "A correction is one number for each")
+    if (value < 0).any():
+        problems.add(f"{correction[0]!r} is negative in rows", np.flatnonzero(value < 0).tolist())
+    if ((value > 1).any()) and ((value < 1) & (value > 0)).any():
+        problems.add(f"{correction[0]!r} mixes counts and fractions", (), "Give all as counts, or all as fractions")
+    size = np.bincount(group, minlength=len(by_group))
+    counts = bool((value > 1).any())
+    out = size / np.where(by_group > 0, by_group, np.inf) if counts else by_group
+    if (out > 1).any():
+        problems.add(f"fpc smaller than the number of units drawn in {what}", np.flatnonzero(out > 1).tolist())
+    return out
+
+
+def _second_stage(
+    frame: pd.DataFrame,
+    keys: Sequence[str],
+    corrections: Sequence[str],
+    psu: np.ndarray,
+    singleton: Singleton,
+    problems: Problems,
+) -> tuple[np.ndarray, SecondStage]:
+    """Code the units within PSUs, with their fractions."""
+    row = _codes(frame, keys)
+    inside = _of_group(psu, row)
+    fraction = _fractions(frame, corrections[1:2], psu, inside, "PSUs", problems)
+    single = (np.bincount(inside) == 1) & (True if fraction is None else fraction < 1)
+    if singleton == "fail" and corrections and single.any():
+        remedy = 'State what they contribute: singleton="adjust" or "remove"'
+        problems.add("PSUs with only one second-stage unit", np.flatnonzero(single).tolist(), remedy)
+    return row, SecondStage(inside, fraction)
 
 
 def dummy_records(

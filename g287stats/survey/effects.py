@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, choose
 from g287stats.estimate.estimate import Estimate
 from g287stats.survey.regression import GlmFit
+
+Quantity = Literal["difference", "risk_ratio"]
+Covariates = Literal["sampled", "fixed"]
 
 
 def average_effect(
@@ -27,8 +30,8 @@ def average_effect(
     *,
     change: tuple[float, float] = (0.0, 1.0),
     over: Any = None,
-    quantity: Literal["difference", "risk_ratio"] = "difference",
-    covariates: Literal["sampled", "fixed"] = "sampled",
+    quantity: Quantity = "difference",
+    covariates: Covariates = "sampled",
 ) -> Estimate:
     """Average effect of setting ``variable`` from one value to another, with its design-based error.
 
@@ -49,6 +52,8 @@ def average_effect(
     covariates
         ``sampled`` counts the sampling of the rows averaged over as a source of error; ``fixed`` does not.
     """
+    choose("quantity", quantity, get_args(Quantity))
+    choose("covariates", covariates, get_args(Covariates))
     fit = _fit(estimate)
     inside, levels, slopes = _predictions(estimate, fit, variable, change, over)
     a = np.where(inside, fit.sample.weights[fit.rows], 0.0)

@@ -36,6 +36,8 @@ class GvfParameters:
         average over the years and N the population summed over them.
         """
         n = len(years)
+        if n < 1 or not 0 <= rho < 1:
+            raise DesignError(f"{n} years with rho={rho}: give at least one year and a correlation in [0, 1)")
         mean = {k: float(np.mean([getattr(y, k) for y in years])) for k in "abc"}
         if n == 1:
             return GvfParameters(mean["a"], mean["b"], mean["c"])

@@ -5,8 +5,9 @@ With ``z`` the sums of influence functions over primary sampling units (PSUs), t
     sum over strata h of (1 − f_h) n_h/(n_h − 1) · sum over PSUs i of (z_hi − z̄_h)(z_hi − z̄_h)',
 
 which treats PSUs as drawn with replacement when no sampling fraction ``f_h`` is given (Wolter 2007, chapter 6;
-Binder 1983 for estimating equations). A PSU without a single row of a domain counts with z = 0: domains change
-the scores, never the sample.
+Binder 1983 for estimating equations). With a second stage, PSU i of stratum h adds f_h times the same expression over
+its own units and their fraction (Särndal, Swensson and Wretman 1992, section 4.3). A PSU without a single row of a
+domain counts with z = 0: domains change the scores, never the sample.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 from g287stats.estimate.covariance import Influence
 
 Singleton = Literal["fail", "remove", "certainty", "adjust", "average"]
+PRESENT = 1e-200
+"""Stands for a score of zero in a stratum with rows of the domain, so that ``average`` counts it; its square is 0."""
 
 
 def level_sums(psi: np.ndarray, codes: np.ndarray, n_groups: int) -> np.ndarray:
@@ -41,28 +44,45 @@ def design_scores(
     stratum
         Stratum code of each PSU, (n_psu,), 0 … H−1.
     fraction
-        Sampling fraction of PSUs by stratum, (H,), or None for sampling with replacement.
+        Sampling fraction of PSUs by stratum, (H,), or None for sampling with replacement. A stratum taken whole
+        (fraction 1) contributes nothing, whatever the rule for strata with one PSU.
     singleton
-        What a stratum with one PSU contributes: nothing (``remove``, ``certainty``), its uncentred square
-        (``adjust``), or the average of the other strata that hold rows of the domain (``average``, by
-        parameter). ``fail`` expects none.
+        What a stratum with one PSU contributes: nothing (``remove``, ``certainty``), its uncentred square with
+        the stratum's correction (``adjust``), or the average of the other strata that hold rows of the domain
+        (``average``, by parameter). ``fail`` expects none.
     """
     n_strata = int(stratum.max()) + 1
     size = np.bincount(stratum, minlength=n_strata)
+    left = np.ones(n_strata) if fraction is None else 1 - fraction
+    left[left < 1e-7] = 0.0
     centred = sums - (level_sums(sums, stratum, n_strata) / size[:, None])[stratum]
-    factor = np.zeros(n_strata)
     several = size > 1
-    factor[several] = size[several] / (size[several] - 1)
-    if fraction is not None:
-        factor *= 1 - fraction
+    factor = np.where(several, left * size / np.maximum(size - 1, 1), 0.0)
     scores = np.sqrt(factor)[stratum, None] * centred
     if singleton == "adjust":
         alone = ~several[stratum]
-        scores[alone] = sums[alone]
+        scores[alone] = np.sqrt(left[stratum[alone]])[:, None] * sums[alone]
     if singleton == "average":
         present = level_sums((sums != 0).astype(float), stratum, n_strata) > 0
-        scores *= np.sqrt(present.sum(axis=0) / np.maximum((present & several[:, None]).sum(axis=0), 1))
+        known = present & (several | (left == 0))[:, None]
+        scores *= np.sqrt(present.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     return scores
+
+
+@dataclass(frozen=True, eq=False)
+class SecondStage:
+    """Units drawn within PSUs: the PSU of each unit (U,), and their sampling fraction by PSU (n_psu,) or None."""
+
+    psu: np.ndarray
+    fraction: np.ndarray | None
+
+    def scores(self, sums: np.ndarray, first: np.ndarray, singleton: Singleton) -> np.ndarray:
+        """Scores of the second stage (U × k), each PSU's times the root of its first-stage fraction ``first``.
+
+        A PSU has no others to take an average from: under ``average`` one with a single unit adds nothing here.
+        """
+        rule: Singleton = "remove" if singleton == "average" else singleton
+        return np.sqrt(first)[self.psu, None] * design_scores(sums, self.psu, self.fraction, rule)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +102,9 @@ class SurveyDesign:
         Sampling fraction of PSUs by stratum, or None.
     singleton
         Rule for strata with one PSU.
+    second
+        Units within PSUs (influence level ``ssu``), or None. Without first-stage fractions they add nothing: the
+        squares of PSU sums then hold both stages.
     """
 
     stratum: np.ndarray
@@ -89,6 +112,10 @@ class SurveyDesign:
     degrees: float
     fraction: np.ndarray | None = None
     singleton: Singleton = "fail"
+    second: SecondStage | None = None
+
+    zero_is_known = True
+    """A variance of zero is a fact of the design (strata taken whole, nothing that varies), not a rounding."""
 
     @property
     def label(self) -> str:
@@ -98,7 +125,8 @@ class SurveyDesign:
         lonely = int((np.bincount(self.stratum) == 1).sum())
         rule = f"; {lonely} singleton strata: {self.singleton}" if lonely else ""
         unit = "PSUs" if self.cluster == "psu" else f"{self.cluster} clusters"
-        return f"design-based, linearised ({len(self.stratum):,} {unit} in {n_strata:,} strata{fpc}{rule})"
+        second = "" if self.second is None else f", {len(self.second.psu):,} second-stage units"
+        return f"design-based, linearised ({len(self.stratum):,} {unit} in {n_strata:,} strata{second}{fpc}{rule})"
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -111,9 +139,13 @@ class SurveyDesign:
         return float(self.degrees)
 
     def scores(self, influence: Influence) -> np.ndarray:
-        """Scores S (n_psu × k) with S'S the covariance."""
+        """Scores S (PSUs, then second-stage units, × k) with S'S the covariance."""
         sums = level_sums(influence.psi, influence.codes(self.cluster), len(self.stratum))
-        return design_scores(sums, self.stratum, self.fraction, self.singleton)
+        first = design_scores(sums, self.stratum, self.fraction, self.singleton)
+        if self.second is None or self.fraction is None:
+            return first
+        inner = level_sums(influence.psi, influence.codes("ssu"), len(self.second.psu))
+        return np.vstack([first, self.second.scores(inner, self.fraction[self.stratum], self.singleton)])
 
     def matrix(self, influence: Influence) -> np.ndarray:
         """Covariance matrix (k × k)."""

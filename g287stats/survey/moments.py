@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, Problems, choose
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
-from g287stats.survey.design import SurveySample
+from g287stats.survey.design import SurveySample, as_numbers
 from g287stats.survey.replicates import replicate_influence
 
 LINEARISATION = (
@@ -95,25 +95,14 @@ def _estimate(
     domain: Any = None,
     variance: Variance = "linearized",
 ) -> Estimate:
-    frame = sample.frame
+    choose("variance", variance, get_args(Variance))
     groups = (by,) if isinstance(by, str) else tuple(by)
-    columns = [numerator, *groups, *([denominator] if isinstance(denominator, str) else [])]
-    absent = [c for c in columns if c not in frame.columns]
-    if absent:
-        raise DesignError(f"{title}: columns {absent} are not in the file; it has {list(map(str, frame.columns[:20]))}")
+    columns = [numerator, *([denominator] if isinstance(denominator, str) else [])]
+    numbers = outcome_columns(sample, columns, groups, title)
+    y, x = numbers[0], numbers[1] if len(numbers) > 1 else np.ones(sample.n)
     asked = sample.domain(domain)
-    y = pd.to_numeric(frame[numerator]).to_numpy(dtype=float, na_value=np.nan)
-    ones = np.ones(sample.n)
-    if isinstance(denominator, str):
-        x = pd.to_numeric(frame[denominator]).to_numpy(dtype=float, na_value=np.nan)
-    else:
-        x = ones
-    rows = asked & ~np.isnan(y) & ~np.isnan(x)
-    for name in groups:
-        rows &= frame[name].notna().to_numpy()
-    if not (rows & (sample.weights != 0)).any():
-        raise DesignError(f"{title} of {numerator!r}: no rows with an outcome and a weight in the domain")
-    labels, cell = _cells(frame, groups, rows)
+    rows = domain_rows(sample, asked, (y, x), groups, f"{title} of {numerator!r}")
+    labels, cell = label_cells(sample.frame, groups, rows)
     k = len(labels)
     index = np.flatnonzero(rows)
     yr, xr = y[index], x[index]
@@ -143,25 +132,66 @@ def _estimate(
             raise DesignError("the sample has no replicate weights: sample(…, replicates=replicate_weights(…))")
         influence, rule = replicate_influence(sample.replicates, theta, point)
     else:
-        influence, rule = _cell_influence(sample, value, cell, k, index), sample.rule(rows)
+        influence, rule = sample.influence(value, index, cell), sample.rule(rows)
     labels["n_cases"] = np.bincount(cell, (yr != 0) & (w != 0), k).astype(int)
     missing = int((asked & ~rows & (sample.weights != 0)).sum())
-    return Estimate(
-        labels=labels,
-        point=theta,
-        influence=influence,
-        rule=rule,
-        kind="other",
-        method=Method(key, title, LINEARISATION),
-        outcome=numerator if not isinstance(denominator, str) else f"{numerator} / {denominator}",
-        sample=sample.counts(rows) | {"n_missing": missing},
-        options={"by": groups, "scale": scale, "variance": variance, "domain": domain is not None},
-        notes=sample.notes,
-        provenance=sample.provenance,
+    return with_zeros_noted(
+        Estimate(
+            labels=labels,
+            point=theta,
+            influence=influence,
+            rule=rule,
+            kind="other",
+            method=Method(key, title, LINEARISATION),
+            outcome=numerator if not isinstance(denominator, str) else f"{numerator} / {denominator}",
+            sample=sample.counts(rows) | {"n_missing": missing},
+            options={"by": groups, "scale": scale, "variance": variance, "domain": domain is not None},
+            notes=sample.notes,
+            provenance=sample.provenance,
+        )
     )
 
 
-def _cells(frame: pd.DataFrame, groups: tuple[str, ...], rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+def outcome_columns(
+    sample: SurveySample, columns: Sequence[str], groups: Sequence[str], title: str
+) -> list[np.ndarray]:
+    """Return columns as numbers; absent columns, absent groups and text are one error."""
+    frame, problems = sample.frame, Problems(title)
+    absent = [c for c in (*columns, *groups) if c not in frame.columns]
+    if absent:
+        problems.add("columns are not in the file", absent, f"It has {list(map(str, frame.columns[:20]))}")
+    problems.raise_if_any()
+    out = [as_numbers(frame[c], problems) for c in columns]
+    problems.raise_if_any()
+    return out
+
+
+def domain_rows(
+    sample: SurveySample, asked: np.ndarray, numbers: Sequence[np.ndarray], groups: Sequence[str], what: str
+) -> np.ndarray:
+    """Rows of the domain with every number and every group known; none with a weight is an error."""
+    rows = asked.copy()
+    for values in numbers:
+        rows &= ~np.isnan(values)
+    for name in groups:
+        rows &= sample.frame[name].notna().to_numpy()
+    if not (rows & (sample.weights != 0)).any():
+        raise DesignError(f"{what}: no rows with an outcome and a weight in the domain")
+    return rows
+
+
+def with_zeros_noted(estimate: Estimate) -> Estimate:
+    """Say in a note when a standard error is zero because nothing varies from sample to sample."""
+    zero = [t for t, s in zip(estimate.terms, estimate.se) if s == 0]
+    if not zero:
+        return estimate
+    more = f" and {len(zero) - 8} more" if len(zero) > 8 else ""
+    why = "its strata are taken whole, contribute nothing by the rule for single units, or nothing varies within them"
+    note = f"standard error 0 for {', '.join(zero[:8])}{more}: {why}"
+    return replace(estimate, notes=(*estimate.notes, note))
+
+
+def label_cells(frame: pd.DataFrame, groups: tuple[str, ...], rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
     """Label the cells of ``groups`` that occur in ``rows`` (last group varies slowest) and code the rows."""
     if not groups:
         return pd.DataFrame({"term": ["all"]}), np.zeros(int(rows.sum()), dtype=int)
@@ -172,18 +202,6 @@ def _cells(frame: pd.DataFrame, groups: tuple[str, ...], rows: np.ndarray) -> tu
     text = [", ".join(f"{g}={v}" for g, v in zip(groups, row)) for row in labels.itertuples(index=False)]
     labels.insert(0, "term", text)
     return labels, cell
-
-
-def _cell_influence(sample: SurveySample, value: np.ndarray, cell: np.ndarray, k: int, index: np.ndarray) -> Influence:
-    """Spread row values over the k columns of their cells, collapsed to PSU × cluster, without an n × k array."""
-    levels = {"psu": sample.psu, **sample.cluster}
-    key = np.zeros(len(index), dtype=np.int64)
-    for codes in levels.values():
-        key = key * (int(codes.max()) + 1) + codes[index]
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
-    place = place.reshape(-1)
-    psi = np.bincount(place * k + cell, value, len(first) * k).reshape(len(first), k)
-    return Influence(psi, {name: codes[index][first] for name, codes in levels.items()})
 
 
 def log_transform(estimate: Estimate) -> Estimate:
@@ -209,7 +227,7 @@ def proportion_interval(estimate: Estimate, level: float = 0.95) -> pd.DataFrame
 
 def design_effect(sample: SurveySample, estimate: Estimate, outcome: str, *, domain: Any = None) -> float:
     """Design effect of a mean: its variance over that of a simple random sample with replacement of that size."""
-    y = pd.to_numeric(sample.frame[outcome]).to_numpy(dtype=float, na_value=np.nan)
+    y = outcome_columns(sample, [outcome], (), "Design effect")[0]
     rows = sample.domain(domain) & ~np.isnan(y) & (sample.weights != 0)
     w, v = sample.weights[rows], y[rows] * estimate.options["scale"]
     n = len(v)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from g287stats.errors import DesignError, IdentificationError, Problems
+from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.within import absorb
@@ -178,9 +178,9 @@ def glm(
     Counties or periods without any event cannot inform a logit, cloglog or Poisson model with their effect; their
     rows leave the sum (weight zero, sampling units kept) and are counted in ``sample`` and ``notes``.
     """
-    chosen = FAMILIES.get(family)
-    if chosen is None:
-        raise DesignError(f"family {family!r} is not one of {sorted(FAMILIES)}")
+    choose("family", family, get_args(FamilyName))
+    choose("variance", variance, get_args(Variance))
+    chosen = FAMILIES[family]
     levels = (fixed_effects,) if isinstance(fixed_effects, str) else tuple(fixed_effects)
     frame, asked = sample.frame, sample.domain(domain)
     absent = [c for c in (outcome, *levels, *([offset] if offset else [])) if c not in frame]

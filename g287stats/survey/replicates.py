@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
-from g287stats.errors import DesignError
+from g287stats.errors import Problems, choose
 from g287stats.estimate.covariance import Influence
 
 Centre = Literal["estimate", "mean"]
+Kind = Literal["fay", "brr", "jk1", "other"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class ReplicateWeights:
 
 def replicate_weights(
     weights: np.ndarray,
-    kind: Literal["fay", "brr", "jk1", "other"],
+    kind: Kind,
     *,
     rho: float | None = None,
     scale: float | None = None,
@@ -58,15 +59,31 @@ def replicate_weights(
     degrees
         Degrees of freedom; default rank of the replicate weights minus one.
     """
+    choose("kind", kind, get_args(Kind))
+    choose("centre", centre, get_args(Centre))
     matrix = np.asarray(weights, dtype=float)
-    count = matrix.shape[1]
+    problems = Problems("replicate weights")
+    if matrix.ndim != 2 or matrix.shape[1] < 2:
+        problems.add(f"an array of shape {matrix.shape}", (), "Give one column a replicate: (rows, replicates)")
+        problems.raise_if_any()
+    wrong = np.flatnonzero(~np.isfinite(matrix).all(axis=1) | (matrix < 0).any(axis=1))
+    if len(wrong):
+        problems.add("missing, infinite or negative weights in rows", wrong.tolist())
     if kind == "fay" and rho is None:
-        raise DesignError("Fay replicates need their factor: rho=0.5 (the producer's documentation states it)")
-    if scale is None:
-        if kind == "other":
-            raise DesignError('replicates of kind "other" need scale=')
-        scale = (count - 1) / count if kind == "jk1" else 1 / (count * (1 - (rho or 0.0)) ** 2)
+        problems.add("Fay replicates need their factor", (), "rho=0.5 (the producer's documentation states it)")
+    if rho is not None and (kind != "fay" or not 0 <= rho < 1):
+        problems.add(f'rho={rho} with kind="{kind}"', (), 'Fay\'s factor lies in [0, 1) and belongs to kind="fay"')
+    if kind == "other" and scale is None:
+        problems.add('replicates of kind "other" need scale=')
+    if scale is not None and not (np.isfinite(scale) and scale > 0):
+        problems.add(f"scale={scale} is not positive")
+    count = matrix.shape[1]
     ones = np.ones(count) if rscales is None else np.asarray(rscales, dtype=float)
+    if ones.shape != (count,) or not (ones >= 0).all():
+        problems.add(f"rscales of shape {ones.shape}, one value ≥ 0 for each of {count} replicates")
+    problems.raise_if_any()
+    if scale is None:
+        scale = (count - 1) / count if kind == "jk1" else 1 / (count * (1 - (rho or 0.0)) ** 2)
     if degrees is None:
         degrees = float(np.linalg.matrix_rank(matrix.T @ matrix, hermitian=True) - 1)
     return ReplicateWeights(matrix, float(scale), ones, centre, kind if rho is None else f"{kind} ρ={rho}", degrees)

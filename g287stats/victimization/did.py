@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from g287stats import survey
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, choose
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample
 from g287stats.survey.moments import Variance
@@ -126,6 +126,8 @@ def victimization_did(
 
     Counties without events in the rows used leave the sum and are counted (``notes``).
     """
+    choose("comparison", comparison, get_args(Comparison))
+    choose("group", group, (*GROUPS, "all"))
     sample, county = treated.sample, treated.county
     corrected = county if leverage and variance == "linearized" else None
     names = tuple(treatments or treated.treatments)
@@ -153,15 +155,13 @@ def victimization_did(
             extra[g] = (frame["group"] == g).to_numpy(dtype=float, na_value=0.0)
         terms = [f"{t}:{g}" for t in names for g in GROUPS]
         effects: tuple[str, ...] = (county, "group_period")
-    elif comparison == "triple":
+    else:
         if group not in GROUPS:
             raise DesignError(f"a triple difference contrasts one group with the others: choose one of {GROUPS}")
         extra[group] = (frame["group"] == group).to_numpy(dtype=float, na_value=0.0)
         extra["county_group"] = frame[county].astype(object) + " " + extra[group].astype(int).astype(str)
         terms = [*names, *(f"{group}:{t}" for t in names)]
         effects = ("county_group", "group_period")
-    else:
-        raise DesignError(f"comparison={comparison!r}: choose subgroup, contrast or triple")
     wider = replace(sample, frame=extra)
     mask = asked & frame["group"].notna().to_numpy()
     e = survey.glm(
@@ -199,6 +199,7 @@ def victimization_event_study(
     counties. With ``after_end`` days after the last agreement ended are a term of their own; otherwise they stay
     in their bin, as under absorption.
     """
+    choose("group", group, (*GROUPS, "all"))
     sample = treated.sample
     if treatment not in treated.treatments:
         raise DesignError(f"{treatment!r} is not among the treatments {treated.treatments}")

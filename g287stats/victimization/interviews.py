@@ -19,7 +19,7 @@ import pandas as pd
 
 from g287stats import survey
 from g287stats.errors import DesignError, Problems, SourceError
-from g287stats.outcomes.ncvs.codes import TYPES
+from g287stats.outcomes.ncvs.codes import ALL_TYPES, TYPES, crimes_of
 from g287stats.outcomes.ncvs.files import FACTS, NcvsFile, require_years
 from g287stats.survey.design import SurveySample, dummy_records, year_group
 from g287stats.survey.linearize import Singleton
@@ -28,6 +28,8 @@ from g287stats.survey.replicates import ReplicateWeights
 AGE_BANDS = (18, 25, 35, 50, 65)
 """First ages of the bands after 12–17; ``age_band`` is 1 … 6, as ``ager`` in the producer's tables."""
 GROUPS = ("latino", "black", "white", "other")
+ASKED = (1, 2, 3, 8)
+"""Answers of V4399 that stay in the denominator of shares reported: yes, no, do not know, residue."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,60 @@ class Interviews:
     simulated: bool = False
 
 
-def series_times(incidents: pd.DataFrame) -> np.ndarray:
-    """Return how many victimizations each record stands for: 1, or the times of a series, at most 10."""
+def series_times(incidents: pd.DataFrame, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return how many victimizations each record stands for: 1, or the times of a series, at most 10.
+
+    Of ``rows`` (a mask; default all) the answers that decide must be there: V4017 of every record, V4018 and V4019
+    where they were asked, V4016 of a series; do not know and residue (8, 997, 998) are answers.
+
+    Raises
+    ------
+    SourceError
+        Records without those answers, or with a count of times below one.
+    """
     v = {c: incidents[c].to_numpy(float) for c in ("V4016", "V4017", "V4018", "V4019")}
+    used = np.ones(len(incidents), dtype=bool) if rows is None else rows
     single = np.isin(v["V4017"], (1, 8)) | np.isin(v["V4018"], (2, 8)) | np.isin(v["V4019"], (1, 8))
-    unknown = np.isnan(v["V4016"]) | np.isin(v["V4016"], (997, 998))
+    unknown = np.isin(v["V4016"], (997, 998))
+    problems, remedy = Problems("series incidents"), "Give 8 (residue) where the producer's rule counts the record once"
+    for name in ("V4017", "V4018", "V4019"):
+        gone = used & ~single & np.isnan(v[name])
+        if gone.any():
+            problems.add(f"{name} is missing in records", np.flatnonzero(gone).tolist(), remedy)
+    for what, bad in (("is missing in series", np.isnan(v["V4016"])), ("is below one in series", v["V4016"] < 1)):
+        bad = used & ~single & bad
+        if bad.any():
+            remedy = "Give 998 (residue), which counts as six"
+            problems.add(f"the number of times V4016 {what}", np.flatnonzero(bad).tolist(), remedy)
+    problems.raise_if_any(SourceError)
     return np.where(single, 1.0, np.where(unknown, 6.0, np.minimum(np.nan_to_num(v["V4016"], nan=0), 10)))
 
 
-def in_types(incidents: pd.DataFrame, types: str | Sequence[int]) -> np.ndarray:
-    """Whether each record is of the type asked for and happened in the United States (V4022 is not 1)."""
+def type_codes(types: str | Sequence[int], level: str) -> tuple[int, ...]:
+    """Return the V4529 codes of ``types``, all of which must be crimes against ``level`` (person or household)."""
     if isinstance(types, str) and types not in TYPES:
-        raise DesignError(f"type {types!r} is not one of {sorted(TYPES)}; or give V4529 codes")
-    codes = TYPES[types] if isinstance(types, str) else tuple(types)
-    inside = np.isin(incidents["V4529"].to_numpy(float), codes)
+        raise DesignError(f"types={types!r}: choose one of {', '.join(sorted(TYPES))}; or give V4529 codes")
+    codes = TYPES[types] if isinstance(types, str) else tuple(int(c) for c in types)
+    unknown = sorted(set(codes) - ALL_TYPES)
+    if unknown or not codes:
+        raise DesignError(f"types={types}: {unknown or 'no codes'} are not V4529 codes; those are {sorted(ALL_TYPES)}")
+    other = sorted(set(codes) - crimes_of(level))
+    if other:
+        instead = "household_interviews" if level == "person" else "person_interviews"
+        whom = "households" if level == "person" else "persons"
+        raise DesignError(f"types={types!r}: V4529 {other} are crimes against {whom}; count them with {instead}(…)")
+    return codes
+
+
+def in_types(incidents: pd.DataFrame, types: str | Sequence[int], level: str = "person") -> np.ndarray:
+    """Whether each record is of the type asked for and happened in the United States (V4022 is not 1)."""
+    code = incidents["V4529"].to_numpy(float)
+    strange = np.unique(code[~np.isnan(code) & ~np.isin(code, sorted(ALL_TYPES))])
+    if len(strange):
+        raise SourceError(
+            f"V4529 holds {strange.tolist()}, which are no types of crime; map them with rename= or leave"
+        )
+    inside = np.isin(code, type_codes(types, level))
     return inside & (incidents["V4022"].to_numpy(float) != 1 if "V4022" in incidents else True)
 
 
@@ -99,7 +141,7 @@ def person_interviews(
     _add_calendar(out)
     _add_person(out)
     flow.append(("person rows matched to the household file", matched))
-    return _interviews(out, person, incident, types, flow)
+    return _interviews(out, person, incident, types, flow, "person")
 
 
 def household_interviews(
@@ -118,7 +160,7 @@ def household_interviews(
     _add_household(out, None, problems)
     problems.raise_if_any(SourceError)
     _add_calendar(out)
-    return _interviews(out, household, incident, types, flow)
+    return _interviews(out, household, incident, types, flow, "household")
 
 
 def _counted(
@@ -151,11 +193,19 @@ def _counted(
         remedy = f"The {level} and the incident file must be of one release and the same quarters"
         problems.add(f"incidents without a {level}-interview", listed, remedy)
     problems.raise_if_any(SourceError)
-    chosen = in_types(i, types)
-    times = series_times(i) * chosen
+    chosen = in_types(i, types, level)
+    times = series_times(i, chosen) * chosen
     w = p[weight].to_numpy(float)
+    for name, values, of in ((weight, w, None), ("WGTVICCY", i["WGTVICCY"].to_numpy(float), chosen)):
+        bad = ~(np.isfinite(values) & (values >= 0)) & (True if of is None else of)
+        if bad.any():
+            problems.add(
+                f"{name} is missing or negative in rows", np.flatnonzero(bad).tolist(), "Non-interviews weigh 0"
+            )
+    problems.raise_if_any(SourceError)
     ratio = np.divide(i["WGTVICCY"].to_numpy(float), w[place], out=np.zeros(len(i)), where=w[place] > 0)
     told = i["V4399"].to_numpy(float) if "V4399" in i else np.full(len(i), np.nan)
+    untyped = int(i["V4529"].isna().sum())
     out = p.copy()
     n = len(p)
     out["weight"] = w
@@ -169,6 +219,7 @@ def _counted(
         ("interviews (weight > 0)", int((w > 0).sum())),
         ("incident records", len(i)),
         ("records of the type, in the United States", int(chosen.sum())),
+        ("records without a type of crime", untyped),
         ("series records among them", int((times > 1).sum())),
         ("records of non-interviews (no weight, no effect)", int((chosen & (w[place] <= 0)).sum())),
     ]
@@ -181,10 +232,11 @@ def _interviews(
     incident: NcvsFile,
     types: str | Sequence[int],
     flow: list[tuple[str, int]],
+    level: str,
 ) -> Interviews:
     facts = dict(whole.frame.attrs.get(FACTS, {}))
-    out.attrs[FACTS] = facts | {"rows": len(out)}
     name = types if isinstance(types, str) else "V4529 " + ", ".join(map(str, types))
+    out.attrs[FACTS] = facts | {"rows": len(out), "unit": level, "types": name}
     table = pd.DataFrame(flow, columns=["step", "rows"])
     return Interviews(out, name, table, whole.simulated or incident.simulated)
 
@@ -226,21 +278,25 @@ def incident_sample(
 ) -> SurveySample:
     """Describe the incident file as a sample: design and weights, and one dummy record for each PSU without one.
 
-    ``weight`` is the series-adjusted victimization weight; ``reported`` 1, 0 or missing; ``victimizations`` 1
-    for the type asked for. For totals and percentages from the incident file (the dummy-record rule of the
-    direct-variance guide); ``dummies=False`` raises when a PSU is absent.
+    ``weight`` is the series-adjusted victimization weight; ``reported`` 1, 0 (not reported, do not know, residue: as
+    in the bureau's tables) or missing; ``victimizations`` 1 for the type asked for. For totals and percentages from
+    the incident file (the dummy-record rule of the direct-variance guide); ``dummies=False`` raises when a PSU is
+    absent.
     """
     p, i = interviews.frame, incident.frame
-    place = _locate(p, i, "IDPER")
-    keep = ["yr_grp", "V2117", "V2118", "year", "half", "age", "female", "group"]
+    level = p.attrs.get(FACTS, {}).get("unit", "person")
+    place = _locate(p, i, "IDPER" if level == "person" else "IDHH")
+    if (place < 0).any():
+        raise SourceError(f"{int((place < 0).sum())} incidents have no {level}-interview: tables of two releases?")
+    keep = [c for c in ("yr_grp", "V2117", "V2118", "year", "half", "age", "female", "group") if c in p]
     out = p[keep].iloc[place].reset_index(drop=True)
     out.attrs = {}
     told = i["V4399"].to_numpy(float)
-    inside = in_types(i, types)
+    inside = in_types(i, types, level)
     out["V4529"] = i["V4529"].to_numpy(float)
     out["victimizations"] = np.where(inside, 1.0, 0.0)
-    out["reported"] = np.where(inside & np.isin(told, (1, 2, 3)), (told == 1) * 1.0, np.nan)
-    out["weight"] = np.where(inside, i["WGTVICCY"].to_numpy(float) * series_times(i), 0.0)
+    out["reported"] = np.where(inside & np.isin(told, ASKED), (told == 1) * 1.0, np.nan)
+    out["weight"] = np.where(inside, i["WGTVICCY"].to_numpy(float) * series_times(i, inside), 0.0)
     if interviews.simulated:
         out.attrs[FACTS] = {"rows": len(out), "simulated": True}
     design = ["yr_grp", "V2117", "V2118"]
@@ -297,11 +353,12 @@ def _add_household(out: pd.DataFrame, household: NcvsFile | None, problems: Prob
             out[name] = out[name].fillna(value) if name in out else value
     elif incomplete:
         remedy = "Annual files carry them on the household table: person_interviews(person, incident, household)"
-        problems.add("the person table has rows without V2117 and V2118", (), remedy)
+        problems.add("the table has rows without V2117 and V2118", (), remedy)
         return 0
     gone = out["V2117"].isna() | out["V2118"].isna()
+    key = "IDPER" if "IDPER" in out else "IDHH"
     if gone.any():
-        problems.add("person rows have no stratum or sampling unit", out.loc[gone, "IDPER"].tolist())
+        problems.add("rows have no stratum or sampling unit", out.loc[gone, key].tolist())
     if "V2130" in out:
         out["month"] = out["V2130"]
     if "V2124" in out:

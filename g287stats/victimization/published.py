@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from g287stats.catalog import read_released, write_released
-from g287stats.errors import UnavailableError
+from g287stats.errors import DesignError, UnavailableError, choose
 from g287stats.survey.gvf import GvfParameters
 
 SETS = {1: "overall_person", 2: "person_crime_domain", 3: "overall_property", 4: "property_crime_domain"}
@@ -41,6 +41,15 @@ def gvf_parameters(years: int | Iterable[int], which: str = "overall_person", rh
     Years after 2012 raise :class:`UnavailableError`: pass ``GvfParameters(a, b, c)`` from the producer.
     """
     wanted = [int(y) for y in (years if isinstance(years, Iterable) else [years])]
+    choose("which", which, SETS.values())
+    twice = sorted({y for y in wanted if wanted.count(y) > 1})
+    if twice:
+        raise DesignError(f"years {twice} are given twice: each counts once in a pooled error")
+    if any(y <= 2005 for y in wanted) and any(y >= 2006 for y in wanted):
+        raise DesignError(
+            f"{min(wanted)}–{max(wanted)} lie on both sides of the redrawn sample of 2006: their errors are not pooled "
+            "with one correlation. Pool each side and add the variances"
+        )
     table = read_released("ncvs_gvf").set_index(["year", "label"])
     absent = [y for y in wanted if (y, which) not in table.index]
     if absent:

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from g287stats import survey
-from g287stats.errors import DesignError, UnavailableError
+from g287stats.errors import DesignError, UnavailableError, choose
 from g287stats.estimate.estimate import Estimate
 from g287stats.outcomes.ncvs.files import NcvsFile, require_years
-from g287stats.survey.design import SurveySample
+from g287stats.survey.design import FACTS, SurveySample
 from g287stats.survey.gvf import GvfParameters, gvf_se_rate
+from g287stats.survey.moments import Variance
 
+Period = Literal["six_month", "annual"]
+Unknown = Literal["in_denominator", "left_out"]
 BREAK_2006 = (
     "2006 is in the years: a new sample and changed methods make its estimates incomparable (34.1 violent "
     "victimizations per 1,000 against 28.4 and 27.2 around it). Leave it out, or say include_2006=True"
+)
+NEW_INSTRUMENT = (
+    "the years cross the new questionnaire: half of the 2024 sample and everybody from 2025 on answered it, and its "
+    "screening questions find more crimes. Estimate the sides apart, or say across_instruments=True"
 )
 
 
@@ -28,44 +35,59 @@ def victimization_rate(
     by: str | Sequence[str] = (),
     domain: Any = None,
     include_2006: bool = False,
-    variance: Literal["linearized", "replicates"] = "linearized",
+    across_instruments: bool = False,
+    variance: Variance = "linearized",
 ) -> Estimate:
-    """Victimizations per 1,000 persons 12 or older, series counted and bounding-adjusted.
+    """Victimizations per 1,000 persons 12 or older (or households), series counted and bounding-adjusted.
 
-    ``sample`` comes from :func:`~g287stats.victimization.interviews.ncvs_sample`. A table ``by="year"`` is a
-    trend: with 2006 among the years it needs ``include_2006=True``.
+    Parameters
+    ----------
+    sample
+        From :func:`~g287stats.victimization.interviews.ncvs_sample`: of person-interviews for crimes against
+        persons, of household interviews for property crimes; the outcome says which.
+    by, domain, variance
+        As in :func:`~g287stats.survey.moments.ratio`.
+    include_2006
+        2006 stands among other years; the result says so. Without it such years are refused.
+    across_instruments
+        Years before 2024 and from 2024 on stand together; the result says so. Without it they are refused.
     """
-    groups = _by(sample, by, domain, include_2006)
+    groups, notes = _years(sample, by, domain, include_2006, across_instruments)
     e = survey.mean(sample, "adjusted", scale=1000, by=groups, domain=domain, variance=variance)
-    return replace(e, outcome="victimizations per 1,000 persons 12 or older")
+    whom = "households" if _unit(sample) == "household" else "persons 12 or older"
+    return replace(e, outcome=f"{_types(sample)}victimizations per 1,000 {whom}", notes=(*e.notes, *notes))
 
 
 def prevalence(
     sample: SurveySample,
-    period: Literal["six_month", "annual"],
+    period: Period,
     *,
     by: str | Sequence[str] = (),
     domain: Any = None,
     include_2006: bool = False,
+    across_instruments: bool = False,
 ) -> Estimate:
-    """Percent of persons victimized at least once, in six months or in a year.
+    """Percent of persons (or households) victimized at least once, in six months or in a year.
 
     ``six_month``: the weighted mean of 1[n > 0] over person-interviews, each of which looks back six months.
     ``annual``: a person counts as a victim in all interviews of the collection year when one of them reports a
     victimization (the bureau's older definition, with WGTPERCY; its newer one needs the OVAM weight, which
     the public files before 2017 do not carry). The two differ by a factor near two: the label says which.
     """
-    groups = _by(sample, by, domain, include_2006)
+    choose("period", period, get_args(Period))
+    groups, notes = _years(sample, by, domain, include_2006, across_instruments)
+    unit = _unit(sample)
     if period == "six_month":
         e = survey.mean(sample, "victim", scale=100, by=groups, domain=domain)
-        return replace(e, outcome="percent of person-interviews with a victimization in the last six months")
-    if period != "annual":
-        raise DesignError('say which prevalence: period="six_month" or period="annual"')
+        what = f"percent of {unit}-interviews with a {_types(sample)}victimization in the last six months"
+        return replace(e, outcome=what, notes=(*e.notes, *notes))
     frame = sample.frame
-    once = frame.groupby(["year", "IDPER"], sort=False)["victim"].transform("max")
-    yearly = replace(sample, frame=frame.assign(victim_in_year=once))
+    key = "IDHH" if unit == "household" else "IDPER"
+    once = frame.groupby(["year", key], sort=False)["victim"].transform("max")
+    yearly = replace(sample, frame=_with_facts(frame.assign(victim_in_year=once), frame))
     e = survey.mean(yearly, "victim_in_year", scale=100, by=groups, domain=domain)
-    return replace(e, outcome="percent of persons victimized in the collection year (older BJS definition)")
+    what = f"percent of {unit}s with a {_types(sample)}victimization in the collection year (older BJS definition)"
+    return replace(e, outcome=what, notes=(*e.notes, *notes))
 
 
 def share_reported(
@@ -74,17 +96,20 @@ def share_reported(
     by: str | Sequence[str] = (),
     domain: Any = None,
     include_2006: bool = False,
-    unknown: Literal["in_denominator", "left_out"] = "in_denominator",
+    across_instruments: bool = False,
+    unknown: Unknown = "in_denominator",
 ) -> Estimate:
     """Percent of victimizations reported to the police.
 
-    ``unknown`` says what becomes of victimizations whose answer is "do not know" or missing: counted as not
+    ``unknown`` says what becomes of victimizations whose answer is "do not know", residue or missing: counted as not
     reported in the denominator (the bureau's tables), or left out.
     """
-    groups = _by(sample, by, domain, include_2006)
+    choose("unknown", unknown, get_args(Unknown))
+    groups, notes = _years(sample, by, domain, include_2006, across_instruments)
     below = "adjusted" if unknown == "in_denominator" else "known"
     e = survey.ratio(sample, "reported", below, scale=100, by=groups, domain=domain)
-    return replace(e, outcome="percent of victimizations reported to the police")
+    what = f"percent of {_types(sample)}victimizations reported to the police"
+    return replace(e, outcome=what, notes=(*e.notes, *notes))
 
 
 def change(estimate: Estimate, first: Any, second: Any, *, percent: bool = False) -> Estimate:
@@ -150,18 +175,49 @@ def select_rate(
     )
 
 
-def _by(sample: SurveySample, by: str | Sequence[str], domain: Any, include_2006: bool) -> tuple[str, ...]:
+def _years(
+    sample: SurveySample, by: str | Sequence[str], domain: Any, include_2006: bool, across_instruments: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Check groups and years; return the groups and a note for every break the years cross."""
     groups = (by,) if isinstance(by, str) else tuple(by)
     frame = sample.frame
+    if "year" not in frame:
+        return groups, ()
     for name in groups:
-        if name not in frame and "year" in frame:
+        if name not in frame:
             require_years(name, sorted(int(y) for y in frame["year"].unique()))
-    timed = {"year", "quarter", "half", "yr_grp", "YEARQ"} & set(groups)
-    if timed and not include_2006 and "year" in frame:
-        present = frame["year"].to_numpy()[sample.domain(domain)]
-        if (present == 2006).any():
+    inside = sample.domain(domain) & (sample.weights != 0)
+    present = set(np.unique(frame["year"].to_numpy()[inside]).astype(int))
+    notes = []
+    if 2006 in present and len(present) > 1:
+        if not include_2006:
             raise DesignError(BREAK_2006)
-    return groups
+        notes.append("2006 is among the years; its methods differ from those before and after (include_2006=True)")
+    new = {y for y in present if y >= 2024}
+    if 2024 in present:
+        notes.append("2024 is a split sample: half of it answered the new questionnaire")
+    if (new and present - new) or (2024 in present and len(new) > 1):
+        if not across_instruments:
+            raise DesignError(f"{sorted(present)[0]}–{sorted(present)[-1]}: {NEW_INSTRUMENT}")
+        notes.append("years of the old and the new questionnaire stand together (across_instruments=True)")
+    elif new - {2024}:
+        notes.append("new questionnaire (2025 on): not comparable with years before 2024")
+    return groups, tuple(notes)
+
+
+def _unit(sample: SurveySample) -> str:
+    """Whose interviews the sample holds: person or household."""
+    return str(sample.frame.attrs.get(FACTS, {}).get("unit", "person"))
+
+
+def _types(sample: SurveySample) -> str:
+    name = str(sample.frame.attrs.get(FACTS, {}).get("types", ""))
+    return f"{name.replace('_', ' ')} " if name else ""
+
+
+def _with_facts(frame: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+    frame.attrs.update(source.attrs)
+    return frame
 
 
 def _cell(estimate: Estimate, value: Any) -> int:

@@ -142,8 +142,8 @@ def simulated_reporting():
 
     t = treated_sample(person_interviews(s.person, s.incident, s.household), {"SC": s.treatments["SC"]})
     f = t.sample.frame
-    on = share_reported(t.sample, domain=(f.group == "latino") & (f.SC == 1))
-    off = share_reported(t.sample, domain=(f.group == "latino") & (f.SC == 0))
+    on = share_reported(t.sample, domain=(f.group == "latino") & (f.SC == 1), include_2006=True)
+    off = share_reported(t.sample, domain=(f.group == "latino") & (f.SC == 0), include_2006=True)
     return on.point[0] / off.point[0]
 
 

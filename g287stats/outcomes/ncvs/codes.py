@@ -21,6 +21,15 @@ TYPES: dict[str, tuple[int, ...]] = {  # V4529
     "property": (31, 32, 33, 40, 41, *range(54, 60)),
 }
 
+ALL_TYPES = frozenset(TYPES["violent"]) | frozenset(TYPES["personal_theft"]) | frozenset(TYPES["property"])
+
+
+def crimes_of(level: str) -> frozenset[int]:
+    """V4529 codes of crimes against persons, or against households."""
+    household = frozenset(TYPES["property"])
+    return household if level == "household" else ALL_TYPES - household
+
+
 LABELS: dict[str, dict[int, str]] = {
     "V3018": {1: "male", 2: "female"},
     "V3015": {1: "married", 2: "widowed", 3: "divorced", 4: "separated", 5: "never married"},
@@ -33,7 +42,7 @@ LABELS: dict[str, dict[int, str]] = {
     "V4018": {1: "similar", 2: "different", 8: "residue"},
     "V4019": {1: "enough detail", 2: "not enough detail", 8: "residue"},
     "V4022": {1: "outside US", 2: "not in a place", 3: "same place as now", 4: "other place", 5: "unknown"},
-    "V4399": {1: "reported", 2: "not reported", 3: "do not know"},
+    "V4399": {1: "reported", 2: "not reported", 3: "do not know", 8: "residue"},
     "V4529": {
         **dict.fromkeys(TYPES["rape_sexual_assault"], "rape or sexual assault"),
         **dict.fromkeys(TYPES["robbery"], "robbery"),
@@ -57,7 +66,7 @@ LABELS: dict[str, dict[int, str]] = {
     "series": {1: "not a series", 2: "series"},
 }  # fmt: skip
 
-MISSING: dict[str, frozenset[int]] = {  # besides -1 and -2; codes of the series rule (8, 997, 998) stay
+MISSING: dict[str, frozenset[int]] = {  # besides -1 and -2; codes that rules need (8, 997, 998) stay
     "V2117": frozenset({999}),
     "V2118": frozenset({9}),
     "V3014": frozenset({98, 99}),
@@ -75,7 +84,7 @@ MISSING: dict[str, frozenset[int]] = {  # besides -1 and -2; codes of the series
     "V4018": frozenset({9}),
     "V4019": frozenset({9}),
     "V4022": frozenset({8, 9}),
-    "V4399": frozenset({8, 9}),
+    "V4399": frozenset({9}),
     "V4529": frozenset({98, 99}),
     **dict.fromkeys(("hispanic", "race_ethnicity", "notify", "citizen", "region"), frozenset({98, 99})),
 }

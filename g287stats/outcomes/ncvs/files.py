@@ -8,7 +8,7 @@ with the frame, so that the survey room can refuse rows removed on the way.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ from g287stats.outcomes.ncvs.codes import (
 )
 
 Columns = Sequence[str] | Literal["all"]
+Rename = Mapping[str, str] | Callable[[str], str]
 FACTS = "survey_design"  # the key the survey room reads
 NO_DESIGN = (
     "NCVS Select tables carry no strata or sampling units (V2117, V2118), so no design-based error exists. Use the "
@@ -87,7 +88,7 @@ def read_ncvs(
     table: str | None = None,
     columns: Columns = (),
     geography: Mapping[str, str] | None = None,
-    rename: Mapping[str, str] | None = None,
+    rename: Rename | None = None,
 ) -> NcvsFile:
     """Read one NCVS table: TSV, CSV, Stata, SPSS, R (``.rda``) or Parquet.
 
@@ -103,7 +104,8 @@ def read_ncvs(
         New name → column of the file, for restricted extracts: ``{"county_fips": "GTCBSACNTY"}``. County codes
         become five-character text.
     rename
-        Column of the file → NCVS name, where an extract uses names of its own (``{"PSTRAT": "V2117"}``).
+        Column of the file → NCVS name, where an extract uses names of its own (``{"PSTRAT": "V2117"}``), or a
+        function of the name (``str.upper``).
 
     Raises
     ------
@@ -114,7 +116,7 @@ def read_ncvs(
     """
     path = Path(path)
     member = Member(path.name, path, path, sha256(path))
-    return _read(member, table, columns, dict(geography or {}), dict(rename or {}))
+    return _read(member, table, columns, dict(geography or {}), rename or {})
 
 
 def ncvs_from_frame(
@@ -123,11 +125,12 @@ def ncvs_from_frame(
     table: str | None = None,
     columns: Columns = (),
     geography: Mapping[str, str] | None = None,
-    rename: Mapping[str, str] | None = None,
+    rename: Rename | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> NcvsFile:
     """Take a table already in memory through the same door as :func:`read_ncvs`; never modifies it."""
-    return _admit(frame, "frame", table, columns, dict(geography or {}), dict(rename or {}), provenance or {})
+    names = _renamed(frame.columns, rename or {})
+    return _admit(frame, "frame", table, columns, dict(geography or {}), names, provenance or {})
 
 
 def load_ncvs(table: str) -> NcvsFile:
@@ -191,26 +194,36 @@ def require_years(variable: str, years: Sequence[int]) -> None:
     raise UnavailableError(f"{what}: exists {when} only, and was asked for in {early or late}. {hint}")
 
 
-def _read(
-    member: Member, table: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
-) -> NcvsFile:
+def _read(member: Member, table: str | None, columns: Columns, geography: dict[str, str], rename: Rename) -> NcvsFile:
     options: dict[str, Any] = {}
     wanted: list[str] | None = None
+    names: dict[str, str] = {}
     if member.suffix in DELIMITED:
         header = pd.read_csv(member.path, sep=DELIMITED[member.suffix], nrows=0, encoding="utf-8-sig").columns
-        text = [c for c in header if rename.get(c, c).upper() in IDENTIFIERS or c in geography.values()]
+        names = _renamed(header, rename)
+        text = [c for c in header if names.get(c, c).upper() in IDENTIFIERS or c in geography.values()]
         options = {"dtype": dict.fromkeys(text, str), "keep_default_na": True, "low_memory": False}
-        wanted = _wanted(header, columns, geography, rename)
+        wanted = _wanted(header, table, columns, geography, names)
     frame = read_named(member, wanted, **options)
-    if wanted is None and (wanted := _wanted(frame.columns, columns, geography, rename)) is not None:
-        frame = frame[[c for c in frame.columns if c in set(wanted)]]
+    if wanted is None:
+        names = _renamed(frame.columns, rename)
+        wanted = _wanted(frame.columns, table, columns, geography, names)
+        frame = frame if wanted is None else frame[[c for c in frame.columns if c in set(wanted)]]
     provenance = {"file": member.label, "sha256": member.sha256, "producer": REFERENCE}
-    return _admit(frame, member.label, table, columns, geography, rename, provenance)
+    names = {c: n for c, n in names.items() if c in frame.columns or not callable(rename)}
+    return _admit(frame, member.label, table, columns, geography, names, provenance)
 
 
-def _wanted(have: pd.Index, columns: Columns, geography: dict[str, str], rename: dict[str, str]) -> list[str] | None:
-    """Which columns of a file to read: the usual ones of its table and those asked for; None is all."""
-    level = next((n for n, marks in LEVEL_MARKS if marks <= {rename.get(c, c) for c in have}), "")
+def _renamed(have: pd.Index, rename: Rename) -> dict[str, str]:
+    """Mapping of the file's columns to NCVS names."""
+    return {c: rename(c) for c in have if rename(c) != c} if callable(rename) else dict(rename)
+
+
+def _wanted(
+    have: pd.Index, table: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
+) -> list[str] | None:
+    """Which columns of a file to read: the usual ones of its level and those asked for; None is all."""
+    level = next((n for n, marks in LEVEL_MARKS if marks <= {rename.get(c, c) for c in have}), table or "")
     if columns == "all" or level not in KEEP:
         return None
     names = {*KEEP[level], *columns, SIMULATED}
@@ -238,7 +251,7 @@ def _admit(
     if lost:
         problems.add("columns asked for are not in the file", lost, f"It has {list(map(str, raw.columns[:15]))}")
         problems.raise_if_any(SourceError)
-    found = _table(frame, table, problems)
+    found = _level(frame, table, problems)
     problems.raise_if_any(SourceError)
     _identifiers(frame, problems)
     out = pd.DataFrame(index=frame.index)
@@ -255,6 +268,8 @@ def _admit(
     years: tuple[int, ...] = ()
     stamp = next((c for c in ("YEARQ", "yearq") if c in out), None)
     if stamp:
+        _check_quarters(out[stamp], stamp, problems)
+        problems.raise_if_any(SourceError)
         out["year"] = np.floor(out[stamp].to_numpy(float) + 1e-9).astype(int)
     elif "YEAR" in out:
         out["year"] = out["YEAR"].astype(int)
@@ -272,10 +287,43 @@ def _admit(
     return NcvsFile(found, out, years, simulated, codes, provenance)
 
 
-def _table(frame: pd.DataFrame, table: str | None, problems: Problems) -> str:
+LIKELY: Mapping[str, frozenset[str]] = {
+    "incident": frozenset({"IDPER", "V4529", "WGTVICCY"}),
+    "person": frozenset({"IDPER", "WGTPERCY"}),
+    "household": frozenset({"IDHH", "WGTHHCY"}),
+}
+"""Columns that tell a level where the file has lost its record type (V2001, V3001, V4001)."""
+
+
+def _likely(have: set[str]) -> str:
+    return next((name for name, marks in LIKELY.items() if marks <= have), "")
+
+
+def _level(frame: pd.DataFrame, table: str | None, problems: Problems) -> str:
     have = set(frame.columns)
     fits = [name for name, marks in LEVEL_MARKS if marks <= have]
+    if fits and fits[0].startswith("select_") and have & {"v2001", "v3001", "v4001"}:
+        fits = []  # a file of the survey itself, in lower case
+    if not fits and (likely := _likely(have)):
+        if table == likely:
+            return likely
+        mark = next(iter(dict(LEVEL_MARKS)[likely]))
+        problems.add(
+            f"{mark} is absent, and the other columns are those of a {likely} table",
+            sorted(have & LIKELY[likely]),
+            f"Say so: table={likely!r}",
+        )
+        return ""
     if not fits:
+        upper = {str(c).upper() for c in have}
+        again = [name for name, marks in LEVEL_MARKS if marks <= upper] or [_likely(upper)] * bool(_likely(upper))
+        if again:
+            problems.add(
+                f"the columns are those of a {again[0]} table under other letters",
+                [c for c in map(str, frame.columns) if c != c.upper()],
+                "Read it with their NCVS names: rename=str.upper",
+            )
+            return ""
         problems.add(
             "the columns belong to no NCVS table: none of V2001 (household), V3001 (person), V4001 (incident), "
             "MSAIND with WGTPER or TOC_RECODE, or the Select columns",
@@ -340,6 +388,16 @@ def _number(column: pd.Series, name: str, problems: Problems, report: list[tuple
             report.append((name, listed, int(gone.sum())))
             values = np.where(gone, np.nan, values)
     return values
+
+
+def _check_quarters(column: pd.Series, name: str, problems: Problems) -> None:
+    """Year and quarter are written YYYY.Q, the quarter from 1 to 4."""
+    value = column.to_numpy(float)
+    code = np.round(value * 10)
+    good = (np.abs(code - value * 10) < 1e-6) & np.isin(code % 10, (1, 2, 3, 4)) & (code > 19_720) & (code < 21_000)
+    if not good.all():
+        wrong = [f"row {i}: {value[i]:g}" for i in np.flatnonzero(~good)]
+        problems.add(f"{name} is no year and quarter (2021.3 is the third quarter of 2021)", wrong)
 
 
 def _place(column: pd.Series, new: str, old: str, problems: Problems) -> pd.Series:
