@@ -25,7 +25,8 @@ def regression_table(
     """Put estimates side by side: point over (standard error), then sample sizes and the kind of inference.
 
     Event times of different estimates are put in the order of time, everything else in the order it comes. ``stars``
-    adds * p<.10, ** p<.05, *** p<.01; off by default, because a star hides the size of the effect. ``digits`` as in
+    adds ``*`` p<.10, ``**`` p<.05, ``***`` p<.01; off by default, because a star hides the size of the effect.
+    ``digits`` as in
     :func:`frame_table`; ``format`` is markdown, latex or html; a single estimate makes a table of one column.
 
     Raises

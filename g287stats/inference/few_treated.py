@@ -102,8 +102,9 @@ def conley_taber(
         a* = Σ_j n_j Σ_t (d_jt − d̄_j) η_l(j),t / Σ_j n_j Σ_t (d_jt − d̄_j)²,
 
     with η the group means of the residuals of the regression that includes the treatment and n_j the number of units
-    in the group (one where groups are units), the weight it has in the estimate. Reject no effect when |a*| is rarely
-    as large as |a|; the interval subtracts quantiles of a* (inverted distribution function) from the estimate.
+    in the group (one where groups are units), the weight it has in the estimate. Reject no effect when ``|a*|`` is
+    rarely as large as ``|a|``; the interval subtracts quantiles of ``a*`` (inverted distribution function) from the
+    estimate.
 
     Parameters
     ----------

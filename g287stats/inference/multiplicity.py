@@ -214,8 +214,8 @@ def multiple_testing(
     """Correct the p-values of several estimates for multiple testing.
 
     Holm's correction holds under any dependence. Romano and Wolf's step-down uses the dependence: in each step the
-    null distribution of the largest |t| among the hypotheses not yet passed, from multiplier draws of the joint
-    influence functions; adjusted p = (1 + #{max |t*| ≥ |t|})/(1 + draws), made monotone.
+    null distribution of the largest ``|t|`` among the hypotheses not yet passed, from multiplier draws of the joint
+    influence functions; adjusted p = (1 + #{max ``|t*| ≥ |t|``})/(1 + draws), made monotone.
 
     Parameters
     ----------
