@@ -1,12 +1,18 @@
 """Every released table against its declaration: checksum, types, keys, constraints, canonical bytes."""
 
+import ast
 import hashlib
 import json
+import warnings
+from pathlib import Path
 
 import pytest
 
+import g287stats
+import g287stats as g
 from g287stats.build import codebook
-from g287stats.catalog import read_released, released_dir, schema, write_released
+from g287stats.catalog import fields, read_released, released_dir, schema, write_released
+from g287stats.errors import SchemaError
 
 PACKAGE = json.loads((released_dir() / "datapackage.json").read_text("utf-8"))
 TABLES = [r["name"] for r in PACKAGE["resources"]]
@@ -26,8 +32,6 @@ def test_table_is_what_it_was_declared_to_be(name, tmp_path):
     raw = (released_dir() / resource["path"]).read_bytes()
     assert resource["hash"] == "sha256:" + hashlib.sha256(raw).hexdigest(), "stale datapackage.json: g287stats build"
     frame = read_released(name)
-    (tmp_path / "schema").mkdir()
-    (tmp_path / "schema" / f"{name}.json").write_text(json.dumps(schema(name)))
     written = write_released(frame, name, tmp_path)  # checks types, keys and constraints
     assert written.read_bytes() == raw
 
@@ -47,3 +51,56 @@ def test_no_released_file_is_the_size_of_a_raw_input():
 
 def test_codebook_is_the_data_package_in_words():
     assert (released_dir() / "codebook.md").read_text("utf-8") == codebook(PACKAGE)
+
+
+def test_what_a_column_is_is_said_once():
+    """No description stands twice in fields.json, none stands in a schema, and none is repeated in the code."""
+    declared = fields.declared(released_dir())
+    texts = [f["description"] for f in declared.values()]
+    assert sorted({t for t in texts if texts.count(t) > 1}) == []
+    for path in (released_dir() / "schema").glob("*.json"):
+        for field in json.loads(path.read_text("utf-8"))["schema"]["fields"]:
+            allowed = {"name", "is", "note", "constraints", "source"}
+            assert isinstance(field, str) or set(field) <= allowed, (path, field)
+    long = {t for t in texts if len(t) > 20}
+    source = Path(g287stats.__file__).parent
+    written = [
+        (path.name, node.value)
+        for path in source.rglob("*.py")
+        if not {"_tests", "_analyses"} & set(path.parts)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in long
+    ]
+    assert written == []
+
+
+def test_every_declaration_is_used_by_a_table_or_a_codebook():
+    used = set()
+    for path in (released_dir() / "schema").glob("*.json"):
+        for field in json.loads(path.read_text("utf-8"))["schema"]["fields"]:
+            used.add(field if isinstance(field, str) else field.get("is", field["name"]))
+    code = "".join(p.read_text("utf-8") for p in Path(g287stats.__file__).parent.rglob("*.py"))
+    unused = [n for n in fields.declared(released_dir()) if n not in used and f'"{n}"' not in code and n not in COUNTED]
+    assert unused == []
+
+
+COUNTED = {f"{c}{t}" for c in ("homicide_deaths",) for t in ("_low", "_high")}
+
+
+def test_every_column_of_every_panel_is_described():
+    for outcome in ("fbi_table10", "fbi_county_sums", "fbi_msa", "california", "maryland"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            panel = g.county_panel(outcomes=outcome, years=(2011, 2012))
+        assert [c for c in panel.frame if not panel.codebook.get(c, {}).get("description")] == []
+
+
+def test_a_schema_may_lift_add_and_rename_what_fields_say():
+    known = {"x": {"type": "integer", "description": "X", "unit": "u", "constraints": {"minimum": 0}}}
+    assert fields.merged("x", known, "t") == {"name": "x", **known["x"]}
+    line = {"name": "y", "is": "x", "note": "of y", "constraints": {"minimum": None, "required": True}}
+    assert fields.merged(line, known, "t") == {
+        "name": "y", "type": "integer", "unit": "u", "description": "X; of y", "constraints": {"required": True},
+    }  # fmt: skip
+    with pytest.raises(SchemaError, match="'z' is not declared"):
+        fields.merged("z", known, "t")

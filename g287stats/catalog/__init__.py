@@ -20,6 +20,7 @@ from g287stats.catalog.commands import (
     missing,
     table,
 )
+from g287stats.catalog.fields import codebook
 from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder
 from g287stats.catalog.released import analyses_dir, released_dir, schema, write_released, write_tables
 from g287stats.catalog.store import read_kept, user_data_dir
@@ -33,6 +34,7 @@ __all__ = [
     "VerifyReport",
     "analyses_dir",
     "changing",
+    "codebook",
     "current_record",
     "data_add",
     "data_describe",

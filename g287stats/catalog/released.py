@@ -1,8 +1,8 @@
 """Released tables: declared once, read and written by their declaration.
 
 Released tables live in ``data/`` of the repository and in ``g287stats/_released`` of an installed wheel. Each
-is declared once, as a Frictionless resource in ``data/schema/<name>.json``; reading, writing, validation and
-the codebook all follow that declaration.
+is declared once in ``data/schema/<name>.json``, its columns in ``data/fields.json``; reading, writing, validation
+and the codebooks all follow these declarations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from g287stats.catalog import manifest
+from g287stats.catalog import fields, manifest
 from g287stats.catalog.writing import changing
 from g287stats.errors import Problems, SchemaError
 
@@ -55,7 +55,10 @@ def schema(name: str, folder: Path | None = None) -> dict[str, Any]:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.json")))
         raise SchemaError(f"no released table is called {name!r}. Known tables: {known}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    columns = fields.declared(path.parent.parent)
+    content["schema"]["fields"] = [fields.merged(f, columns, path.name) for f in content["schema"]["fields"]]
+    return content
 
 
 def read_table(name: str, folder: Path) -> pd.DataFrame:
@@ -93,15 +96,15 @@ def read_unrecorded(name: str, folder: Path) -> pd.DataFrame:
 
 def _parse(raw: bytes, path: Path, declaration: dict[str, Any], cure: str) -> pd.DataFrame:
     """Turn the bytes of a table into a frame of the declared columns and types."""
-    fields = declaration["schema"]["fields"]
-    dtypes: dict[str, Any] = {f["name"]: _PANDAS_TYPE[f["type"]] for f in fields if f["type"] in _PANDAS_TYPE}
-    dates = [f["name"] for f in fields if f["type"] == "date"]
+    columns = declaration["schema"]["fields"]
+    dtypes: dict[str, Any] = {f["name"]: _PANDAS_TYPE[f["type"]] for f in columns if f["type"] in _PANDAS_TYPE}
+    dates = [f["name"] for f in columns if f["type"] == "date"]
     try:
         plain = gzip.decompress(raw) if path.suffix == ".gz" else raw
         if not plain.endswith(b"\n"):
             raise ValueError("its last line has no end: it is cut")
         heading = plain[: plain.index(b"\n")].decode("utf-8").split(",")
-        names = [f["name"] for f in fields]
+        names = [f["name"] for f in columns]
         if heading != names:
             raise ValueError(f"its columns are {heading}, not {names}")
         frame = pd.read_csv(io.BytesIO(plain), dtype=dtypes, keep_default_na=False, na_values=[""], encoding="utf-8")
@@ -143,8 +146,8 @@ def render(frame: pd.DataFrame, name: str, folder: Path | None = None) -> bytes:
 
 def _checked_text(frame: pd.DataFrame, declaration: dict[str, Any], where: str) -> pd.DataFrame:
     """Return ``frame`` as canonical text in the order of the primary key, or raise with everything that is wrong."""
-    fields = declaration["schema"]["fields"]
-    names = [f["name"] for f in fields]
+    columns = declaration["schema"]["fields"]
+    names = [f["name"] for f in columns]
     problems = Problems(where)
     absent = [n for n in names if n not in frame.columns]
     if absent:
@@ -153,8 +156,8 @@ def _checked_text(frame: pd.DataFrame, declaration: dict[str, Any], where: str) 
     if extra:
         problems.add("columns are not declared", extra, f"Declare them in data/schema/{declaration['name']}.json")
     problems.raise_if_any(SchemaError)
-    text = pd.DataFrame({f["name"]: _as_text(frame[f["name"]], f) for f in fields})
-    for f in fields:
+    text = pd.DataFrame({f["name"]: _as_text(frame[f["name"]], f) for f in columns})
+    for f in columns:
         _check_column(text[f["name"]], f.get("constraints", {}), problems)
     key = declaration["schema"].get("primaryKey", [])
     if key:

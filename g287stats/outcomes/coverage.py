@@ -18,53 +18,11 @@ from g287stats.errors import CoverageError, DesignError, Problems
 
 OnLowCoverage = Literal["error", "drop", "keep"]
 
-VOCABULARY: dict[str, dict[str, str]] = {
-    "agencies_expected": {
-        "title": "Agencies expected to report",
-        "unit": "agencies",
-        "description": "Agencies of the county on the producer's roll in the period; missing where it prints none",
-    },
-    "agencies_reporting": {
-        "title": "Agencies that reported",
-        "unit": "agencies",
-        "description": "Agencies of the county with at least one month behind the counts",
-    },
-    "months_reported": {
-        "title": "Months reported",
-        "unit": "months, 0 to 12",
-        "description": "Months behind the counts, averaged over the county's agencies by population",
-    },
-    "covered_population": {
-        "title": "Covered population",
-        "unit": "residents",
-        "description": "Residents of the jurisdictions behind the counts",
-    },
-    "coverage": {
-        "title": "Coverage",
-        "unit": "share, 0 to 1",
-        "description": "Share of the county behind the counts; 0 where nothing was reported, missing where unknown",
-    },
-    "coverage_of": {
-        "title": "What coverage is the share of",
-        "unit": "months, residents",
-        "description": "months: agencies' months reported, by residents; residents: covered over all residents",
-    },
-    "imputed": {
-        "title": "Imputed",
-        "unit": "none, producer, unknown",
-        "description": "Whether counts hold estimates for months or agencies that did not report, and whose",
-    },
-    "break_in_series": {
-        "title": "Break in series",
-        "unit": "text",
-        "description": "What changed in definition or method in this period; empty where nothing is known to have",
-    },
-    "doubt": {
-        "title": "Reason for doubt",
-        "unit": "text",
-        "description": "Why the cell should be looked at before it is used; empty where there is no reason",
-    },
-}
+VOCABULARY = (
+    "agencies_expected", "agencies_reporting", "months_reported", "covered_population", "coverage", "coverage_of",
+    "imputed", "break_in_series", "doubt",
+)  # fmt: skip
+"""The columns of coverage; ``data/fields.json`` says what each is."""
 
 BREAKS: tuple[tuple[str, int, str], ...] = (
     ("nacjd", 1994, "imputation algorithm and coverage indicator replaced; not comparable with 1993 and before"),

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from g287stats import policies
-from g287stats.catalog import schema
+from g287stats.catalog import codebook, schema
 from g287stats.errors import DesignError
 from g287stats.flow import Step
 from g287stats.outcomes.context import controls
 from g287stats.outcomes.context.population import load_hispanic
 from g287stats.outcomes.context.votes import load_presidential_votes
 
-
-@dataclass(frozen=True)
-class _Control:
-    """How a control reaches the panel: ``value(keys, year)`` and its codebook entry."""
-
-    value: Callable[[pd.DataFrame, pd.Series], np.ndarray]
-    description: str
-    unit: str
-    source: str
+Value = Callable[[pd.DataFrame, pd.Series], np.ndarray]
 
 
 def add_controls(
@@ -42,68 +33,54 @@ def add_controls(
     if unknown:
         raise DesignError(f"no controls called {unknown}. Known: {', '.join(known)}")
     year = frame[time] if time == "year" else frame[time].dt.year
-    book, steps, new = {}, [], {}
+    book: dict[str, dict[str, str]] = {}
+    steps, new = [], {}
     for name in names:
-        entry = known[name]
-        new[name] = entry.value(frame, year)
+        new[name] = known[name](frame, year)
         gone = pd.isna(new[name])
         listing = tuple((frame["county_fips"] + " " + frame[time].astype(str))[gone])
         steps.append(
             Step("county-periods without a value", int(gone.sum()), "missing", listing, kind="noted", block=name)
         )
-        book[name] = {"description": entry.description, "unit": entry.unit, "source": entry.source}
+        book |= _described(name)
     return frame.assign(**new), book, steps
 
 
 def known_controls() -> pd.DataFrame:
     """Return the controls that :func:`county_panel` can add: name, description, unit, source."""
-    rows = [
-        {"control": k, "description": c.description, "unit": c.unit, "source": c.source} for k, c in _controls().items()
-    ]
+    rows = [{"control": name, **_described(name)[name]} for name in _controls()]
     return pd.DataFrame(rows)
 
 
-def _controls() -> dict[str, _Control]:
-    def fields(table: str) -> dict[str, dict[str, str]]:
-        return {f["name"]: f for f in schema(table)["schema"]["fields"]}
-
-    out = {
-        "unemployment_rate": _Control(
-            _yearly(controls.load_unemployment, "unemployment_rate"), "Unemployment rate, annual average", "percent",
-            "BLS, Local Area Unemployment Statistics",
-        ),
-        "income_per_capita": _Control(
-            _yearly(controls.load_income, "income_per_capita"),
-            "Personal income per resident, nominal; some Virginia cities share the figure of their combined area",
-            "dollars", "BEA, CAINC1",
-        ),
-        "hispanic_share": _Control(
-            _yearly(load_hispanic, "hispanic_share"), "Hispanic share, five years ending in the year", "0 to 1",
-            "US Census Bureau, ACS B03002",
-        ),
-        "republican_share": _Control(
-            _last_election, "Republican share of the two-party vote at the last presidential election",
-            "0 to 1", "MIT Election Data and Science Lab, doi:10.7910/DVN/VOQCHQ; added by the user",
-        ),
-        "secure_communities": _Control(
-            _secure_communities,
-            "Share of the period's months in which Secure Communities was active (months unverified against ICE)",
-            "0 to 1", "compiled activation months; see the table secure_communities",
-        ),
-        "mandate_287g": _Control(
-            _mandate, "State law requiring agreements in effect on any day of the period (any verification status)",
-            "true/false", "state_policy_events",
-        ),
-    }  # fmt: skip
-    for table, load in (("rural_urban", controls.load_rural_urban), ("county_profile", controls.load_profile)):
-        for name, f in fields(table).items():
-            if name != "county_fips" and f["type"] in ("number", "integer"):
-                title = schema(table)["sources"][0]["title"]
-                out[name] = _Control(_fixed(load, name), f["description"], f.get("unit", ""), title)
+def _controls() -> dict[str, Value]:
+    out: dict[str, Value] = {
+        "unemployment_rate": _yearly(controls.load_unemployment, "unemployment_rate"),
+        "income_per_capita": _yearly(controls.load_income, "income_per_capita"),
+        "hispanic_share": _yearly(load_hispanic, "hispanic_share"),
+        "republican_share": _last_election,
+        "secure_communities": _secure_communities,
+        "mandate_287g": _mandate,
+    }
+    for table, load in _FIXED.items():
+        for f in schema(table)["schema"]["fields"]:
+            if f["name"] != "county_fips" and f["type"] in ("number", "integer"):
+                out[f["name"]] = _fixed(load, f["name"])
     return out
 
 
-def _yearly(load: Callable[[], pd.DataFrame], column: str) -> Callable[[pd.DataFrame, pd.Series], np.ndarray]:
+_FIXED = {"rural_urban": controls.load_rural_urban, "county_profile": controls.load_profile}
+
+
+def _described(name: str) -> dict[str, dict[str, str]]:
+    """Return the codebook entry of a control: that of its own table where it comes from one."""
+    for table in _FIXED:
+        if any(f["name"] == name for f in schema(table)["schema"]["fields"]):
+            return codebook([name], schema(table)["sources"][0]["title"], table)
+    shared = "nominal; some Virginia cities share the figure of their combined area"
+    return codebook([name], income_per_capita={"note": shared, "source": "BEA, CAINC1"})
+
+
+def _yearly(load: Callable[[], pd.DataFrame], column: str) -> Value:
     def value(frame: pd.DataFrame, year: pd.Series) -> np.ndarray:
         table = load().astype({"year": int}).set_index(["county_fips", "year"])[column].astype(float)
         return table.reindex(pd.MultiIndex.from_arrays([frame["county_fips"], year.astype(int)])).to_numpy()
@@ -111,7 +88,7 @@ def _yearly(load: Callable[[], pd.DataFrame], column: str) -> Callable[[pd.DataF
     return value
 
 
-def _fixed(load: Callable[[], pd.DataFrame], column: str) -> Callable[[pd.DataFrame, pd.Series], np.ndarray]:
+def _fixed(load: Callable[[], pd.DataFrame], column: str) -> Value:
     def value(frame: pd.DataFrame, year: pd.Series) -> np.ndarray:
         table = load().set_index("county_fips")[column].astype(float)
         return table.reindex(frame["county_fips"]).to_numpy()

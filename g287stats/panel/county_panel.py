@@ -10,6 +10,7 @@ import pandas as pd
 
 from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
+from g287stats.catalog import codebook
 from g287stats.errors import DesignError, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
@@ -101,18 +102,10 @@ def county_panel(
                 kind="found",
             )
         )
-    book["county_fips"] = {
-        "description": "County, harmonised 2010–2019 unit",
-        "unit": "5-character FIPS",
-        "source": "county_list",
-    }
-    book[time] = {
-        "description": "Calendar period",
-        "unit": {"Y": "year", "Q": "quarter", "M": "month"}[freq],
-        "source": "",
-    }
+    book |= codebook(
+        ["county_fips", time, "state"], **{time: {"unit": {"Y": "year", "Q": "quarter", "M": "month"}[freq]}}
+    )
     frame.insert(0, "state", frame["county_fips"].map(state_of))
-    book["state"] = {"description": "State (USPS code)", "unit": "", "source": "county_list"}
     frame = frame[["county_fips", time, "state"]]
 
     for suffix, definition in exposures.items():
@@ -263,21 +256,11 @@ def _add_exposure(
         merged = merged[~gone].reset_index(drop=True)
     ever = merged.loc[merged["cohort"].notna(), "county_fips"].nunique()
     steps.append(Step("treated counties in the panel", int(ever), kind="noted"))
-    unit = {"Y": "year", "Q": "quarter", "M": "month"}[freq]
     sentence = definition.describe()
-    texts = {
-        "cohort": (f"First treated {unit}; missing: never. {sentence}", unit),
-        "treated": (f"Treated in the {unit}. {sentence}", "true/false"),
-        "exposure_share": (f"Share of the {unit}'s days under an agreement. {sentence}", "0 to 1"),
-        "first_share": (f"exposure_share of the first treated {unit}", "0 to 1"),
-        "after_exit": ("The first run of treated periods has ended", "true/false"),
-        "policed_share": (f"Share of residents × days policed by an agency under an agreement. {sentence}", "0 to 1"),
-    }
     order = ["cohort", "treated", "exposure_share", "first_share", "after_exit", *(["policed_share"] if part else [])]
-    for name, (text, measure) in texts.items():
-        if name not in order:
-            continue
-        book[name + tail] = {"description": text, "unit": measure, "source": "agreements"}
+    words = {name: {"note": sentence} for name in ("cohort", "treated", "exposure_share", "policed_share")}
+    entries = codebook(order, **words)
+    book |= {name + tail: entry for name, entry in entries.items()}
     merged = merged[[*keys, *order]].rename(columns={c: c + tail for c in order})
     return frame.merge(merged, on=keys, how="inner", validate="one_to_one"), list(Flow(tuple(steps)).under(block))
 
@@ -313,13 +296,9 @@ def _add_population(
             Step("no population in hand", int(absent.sum()), "rates missing", listing, "noted", None, "population")
         )
     when = f"of {fixed}" if fixed else "of the year"
-    book["population"] = {"description": f"Residents {when}", "unit": "persons", "source": "US Census Bureau estimates"}
+    told = {"note": when, "source": "US Census Bureau estimates"}
+    book |= codebook(["population", "log_population"], population=told)
     frame["log_population"] = np.log(frame["population"])
-    book["log_population"] = {
-        "description": "Natural logarithm of population",
-        "unit": "log persons",
-        "source": "derived",
-    }
     return frame
 
 
@@ -349,10 +328,8 @@ def _add_outcome(
     renamed = cells.rename(columns={c: prefix + c for c in names}).drop(columns=["population"], errors="ignore")
     if table.denominator == "population":
         renamed[f"{prefix}covered_population"] = cells["population"]
-        book[f"{prefix}covered_population"] = {
-            **table.codebook.get("population", {}),
-            "description": "Residents behind the counts, as the producer gives them",
-        }
+        source = table.codebook.get("population", {}).get("source", table.name)
+        book[f"{prefix}covered_population"] = codebook(["producer_population"], source)["producer_population"]
     merged = frame.merge(renamed, on=["county_fips", time], how="left", validate="one_to_one")
     if table.coverage and table.coverage != "coverage":
         merged[f"{prefix}coverage"] = merged[prefix + table.coverage]

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.catalog import missing, read_kept
+from g287stats.catalog import codebook, missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import cells, check_last_line, read_named
@@ -194,16 +194,11 @@ def load_open_policing(
     if freq == "Y":
         frame["year"] = frame["year"].astype("int64")
     source = "Stanford Open Policing Project"
-    book = {
-        "county_fips": {"description": "Harmonised county of the stop", "unit": "", "source": "county list"},
-        time: {"description": "Period of the stop", "unit": "", "source": source},
-        "months_reported": {"description": "Months with at least one stop", "unit": "months", "source": "computed"},
-        "doubt": {"description": "Reason for doubt", "unit": "text", "source": "computed"},
-    }
+    book = codebook(["county_fips", time, "months_reported", "doubt"], source, months_reported={"note": "with a stop"})
     for c in counts:
-        what, _, race = c.partition("_")
-        text = f"{what}{f', driver or subject {race}' if race else ''}"
-        book[c] = {"description": text, "unit": f"{what} a {'year' if freq == 'Y' else 'month'}", "source": source}
+        what = c.partition("_")[0]
+        words = {"note": c.replace("_", ", race ", 1), "unit": f"{what} a {'year' if freq == 'Y' else 'month'}"}
+        book |= codebook([c], source, **{c: {"is": "stops", **words}})
     return OutcomeTable(
         name="open_policing",
         frame=frame,

@@ -18,11 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.catalog import codebook
 from g287stats.catalog.readers import labels
 from g287stats.errors import Problems, SourceError
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise
-from g287stats.outcomes.coverage import VOCABULARY, break_labels
+from g287stats.outcomes.coverage import break_labels
 from g287stats.outcomes.table import OutcomeTable, select_years
 
 Rule = Literal["full_reporters", "balanced", "weighted"]
@@ -294,17 +295,8 @@ def _sum(placed: pd.DataFrame, counts: Iterable[str], rule: Rule, min_months: in
 
 
 def _codebook(reports: AgencyReports, columns: Iterable[str]) -> dict[str, dict[str, str]]:
-    source = reports.name
-    text = {
-        "county_fips": ("Harmonised county", "", "county list"),
-        "year": ("Calendar year", "", source),
-        "population": ("Residents of the agencies that count", "residents", source),
-        "expected_population": ("Residents of all expected agencies of the county", "residents", source),
+    kinds = {"": "count_of_reporting", "_low": "count_low", "_high": "count_high"}
+    particular: dict[str, Any] = {
+        c + tail: {"is": kind, "note": c.replace("_", " ")} for c in reports.counts for tail, kind in kinds.items()
     }
-    text |= {name: (v["description"], v["unit"], source) for name, v in VOCABULARY.items()}
-    for c in reports.counts:
-        what = c.replace("_", " ")
-        text[c] = (f"{what}, agencies that count", "a year", source)
-        text[f"{c}_low"] = (f"{what}, unreported months as nothing", "a year", "computed")
-        text[f"{c}_high"] = (f"{what}, unreported months as the agency's highest month", "a year", "computed")
-    return {c: dict(zip(("description", "unit", "source"), text[c], strict=True)) for c in columns}
+    return codebook(columns, reports.name, **particular, population={"note": "of the agencies that count"})

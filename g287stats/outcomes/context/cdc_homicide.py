@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from g287stats.catalog import missing, read_kept
+from g287stats.catalog import codebook, missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import cells
@@ -139,23 +139,24 @@ def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> O
     frame["doubt"] = np.where(frame["suppressed"], "suppressed: 0 to 9 deaths", "")
     flow.append(Step("county-years", len(frame), f"{int(frame['suppressed'].sum())} suppressed"))
     source = "CDC WONDER"
-    text = {
-        "county_fips": ("Harmonised county of residence", "", "county list"),
-        "year": ("Calendar year of death", "", source),
-        "homicide_deaths": ("Deaths by homicide of residents; missing where suppressed", "deaths a year", source),
-        "homicide_deaths_low": ("Lowest number the suppression allows", "deaths a year", "computed"),
-        "homicide_deaths_high": ("Highest number the suppression allows", "deaths a year", "computed"),
-        "population": ("Residents, as WONDER prints them", "residents", source),
-        "suppressed": ("Whether NCHS suppresses the count", "", source),
-        "coverage": ("Vital registration is complete: 1", "share, 0 to 1", source),
-        "imputed": ("Nothing is imputed", "", source),
-        "doubt": ("Reason for doubt", "text", "computed"),
-    }
+    columns = [
+        "county_fips", "year", "homicide_deaths", "homicide_deaths_low", "homicide_deaths_high", "population",
+        "suppressed", "coverage", "imputed", "doubt",
+    ]  # fmt: skip
+    book = codebook(
+        columns,
+        source,
+        county_fips={"note": "residence"},
+        year={"note": "of death"},
+        population={"note": "as WONDER prints them"},
+        coverage={"note": "vital registration is complete: 1"},
+        imputed={"note": "nothing is imputed"},
+    )
     return OutcomeTable(
         name="cdc_homicide",
-        frame=frame[list(text)],
+        frame=frame[columns],
         counts=("homicide_deaths",),
-        codebook={k: dict(zip(("description", "unit", "source"), v, strict=True)) for k, v in text.items()},
+        codebook=book,
         provenance={
             "table": TABLE,
             "citation": declared(TABLE).citation,

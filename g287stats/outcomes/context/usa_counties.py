@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from g287stats.catalog import missing, read_kept
+from g287stats.catalog import codebook, missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import labels
@@ -220,19 +220,18 @@ def load_usa_counties(
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
     flow.append(Step("county-years", len(frame)))
     source = "US Census Bureau, USA Counties"
-    text = {
-        "county_fips": ("Harmonised county", "", "county list"),
-        "year": ("Calendar year", "", source),
-        **{m: (f"{m.replace('_', ' ')} known to police", "offences a year", source) for m in measures},
-        "imputed": ("Probably NACJD's imputation; the sheets do not say", "", source),
-        "break_in_series": ("What changed in definition or method in this period", "text", "NACJD"),
-        "doubt": ("Reason for doubt", "text", "computed"),
-    }
+    columns = ["county_fips", "year", *measures, "imputed", "break_in_series", "doubt"]
+    book = codebook(
+        columns,
+        source,
+        **{m: {"is": "known_to_police", "note": m.replace("_", " ")} for m in measures},
+        imputed={"note": "probably NACJD's imputation; the sheets do not say"},
+    )
     return OutcomeTable(
         name="usa_counties",
-        frame=frame[list(text)],
+        frame=frame[columns],
         counts=tuple(measures),
-        codebook={k: dict(zip(("description", "unit", "source"), v, strict=True)) for k, v in text.items()},
+        codebook=book,
         provenance={
             "table": TABLE,
             "citation": declared(TABLE).citation,

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from g287stats.catalog import schema
+from g287stats.catalog import codebook, schema
 from g287stats.errors import SourceError
 from g287stats.flow import Flow, Step
 from g287stats.outcomes.context.population import load_population
@@ -189,39 +189,20 @@ def _sum(agencies: pd.DataFrame, expected: pd.DataFrame, min_told: float) -> tup
 
 
 def _codebook() -> dict[str, dict[str, str]]:
-    fields = {f["name"]: f for f in schema("fbi_city_offences")["schema"]["fields"]}
-    source = "FBI, Crime in the United States, Tables 8 and 10"
-    book = {
-        name: {"description": fields[name]["description"], "unit": "offences a year", "source": source}
-        for name in COUNTS
-        if name in fields
-    }
-    more = {
-        "county_fips": ("Harmonised county", "", "county list"),
-        "year": ("Calendar year", "", source),
-        "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year", "computed"),
-        "agencies_reporting": ("Agencies printed and summed", "agencies", source),
-        "agencies_expected": ("Agencies printed in this or both an earlier and a later year", "agencies", "computed"),
-        "population": ("Residents of the county on 1 July", "residents", "US Census Bureau"),
-        "covered_population": (
-            "Residents of agencies that print property and violent (without rape)",
-            "residents",
-            "computed",
-        ),
-        "told": (
-            "Share of the printed agencies' residents whose agency tells both property and violent (without rape), "
-            "the smaller of the two",
-            "share",
-            "computed",
-        ),
-        "coverage": ("covered_population / population, at most 1", "share", "computed"),
-        "notes": (fields["notes"]["description"], "", source),
-        "coverage_of": ("What coverage is the share of", "months, residents", "computed"),
-        "imputed": ("Nothing is imputed", "none, producer, unknown", source),
-        "break_in_series": (
-            "An agency's figures are not comparable with previous years, by the FBI's footnote",
-            "text",
-            source,
-        ),
-    }
-    return book | {n: {"description": d, "unit": u, "source": s} for n, (d, u, s) in more.items()}
+    columns = [
+        *COUNTS, "county_fips", "year", "violent_ex_rape", "agencies_reporting", "agencies_expected", "population",
+        "covered_population", "told", "coverage", "notes", "coverage_of", "imputed", "break_in_series",
+    ]  # fmt: skip
+    return codebook(
+        columns,
+        "FBI, Crime in the United States, Tables 8 and 10",
+        "fbi_city_offences",
+        agencies_reporting="agencies_printed",
+        agencies_expected="agencies_seen",
+        population={"note": "on 1 July", "source": "US Census Bureau"},
+        covered_population={"note": "agencies that print property and violent (without rape)", "source": "computed"},
+        coverage="coverage_of_residents",
+        coverage_of={"source": "computed"},
+        imputed={"note": "nothing is imputed"},
+        break_in_series={"note": "the FBI's footnote that an agency's figures are not comparable with previous years"},
+    )

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from g287stats.catalog import read_released, released_dir, schema, write_released
+from g287stats.catalog import codebook, read_released, released_dir, schema, write_released
 from g287stats.errors import IdentityError, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
@@ -65,29 +65,13 @@ def load_fbi_msa(years: tuple[int, int] | Iterable[int] | None = None) -> Outcom
     frame = frame.rename(columns={"reporting_share": "coverage"})
     frame["coverage_of"] = "residents"
     frame["imputed"] = frame["estimated"].map({True: "producer", False: "none"})
-    fields = {f["name"]: f for f in schema("fbi_msa_county")["schema"]["fields"]}
-    fields["coverage"] = fields["reporting_share"]
-    source = "FBI, Crime in the United States, Table 6"
-    book = {
-        name: {"description": f["description"], "unit": f.get("unit", ""), "source": source}
-        for name, f in fields.items()
-        if name in frame
-    }
-    book["violent_ex_rape"] = {
-        "description": "Murder + robbery + aggravated assault",
-        "unit": "offences a year",
-        "source": "computed",
-    }
-    book["coverage_of"] = {
-        "description": "What coverage is the share of",
-        "unit": "months, residents",
-        "source": source,
-    }
-    book["imputed"] = {
-        "description": "producer: the FBI's estimates for agencies that did not report are included",
-        "unit": "none, producer, unknown",
-        "source": source,
-    }
+    book = codebook(
+        frame.columns,
+        "FBI, Crime in the United States, Table 6",
+        "fbi_msa_county",
+        coverage="reporting_share",
+        imputed={"note": "producer: the FBI's estimates for agencies that did not report are included"},
+    )
     estimated = frame[frame["estimated"].fillna(False).astype(bool)]
     return OutcomeTable(
         name="fbi_msa",

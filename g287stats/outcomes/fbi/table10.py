@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from g287stats.catalog import read_released, released_dir, schema, write_released
+from g287stats.catalog import codebook, read_released, released_dir, schema, write_released
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import write
 from g287stats.errors import IdentityError, Problems, SourceError
@@ -161,34 +161,20 @@ def _list(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _codebook() -> dict[str, dict[str, str]]:
-    fields = {f["name"]: f for f in schema("fbi_table10")["schema"]["fields"]}
-    source = "FBI, Crime in the United States, Table 10"
-    book = {
-        name: {"description": fields[name]["description"], "unit": "offences a year", "source": source}
-        for name in FIGURES
-    }
-    derived = {
-        "county_fips": ("Harmonised county", "", "county list"),
-        "year": ("Calendar year", "", source),
-        "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year", "computed"),
-        "agencies_reporting": ("Agencies printed and summed", "agencies", source),
-        "agencies_expected": (
-            "Agencies printed in an earlier-or-same and a later-or-same year",
-            "agencies",
-            "computed",
-        ),
-        "coverage": (
-            "Share of the expected agencies' usual offences that lies with those printed",
-            "share",
-            "computed",
-        ),
-        "area": ("Metropolitan or nonmetropolitan county, as printed", "", source),
-        "agency_names": ("Agencies as printed", "", source),
-        "notes": (fields["notes"]["description"], "", source),
-        "imputed": ("Nothing is imputed", "none, producer, unknown", source),
-        "break_in_series": ("Not comparable with previous years, by the FBI's footnote", "text", source),
-    }
-    return book | {n: {"description": d, "unit": u, "source": s} for n, (d, u, s) in derived.items()}
+    columns = [
+        *FIGURES, "county_fips", "year", "violent_ex_rape", "agencies_reporting", "agencies_expected", "coverage",
+        "area", "agency_names", "notes", "imputed", "break_in_series",
+    ]  # fmt: skip
+    return codebook(
+        columns,
+        "FBI, Crime in the United States, Table 10",
+        "fbi_table10",
+        agencies_reporting="agencies_printed",
+        agencies_expected="agencies_seen",
+        coverage="coverage_of_offences",
+        imputed={"note": "nothing is imputed"},
+        break_in_series={"note": "the FBI's footnote that figures are not comparable with previous years"},
+    )
 
 
 # ---------------------------------------------------------------- build

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats import labels
-from g287stats.catalog import missing, read_kept
+from g287stats.catalog import codebook, missing, read_kept
 from g287stats.catalog import table as declared
 from g287stats.catalog.store import kept
 from g287stats.catalog.tables import NACJD_STUDIES
@@ -35,7 +35,7 @@ from g287stats.errors import SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.context.population import load_population
-from g287stats.outcomes.coverage import VOCABULARY, break_labels
+from g287stats.outcomes.coverage import break_labels
 from g287stats.outcomes.nacjd.files import ARRESTS, CRIMES, reported
 from g287stats.outcomes.table import OutcomeTable, select_years
 
@@ -62,19 +62,19 @@ _CRIME_NAMES = {
 }  # fmt: skip
 
 _ARREST_COUNTS = {
-    "GRNDTOT": ("arrests", "Arrests, all offences"),
-    "MURDER": ("murder_arrests", "Arrests for murder"),
-    "RAPE": ("rape_arrests", "Arrests for rape, legacy definition"),
-    "ROBBERY": ("robbery_arrests", "Arrests for robbery"),
-    "AGASSLT": ("assault_arrests", "Arrests for aggravated assault"),
-    "BURGLRY": ("burglary_arrests", "Arrests for burglary"),
-    "LARCENY": ("larceny_arrests", "Arrests for larceny"),
-    "MVTHEFT": ("motor_vehicle_theft_arrests", "Arrests for motor-vehicle theft"),
-    "OTHASLT": ("simple_assault_arrests", "Arrests for other assaults"),
-    "DRUGTOT": ("drug_arrests", "Arrests for drug offences"),
-    "DUI": ("dui_arrests", "Arrests for driving under the influence"),
-    "DISORDR": ("disorderly_arrests", "Arrests for disorderly conduct"),
-    "ALLOTHR": ("other_arrests", "Arrests for all other offences except traffic"),
+    "GRNDTOT": "arrests",
+    "MURDER": "murder_arrests",
+    "RAPE": "rape_arrests",
+    "ROBBERY": "robbery_arrests",
+    "AGASSLT": "assault_arrests",
+    "BURGLRY": "burglary_arrests",
+    "LARCENY": "larceny_arrests",
+    "MVTHEFT": "motor_vehicle_theft_arrests",
+    "OTHASLT": "simple_assault_arrests",
+    "DRUGTOT": "drug_arrests",
+    "DUI": "dui_arrests",
+    "DISORDR": "disorderly_arrests",
+    "ALLOTHR": "other_arrests",
 }
 
 
@@ -161,9 +161,8 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
     rows["usable"] = reported(rows, "1")
     imputed = rows["usable"] & (rows["COVIND"] == 0)
     rows["doubt"] = np.where(imputed, "fully imputed (COVIND 0 with counts)", "")
-    names = {old: new for old, (new, _) in _ARREST_COUNTS.items()}
-    rows = rows.rename(columns=names)
-    counts = list(names.values())
+    rows = rows.rename(columns=_ARREST_COUNTS)
+    counts = list(_ARREST_COUNTS.values())
     frame = _to_units(rows, counts, "CPOPARST", flow)
     frame["violent_arrests"] = frame[["murder_arrests", "rape_arrests", "robbery_arrests", "assault_arrests"]].sum(
         axis=1, min_count=4
@@ -181,29 +180,11 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
         "county_fips", "year", *named, "population", "agencies_reporting", "covind", "coverage", "usable", "imputed",
         "break_in_series", "doubt",
     ]  # fmt: skip
-    book = _shared_codebook()
-    book["population"] = {
-        "description": "Residents of the agencies behind the arrests (CPOPARST; cities across county lines whole)",
-        "unit": "residents",
-        "source": "NACJD Part 1",
-    }
-    for new, text in _ARREST_COUNTS.values():
-        book[new] = {"description": text, "unit": "arrests", "source": "NACJD Part 1"}
-    book["violent_arrests"] = {
-        "description": "Arrests for violent crime, sum of parts",
-        "unit": "arrests",
-        "source": "computed",
-    }
-    book["property_arrests"] = {
-        "description": "Arrests for property crime, sum of parts",
-        "unit": "arrests",
-        "source": "computed",
-    }
     return OutcomeTable(
         name="icpsr_arrests",
         frame=frame[columns].sort_values(["county_fips", "year"], ignore_index=True),
         counts=named,
-        codebook={c: book[c] for c in columns},
+        codebook=codebook(columns, "NACJD Part 1", population="arrest_population"),
         provenance=_provenance(ARRESTS, chosen, {}),
         coverage="coverage",
         denominator="population",
@@ -388,43 +369,10 @@ def _provenance(table: str, years: Sequence[int], settings: dict[str, Any]) -> d
     }
 
 
-def _shared_codebook() -> dict[str, dict[str, str]]:
-    book = {
-        "county_fips": {"description": "Harmonised county", "unit": "", "source": "county list"},
-        "year": {"description": "Calendar year", "unit": "", "source": "ICPSR study number"},
-        "covind": {"description": "NACJD coverage indicator", "unit": "percent, 0 to 100", "source": "NACJD"},
-        "usable": {"description": "Holds figures by the producer's missing rule", "unit": "", "source": "computed"},
-    }
-    for name in ("agencies_reporting", "coverage", "coverage_of", "imputed", "break_in_series", "doubt"):
-        v = VOCABULARY[name]
-        book[name] = {"description": v["description"], "unit": v["unit"], "source": "NACJD"}
-    return book
-
-
 def _crime_codebook(columns: Sequence[str]) -> dict[str, dict[str, str]]:
-    text = {
-        "violent": "Murder, rape, robbery and aggravated assault, summed from parts",
-        "violent_ex_rape": "Murder, robbery and aggravated assault, summed from parts",
-        "property": "Burglary, larceny and motor-vehicle theft, summed from parts",
-        "murder": "Murder and nonnegligent manslaughter",
-        "rape_legacy": "Rape, legacy definition",
-        "robbery": "Robbery",
-        "assault": "Aggravated assault",
-        "burglary": "Burglary",
-        "larceny": "Larceny-theft",
-        "motor_vehicle_theft": "Motor-vehicle theft",
-        "arson": "Arson",
-    }
-    book = _shared_codebook() | {
-        n: {"description": f"{t}; imputed by NACJD", "unit": "offences a year", "source": "NACJD Part 4"}
-        for n, t in text.items()
-    }
-    book["population"] = {
-        "description": "Residents behind the counts (CPOPCRIM)", "unit": "residents", "source": "NACJD Part 4",
-    }  # fmt: skip
-    book["arrest_population"] = {
-        "description": "Residents behind arrests (CPOPARST); never a denominator of crimes",
-        "unit": "residents",
-        "source": "NACJD Part 4",
-    }
-    return {c: book[c] for c in columns}
+    words = dict.fromkeys(
+        ("murder", "rape_legacy", "robbery", "assault", "burglary", "larceny", "motor_vehicle_theft", "arson"),
+        "imputed by NACJD",
+    ) | dict.fromkeys(("violent", "violent_ex_rape", "property"), "summed from parts; imputed by NACJD")
+    particular = {name: {"note": text} for name, text in words.items()}
+    return codebook(columns, "NACJD Part 4", **particular, population="crime_population")

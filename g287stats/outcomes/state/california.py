@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from g287stats.catalog import read_released, schema, write_released
+from g287stats.catalog import codebook, read_released, schema, write_released
 from g287stats.errors import Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
@@ -103,29 +103,17 @@ def load_california(years: tuple[int, int] | Iterable[int] | None = None) -> Out
 
 
 def _codebook() -> dict[str, dict[str, str]]:
-    source = "California Department of Justice, Crimes and Clearances"
-    words = {f["name"]: f["description"] for f in schema("california_agencies")["schema"]["fields"]}
-    book = {
-        name: {"description": words[name], "unit": "offences a year", "source": source}
-        for name in OFFENCES
-        if name != "rape"
-    }
-    book |= {name: {"description": words[name], "unit": "clearances a year", "source": source} for name in CLEARED}
-    spans = {"rape_legacy": "to 2013", "rape_mixed": "2014–2015, definition in transition", "rape_revised": "from 2016"}
-    for name, span in spans.items():
-        book[name] = {"description": f"{words['rape']}; {span}", "unit": "offences a year", "source": source}
-    more = {
-        "county_fips": ("Harmonised county", ""),
-        "year": ("Calendar year", ""),
-        "violent_ex_rape": ("Murder + robbery + aggravated assault", "offences a year"),
-        "agencies_reporting": ("Agencies printed and not silent", "agencies"),
-        "agencies_expected": ("Agencies printed in this or both an earlier and a later year", "agencies"),
-        "coverage": (
-            "Share of the expected agencies' usual offences that lies with those printed, not silent",
-            "share",
-        ),
-    }
-    return book | {n: {"description": d, "unit": u, "source": "computed"} for n, (d, u) in more.items()}
+    return codebook(
+        [*COUNTS, *CLEARED, "county_fips", "year", "agencies_reporting", "agencies_expected", "coverage"],
+        "California Department of Justice, Crimes and Clearances",
+        "california_agencies",
+        rape_legacy={"is": "rape", "note": "to 2013"},
+        rape_mixed={"is": "rape", "note": "2014–2015, definition in transition"},
+        rape_revised={"is": "rape", "note": "from 2016"},
+        agencies_reporting={"is": "agencies_printed", "note": "not silent"},
+        agencies_expected="agencies_seen",
+        coverage={"is": "coverage_of_offences", "note": "not silent"},
+    )
 
 
 # ---------------------------------------------------------------- build

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from g287stats.catalog import read_released, schema, write_released
+from g287stats.catalog import codebook, read_released, schema, write_released
 from g287stats.errors import Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
@@ -47,19 +47,13 @@ def load_maryland(years: tuple[int, int] | Iterable[int] | None = None) -> Outco
     frame["violent_ex_rape"] = violent_ex_rape(frame)
     frame["rape_legacy"] = frame["rape"].where(frame["year"] <= 2012)
     frame["rape_mixed"] = frame["rape"].where(frame["year"] > 2012)
-    fields = {f["name"]: f for f in schema("maryland_counties")["schema"]["fields"]}
-    source = "State of Maryland, Violent Crime & Property Crime by County"
-    book = {
-        n: {"description": fields[n]["description"], "unit": fields[n].get("unit", ""), "source": source}
-        for n in ("county_fips", "year", "population", *COUNTS)
-        if n in fields
-    }
-    for name, text in (
-        ("violent_ex_rape", "Murder + robbery + aggravated assault"),
-        ("rape_legacy", "Rape to 2012"),
-        ("rape_mixed", "Rape from 2013, definition not stated"),
-    ):
-        book[name] = {"description": text, "unit": "offences a year", "source": source}
+    book = codebook(
+        ["county_fips", "year", *COUNTS, "population"],
+        "State of Maryland, Violent Crime & Property Crime by County",
+        "maryland_counties",
+        rape_legacy={"is": "rape", "note": "to 2012"},
+        rape_mixed={"is": "rape", "note": "from 2013, definition not stated"},
+    )
     return OutcomeTable(
         name="maryland",
         frame=frame[["county_fips", "year", *COUNTS, "population"]],
