@@ -6,7 +6,13 @@ that lists them all; use :class:`Problems` to collect them.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).resolve().parent) + "/"
+_GUESTS = (f"{_PACKAGE}_tests/", f"{_PACKAGE}_analyses/")  # callers of the package that an installed wheel holds
 
 
 class G287Error(Exception):
@@ -83,6 +89,22 @@ class FewTreatedWarning(DesignWarning):
 
 class InferenceWarning(G287Warning):
     """The requested uncertainty is unreliable here (few clusters, few treated, unidentified variance)."""
+
+
+def caution(message: str, kind: type[G287Warning]) -> None:
+    """Warn at the line that called the package: the user's, however deep the reason lies."""
+    frame, level = sys._getframe(1), 2
+    while (
+        frame.f_back is not None
+        and (at := frame.f_code.co_filename).startswith(_PACKAGE)
+        and not at.startswith(_GUESTS)
+    ):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, kind, stacklevel=level)
+
+
+def _inside(file: str) -> bool:
+    return file.startswith(_PACKAGE) and not file.startswith(_GUESTS)
 
 
 def choose(name: str, value: object, allowed: Iterable[object]) -> None:

@@ -17,7 +17,6 @@ import itertools
 import json
 import re
 import unicodedata
-import warnings
 from collections import defaultdict
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.catalog import read_released, write_released
-from g287stats.errors import DataWarning, Problems, SourceError
+from g287stats.errors import DataWarning, Problems, SourceError, caution
 from g287stats.labels import aligned
 
 STATES = {  # FIPS -> USPS
@@ -137,7 +136,10 @@ def harmonise(fips: pd.Series, year: pd.Series | int | None = None, *, warn: boo
     out.attrs["harmonised"] = report
     if warn and report["unknown"]:
         listed = ", ".join(f"{c} ({n})" for c, n in report["unknown"].items())
-        warnings.warn(f"county codes without a harmonised unit, set to missing: {listed}", DataWarning, stacklevel=2)
+        caution(
+            f"county codes without a harmonised unit, set to missing: {listed}",
+            DataWarning,
+        )
     return out
 
 

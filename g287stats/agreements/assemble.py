@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, classify
 from g287stats.agreements.record import Record, fold, verdict
 from g287stats.agreements.rosters import PrintedList
 from g287stats.agreements.spells import lines
-from g287stats.errors import DataWarning, Problems, SourceError
+from g287stats.errors import DataWarning, Problems, SourceError, caution
 
 
 def assemble(
@@ -46,12 +45,11 @@ def assemble(
     every["table_rows"] = every["table"].map(sizes).fillna(0).astype(int)
     no_county = agencies["county_fips"].eq("") & agencies["jurisdiction"].ne("state")
     if no_county.any():
-        warnings.warn(
+        caution(
             f"{no_county.sum()} of {agencies['jurisdiction'].ne('state').sum()} non-state agencies have no county: "
             f"{', '.join(agencies.loc[no_county, 'agency_id'].head(8))}. Listed in data/qa/agency_counties.csv; "
             "add rows with evidence to data/fixes/agency_counties.csv",
             DataWarning,
-            stacklevel=3,
         )
     tables = {
         "agreements": agreements,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats import catalog, labels
-from g287stats.errors import DataWarning, UnavailableError
+from g287stats.errors import DataWarning, UnavailableError, caution
 
 Basis = Literal["listed", "signed"]
 STALE_DAYS = 31
@@ -66,11 +65,10 @@ class Agreements:
         found = before.sort_values("seq").iloc[-1]
         age = (moment.normalize() - lists["list_date"].max()).days
         if age > STALE_DAYS:
-            warnings.warn(
+            caution(
                 f"the last {kind} list in hand is of {lists['list_date'].max():%Y-%m-%d}, {age} days before "
                 f"{moment:%Y-%m-%d}: the answer is that list",
                 DataWarning,
-                stacklevel=3,
             )
         return found
 

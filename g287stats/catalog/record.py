@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -34,7 +33,7 @@ from g287stats.catalog import manifest
 from g287stats.catalog.released import read_table, released_dir, render, schema
 from g287stats.catalog.store import user_data_dir
 from g287stats.catalog.writing import changing, settle
-from g287stats.errors import DataWarning, SchemaError
+from g287stats.errors import DataWarning, SchemaError, caution
 
 RECORD_VARIABLE = "G287STATS_RECORD"
 _HOME, _POINTER = "agreements", "current"
@@ -83,11 +82,10 @@ def current_record() -> Record | None:
         tuple((day, file, checksum) for day, file, checksum in about["lists"]),
     )
     if about["base"] != _base(record.tables):
-        warnings.warn(
+        caution(
             f"{home} continues release {record.release} of the agreements, not the one installed: it is not read. "
             "Take its lists in again: g287stats agreements update",
             DataWarning,
-            stacklevel=2,
         )
         return None
     return record

@@ -7,7 +7,6 @@ counted with its reason in :class:`~g287stats.flow.Flow`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ import pandas as pd
 from g287stats.design.admit import Admitted, admit
 from g287stats.design.coding import NEVER, constant_within, dense, moves, several
 from g287stats.design.keys import Data, Keys, read_keys
-from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning
+from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, caution
 from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
@@ -282,7 +281,10 @@ def prepare(
         *few, *_idle_effects(effects, rows, keys),
     )  # fmt: skip
     for note in notes:
-        warnings.warn(f"{outcome}: {note}", FewTreatedWarning if note in few else DesignWarning, stacklevel=3)
+        caution(
+            f"{outcome}: {note}",
+            FewTreatedWarning if note in few else DesignWarning,
+        )
     return Design(
         outcome=outcome,
         unit_name=keys.unit,

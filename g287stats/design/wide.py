@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.design.coding import calendar
 from g287stats.design.keys import Data, refuse_exits
 from g287stats.design.prepare import NEVER, Design, Path, prepare
-from g287stats.errors import DesignError, DesignWarning, Problems
+from g287stats.errors import DesignError, DesignWarning, Problems, caution
 
 
 def matrix(design: Design, values: np.ndarray | None = None) -> np.ndarray:
@@ -63,7 +63,10 @@ def dated(design: Design, fits: str) -> Design:
     assert design.path is not None
     cohort, notes = onsets(design, design.path, fits)
     for note in notes:
-        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=4)
+        caution(
+            f"{design.outcome}: {note}",
+            DesignWarning,
+        )
     return replace(design, cohort=cohort, treatment=None, path=None, notes=(*design.notes, *notes))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +11,7 @@ import pandas as pd
 from g287stats.design.keys import Data, frame_of
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
 from g287stats.flow import holding
 
 Kind = Literal["levels", "growth", "trends"]
@@ -62,7 +61,10 @@ def read_features(
     notes = list(design.notes)
     for s in design.flow.dropped("design"):
         notes.append(f"{s.step} in {s.rows} rows of {s.units} units, whose treatment is read from their other rows")
-        warnings.warn(notes[-1], DesignWarning, stacklevel=4)
+        caution(
+            notes[-1],
+            DesignWarning,
+        )
     onset = design.cohort if design.treatment is None else _first_treated(design)
     t = design.n_periods
     starts = onset[(onset > 0) & (onset < t)]
@@ -137,7 +139,10 @@ def read_features(
         listed = ", ".join(map(str, left_out[design.unit_name][:8]))
         more = f", … {len(left_out) - 8} more" if len(left_out) > 8 else ""
         note = f"{len(left_out)} units are left out of balancing (see .left_out): {listed}{more}"
-        warnings.warn(note, DesignWarning, stacklevel=3)
+        caution(
+            note,
+            DesignWarning,
+        )
         notes.append(note)
     treated = onset[kept] < t
     if not treated.any() or treated.all():

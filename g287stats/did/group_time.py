@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from g287stats.did.comparisons import (
     refuse_exits,
     restrict_sample,
 )
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose
 from g287stats.estimate.blocks import BlockedInfluence
 from g287stats.estimate.covariance import Clustered, Neyman
 from g287stats.estimate.estimate import Cells, Estimate, Method
@@ -208,7 +207,10 @@ def _labelled(
         lack = "controls" if grid.treated[grid.empty].all() else "treated or no controls"
         more.append(f"{len(cells)} cohort × time cells have no {lack} and are left out of every aggregate: {shown}")
     for note in more:
-        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
+        caution(
+            f"{design.outcome}: {note}",
+            DesignWarning,
+        )
 
     sound = problem == ""
     sound &= np.isin(grid.group, grid.group[sound & ~grid.reference])  # a base alone is no effect of its cohort

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -14,7 +13,7 @@ from scipy import linalg, stats
 
 from g287stats.arguments import documented
 from g287stats.design.prepare import Design, prepare
-from g287stats.errors import DesignError, IdentificationError, InferenceWarning
+from g287stats.errors import DesignError, IdentificationError, InferenceWarning, caution
 from g287stats.estimate.covariance import Influence, SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
@@ -145,7 +144,10 @@ def iv_did(
         if rubin["set"].empty:
             notes.append(f"the Anderson–Rubin set is empty: at {level:g} no effect agrees with every instrument")
     for note in notes:
-        warnings.warn(f"{outcome}: {note}", InferenceWarning, stacklevel=2)
+        caution(
+            f"{outcome}: {note}",
+            InferenceWarning,
+        )
     estimate = second.estimate(
         endogenous, kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
         options={"instruments": names, **chosen_options(covariates, (), fixed_effects, False, weights)},

@@ -8,7 +8,6 @@ Three steps, each visible: features of units in a stated window before treatment
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -21,7 +20,7 @@ from g287stats.arguments import documented
 from g287stats.design.coding import whole
 from g287stats.design.keys import Data, frame_of
 from g287stats.did.features import Kind, read_features
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
 from g287stats.flow import Step, holding
 from g287stats.numerics.glm import logit
 from g287stats.shown import Shown
@@ -211,7 +210,10 @@ def balance_weights(
         alone = unit_names[treated & (w == 0)]
         if len(alone):
             note = f"{len(alone)} treated units have no match: {', '.join(map(str, alone[:8]))}"
-            warnings.warn(note, DesignWarning, stacklevel=2)
+            caution(
+                note,
+                DesignWarning,
+            )
             notes.append(note)
             gone = pd.DataFrame({design.unit_name: alone, "reason": "no control within the caliper and exact columns"})
             left_out = pd.concat([left_out, gone], ignore_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +13,7 @@ from g287stats.arguments import documented
 from g287stats.design.coding import event_window
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import labelled, matrix, quiet_prepare, unit_weights
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, choose
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose
 from g287stats.estimate.covariance import Clustered, Influence, Neyman
 from g287stats.estimate.estimate import Estimate, Method
 
@@ -218,7 +217,10 @@ def _histories(status: np.ndarray, name: str, design: Design, notes: list[str]) 
             f"treatment is unknown in some period of {int(broken.sum())} units, which are used up to that period: "
             f"{labelled(design, broken)}"
         )
-        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=4)
+        caution(
+            f"{design.outcome}: {note}",
+            DesignWarning,
+        )
         notes.append(note)
     usable = known & (clock[None, :] <= known_until[:, None])
     on, off = usable & (status == 1), usable & (status == 0)

@@ -6,7 +6,6 @@ Uncertainty comes from placebo assignment among the controls or from the jackkni
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -30,7 +29,7 @@ from g287stats.did.synthetic_weights import (
     placements,
     rmspe_ratio,
 )
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, choose
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution, choose
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.inversion import warn_unbounded
@@ -319,7 +318,10 @@ def _estimate(
                 f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
                 "without error, so the weights and the estimate are not unique. Use g.synthetic_did or fewer controls"
             )
-            warnings.warn(f"{outcome}: {note}", DesignWarning, stacklevel=3)
+            caution(
+                f"{outcome}: {note}",
+                DesignWarning,
+            )
             notes.append(note)
 
     table = predictor_table(design, blocks, x, matching[0] if matching else ())

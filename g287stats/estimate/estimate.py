@@ -12,7 +12,6 @@ sensitivity — is written once, here and in the modules beside this one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -24,7 +23,7 @@ import scipy
 from scipy import special, stats
 
 from g287stats._version import __version__
-from g287stats.errors import DesignError, InferenceWarning, check_level
+from g287stats.errors import DesignError, InferenceWarning, caution, check_level
 from g287stats.estimate.covariance import CovarianceRule, Influence, Neyman
 from g287stats.shown import Shown, number
 
@@ -199,8 +198,9 @@ class Estimate:
     def _warn(self, which: np.ndarray, what: str) -> None:
         names = [t for t, w in zip(self.terms, which) if w]
         more = f", … {len(names) - 8} more" if len(names) > 8 else ""
-        warnings.warn(
-            f"{self.outcome}: {', '.join(names[:8])}{more} {what}; none is reported", InferenceWarning, stacklevel=4
+        caution(
+            f"{self.outcome}: {', '.join(names[:8])}{more} {what}; none is reported",
+            InferenceWarning,
         )
 
     @property

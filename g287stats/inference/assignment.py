@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, caution
 
 CHUNK = 1 << 21
 """Most numbers of a batch of reassignments."""
@@ -143,12 +142,11 @@ def level_of_assignment(
             f"(units {some}): whole groups cannot exchange it. Leave assign_by= out, or exchange within= them"
         )
     if codes.max() > coarsest[1].max():
-        warnings.warn(
+        caution(
             f"treatment is the same in all units of every {coarsest[0]!r} ({coarsest[1].max() + 1} of them): "
             f"exchanging it between {codes.max() + 1} {name!r} is not valid when units of a {coarsest[0]!r} share "
             f"shocks, and rejects far too often; assign_by={coarsest[0]!r}",
             InferenceWarning,
-            stacklevel=4,
         )
     return name, codes
 
@@ -160,12 +158,11 @@ def _warn_mostly_whole(kinds: np.ndarray, name: str, codes: np.ndarray, unit: st
     treated = np.bincount(codes[kinds > 0], minlength=len(several)) * several
     whole = treated[~differs].sum()
     if 2 * whole > treated.sum() and differs.any():
-        warnings.warn(
+        caution(
             f"treatment is the same in all units of {int((treated[~differs] > 0).sum())} of {int((treated > 0).sum())} "
             f"treated {name!r} but not of the others, so that single {unit!r} are exchanged: not valid when units of a "
             f"{name!r} share shocks. See g.wild_bootstrap, g.bias_reduced",
             InferenceWarning,
-            stacklevel=5,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 from g287stats.design.admit import Admitted, admit
 from g287stats.design.coding import NEVER
 from g287stats.design.keys import Data, read_keys, refuse_exits
-from g287stats.errors import DesignError, DesignWarning, Problems
+from g287stats.errors import DesignError, DesignWarning, Problems, caution
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import by_group, level_of_assignment, shared
 
@@ -148,7 +147,10 @@ def read_treatments(
         parts.append(np.where(path.any(axis=1), kinds + 1, 0))
         source[treatment] = at
     for note in notes:
-        warnings.warn(f"{what}: {note}", DesignWarning, stacklevel=3)
+        caution(
+            f"{what}: {note}",
+            DesignWarning,
+        )
     frame = (keys.frame if order is None else keys.frame.iloc[order]).reset_index(drop=True)
     kinds = _joint(np.column_stack(parts))
     if kinds.all() or not kinds.any():

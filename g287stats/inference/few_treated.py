@@ -9,7 +9,6 @@ treatment is given: where whole clusters of units are treated, noise is that of 
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -19,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from g287stats.arguments import documented
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, caution
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
 from g287stats.numerics.inversion import invert, warn_unbounded
@@ -316,12 +315,11 @@ def _warn_few_controls(k: int, m: int, name: str) -> None:
     ratio = math.sqrt((1 + k / m) * m / (m - 1)) if m > 1 else math.inf
     size = 2 * stats.t.sf(stats.norm.ppf(0.975) / ratio, max(m - 1, 1))
     if size > 0.07:
-        warnings.warn(
+        caution(
             f"Conley–Taber draws leave out the noise of the controls' mean: with {k} treated and {m} control "
             f"{name!r} a 5 % test rejects about {100 * size:.0f} % of true nulls (normal noise). See "
             'g.ferman_pinto, g.randomization_test(statistic="t")',
             InferenceWarning,
-            stacklevel=3,
         )
 
 

@@ -7,7 +7,6 @@ bias of each from a failure of parallel trends (0 in the reference period), ``l`
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +16,7 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from g287stats.arguments import documented
-from g287stats.errors import DesignError, InferenceWarning, check_level, choose
+from g287stats.errors import DesignError, InferenceWarning, caution, check_level, choose
 from g287stats.estimate.estimate import Estimate
 from g287stats.shown import Shown
 
@@ -219,11 +218,10 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
         raise DesignError("event times repeat (cohort × time cells): use .aggregate('event') first")
     binned = [t for t in es.terms if t.rpartition(": ")[2].startswith(("<=", ">="))]
     if binned:
-        warnings.warn(
+        caution(
             f"{', '.join(binned)} pool several event times and are treated as one period each; "
             "fit with ends='drop' to keep single periods",
             InferenceWarning,
-            stacklevel=3,
         )
     times = es.labels["event_time"].to_numpy()
     free = np.isfinite(es.se.to_numpy())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from g287stats.errors import DesignError, InferenceWarning
+from g287stats.errors import DesignError, InferenceWarning, caution
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.target import unit_labels
@@ -101,10 +100,9 @@ def conley(est: Estimate, coordinates: pd.DataFrame, cutoff_km: float, *, kernel
     negative = out.rule.variances(est.influence) < 0
     if negative.any():
         names = [t for t, bad in zip(est.terms, negative) if bad]
-        warnings.warn(
+        caution(
             f"spatial variance is negative for {names[:8]}: no standard error. Try another cutoff or kernel",
             InferenceWarning,
-            stacklevel=2,
         )
     return out
 

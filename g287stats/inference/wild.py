@@ -13,7 +13,6 @@ sums by period (and by regressor), because units lie within clusters: no draw to
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
-from g287stats.errors import DesignError, InferenceWarning, check_draws, check_level
+from g287stats.errors import DesignError, InferenceWarning, caution, check_draws, check_level
 from g287stats.estimate.bootstrap import multiplier_draws
 from g287stats.estimate.estimate import Estimate
 from g287stats.numerics.inversion import invert
@@ -197,12 +196,11 @@ def wild_bootstrap(
             invert(p_value, f.estimate, error / f.scale, 1 - level),
         )
         if not np.isfinite(interval).all():
-            warnings.warn(
+            caution(
                 f"wild bootstrap interval for {f.term!r} is unbounded: no value on one side is rejected at "
                 f"{1 - level:.3g} ({n_groups} groups allow {points}^{n_groups} draws). Use multipliers='webb', "
                 "or draw_by= a level inside the clusters",
                 InferenceWarning,
-                stacklevel=2,
             )
     return WildBootstrap(
         term=f.term,
@@ -234,12 +232,11 @@ def _warn_few(f: Fitted, codes: np.ndarray, name: str) -> None:
     share = np.bincount(codes, f.weighted_direction * f.direction) / f.scale
     effective = 1 / float((share**2).sum())
     if effective < min(5.0, len(share) / 2):
-        warnings.warn(
+        caution(
             f"the variation of {f.term!r} comes from effectively {effective:.1f} of {len(share)} {name} clusters: the "
             "wild bootstrap rejects too rarely with the null imposed and too often without. See "
             "g.randomization_test, g.conley_taber, g.ferman_pinto, or draw_by=",
             InferenceWarning,
-            stacklevel=3,
         )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 
-from g287stats.errors import InferenceWarning
+from g287stats.errors import InferenceWarning, caution
 
 TIES = 1e-9
 """Two statistics closer than this share of their size are tied."""
@@ -38,10 +37,9 @@ def invert(p_value: Callable[[float], float], start: float, step: float, alpha: 
 def warn_unbounded(interval: tuple[float, float], term: str, resource: str, level: float) -> None:
     """Warn when an inverted test rejects no value on one side."""
     if not np.isfinite(interval).all():
-        warnings.warn(
+        caution(
             f"interval for {term!r} is unbounded: {resource} cannot reject any value at {1 - level:.3g}",
             InferenceWarning,
-            stacklevel=3,
         )
 
 

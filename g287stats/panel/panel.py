@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from g287stats import labels
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import changing
-from g287stats.errors import DataWarning, DesignError
+from g287stats.errors import DataWarning, DesignError, caution
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise, load_counties
 
@@ -378,7 +377,10 @@ def _told(what: str, own: pd.MultiIndex, theirs: pd.MultiIndex, found: np.ndarra
     if not found.any():
         raise DesignError(f"{words}. Keys are county FIPS codes and the panel's periods; are these they?")
     if share < 0.9:
-        warnings.warn(f"{words}. The others are missing, and listed in .flow", DataWarning, stacklevel=4)
+        caution(
+            f"{words}. The others are missing, and listed in .flow",
+            DataWarning,
+        )
 
 
 def _taken(column: pd.Series, at: np.ndarray) -> Any:

@@ -6,7 +6,6 @@ K, when rows instead of units must carry the influence, and how a rank deficienc
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,7 +15,7 @@ import pandas as pd
 
 from g287stats.design.coding import constant_within
 from g287stats.design.prepare import Design
-from g287stats.errors import DesignError, DesignWarning, IdentificationError
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
 from g287stats.estimate.covariance import (
     Clustered,
     CovarianceRule,
@@ -371,7 +370,10 @@ def _nested(design: Design, level: str, effect: int) -> bool:
 def tell(design: Design, notes: Sequence[str]) -> None:
     """Warn of every note (they also travel with the estimate)."""
     for note in notes:
-        warnings.warn(f"{design.outcome}: {note}", DesignWarning, stacklevel=3)
+        caution(
+            f"{design.outcome}: {note}",
+            DesignWarning,
+        )
 
 
 def _few(design: Design, units: np.ndarray, show: int = 8) -> str:
