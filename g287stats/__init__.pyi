@@ -75,6 +75,7 @@ from .estimate.tables import regression_table as regression_table
 from .atlas.facts import county_facts as county_facts
 from .atlas.facts import nation_facts as nation_facts
 from .atlas.facts import state_facts as state_facts
+from .atlas.write import write_atlas as write_atlas
 
 # findings: what was published, and how our answers stand beside it
 from .claims import evidence as evidence

@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from g287stats.atlas.commands import add_pages, add_record_verbs
+
     parser = argparse.ArgumentParser(prog="g287stats", description="Section 287(g) agreements and county crime")
     parser.add_argument("--version", action="version", version=f"g287stats {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--statement", help="i, ii, iii, iv, v or count")
     p.set_defaults(run=_findings)
 
-    p = commands.add_parser("agreements", help="take ICE's next list in")
+    p = commands.add_parser("agreements", help="the record without Python; take ICE's next list in")
     verbs = p.add_subparsers(title="agreements commands", metavar="VERB", required=True)
     q = verbs.add_parser("update", help="compare a newer ICE workbook with the record; --apply writes it")
     q.add_argument("workbook", type=Path)
@@ -58,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     q.add_argument("--explain", default="", metavar="WHY", help="accept a jump in counts or an older list, and why")
     q.add_argument("--folder", type=Path, help="tables to update (default: those in use)")
     q.set_defaults(run=_update)
+
+    add_record_verbs(verbs)
+    add_pages(commands)
 
     p = commands.add_parser("data", help="tables: what is inside, what you add, what can be downloaded")
     verbs = p.add_subparsers(title="data commands", metavar="VERB", required=True)

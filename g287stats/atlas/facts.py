@@ -224,13 +224,17 @@ def _place(fips: str, name: str, state: str, spells: tuple[Spell, ...]) -> Place
     )  # fmt: skip
 
 
-def marks_of(sources: Sources, state: str, fips: str | None = None) -> tuple[Mark, ...]:
-    """Dated policies of a state, of the federal government and, for a county, Secure Communities."""
+def secure_communities_mark(sources: Sources, fips: str) -> Mark:
+    """The month in which Secure Communities was switched on in a county."""
+    row = sources.secure_communities.loc[fips]
+    when = "month not in the source" if pd.isna(row["month"]) else f"from {row['month'].strftime('%b %Y')}"
+    return Mark(when, "Secure Communities switched on here", "federal program", row["status"], "")
+
+
+@lru_cache(maxsize=128)
+def marks_of(sources: Sources, state: str) -> tuple[Mark, ...]:
+    """Dated policies of a state and of the federal government."""
     marks = []
-    if fips is not None:
-        row = sources.secure_communities.loc[fips]
-        when = "month not in the source" if pd.isna(row["month"]) else f"from {row['month'].strftime('%b %Y')}"
-        marks.append(Mark(when, "Secure Communities switched on here", "federal program", row["status"], ""))
     table = sources.events[sources.events["state"].isin((state, "US"))]
     for r in table.sort_values(["signed", "name"], na_position="last").to_dict("records"):
         dates = [f"signed {day(r['signed'])}"] if pd.notna(r["signed"]) else ["day of signing not in hand"]
@@ -259,7 +263,8 @@ def county_record(sources: Sources, fips: str) -> CountyFacts:
         int(people["population"]), int(people["year"]), known[fips], spells, statewide(sources, row["state"]), applied,
         tuple(known[n] for n in sources.neighbours.get(fips, ()) if n in known),
         crime_of(sources, fips, [s.place.county_fips for s in similar]), sources.min_coverage,
-        removals_of(sources, fips), similar, SIMILAR_RULE, marks_of(sources, row["state"], fips),
+        removals_of(sources, fips), traits_of(sources, fips), similar, SIMILAR_RULE,
+        (secure_communities_mark(sources, fips), *marks_of(sources, row["state"])),
         tuple(sorted({part for s in spells for part in s.sources.split("; ")})),
         not_known(sources, spells, row["state"]),
         county_sentence(row["name"], spells, sources),
@@ -298,6 +303,14 @@ def county_sentence(name: str, spells: tuple[Spell, ...], sources: Sources) -> s
 
 def _models(listed: list[Spell], agency: str) -> list[str]:
     return sorted({s.model for s in listed if s.agency == agency})
+
+
+def traits_of(sources: Sources, fips: str) -> dict[str, float]:
+    """Residents 2012 and the shares Hispanic, foreign-born and poor of a county, in percent; missing is NaN."""
+    columns = {"residents": "population", "hispanic": "hispanic_pct_2013", "foreign_born": "foreign_born_pct_2012",
+               "poverty": "poverty_pct_2012"}  # fmt: skip
+    have = fips in sources.profile.index
+    return {k: float(sources.profile.at[fips, c]) if have else float("nan") for k, c in columns.items()}
 
 
 def similar_of(sources: Sources, fips: str) -> tuple[Similar, ...]:
@@ -447,10 +460,6 @@ def nation_record(sources: Sources) -> NationFacts:
     headline = ", ".join(parts[:2]) + f", {parts[2]}"
     if territories:
         headline += f" and {count(len(territories), 'territory', 'territories')}"
-    if len(territories):
-        where = f" The territories are {join([STATE_NAMES[t] for t in territories])}."
-    else:
-        where = ""
     rows = tuple(state_row(s, spells, applied, record) for s in sorted(STATE_NAMES, key=STATE_NAMES.get))  # type: ignore[arg-type]
     quiet = tuple(r.state for r in rows if not r.agreements and r.state not in TERRITORIES)
     hidden = [f"{count(sum(k[0].startswith('withheld') for k in sources.withheld), 'agreement')} not released: source "
@@ -462,7 +471,7 @@ def nation_record(sources: Sources) -> NationFacts:
         tuple(places(sources).values()), rows, quiet, curve_of(sources), spells,
         applied, tuple(hidden), headline,
         f"Agreements that let state and local officers do some of the work of federal immigration officers: ICE’s list "
-        f"of {day(sources.list_date)}, and every month back to 2002.{where}",
+        f"of {day(sources.list_date)}, and every month back to 2002.",
     )  # fmt: skip
 
 

@@ -227,6 +227,7 @@ class CountyFacts:
     crime: tuple[CrimeYear, ...]
     min_coverage: float
     removals: tuple[Removals, ...]
+    traits: dict[str, float]
     similar: tuple[Similar, ...]
     similar_rule: str
     marks: tuple[Mark, ...]

@@ -148,18 +148,20 @@ class Sources:
 
     def similar(self, fips: str, number: int = 10) -> list[tuple[str, float]]:
         """Return the nearest counties with their distance in standard deviations, nearest first."""
-        table = self._standardised
-        if fips not in table.index:
+        names, table = self._standardised
+        if fips not in names:
             return []
-        away = np.sqrt(((table.to_numpy() - table.loc[fips].to_numpy()) ** 2).sum(axis=1))
-        order = np.lexsort((table.index.to_numpy(), away.round(12)))
-        near = [(str(table.index[i]), float(away[i])) for i in order if table.index[i] != fips]
-        return near[:number]
+        away = np.sqrt(((table - table[names[fips]]) ** 2).sum(axis=1)).round(12)
+        order = np.argsort(away, kind="stable")[: number + 1]  # rows are in order of codes
+        codes = list(names)
+        return [(codes[i], float(away[i])) for i in order if codes[i] != fips][:number]
 
     @cached_property
-    def _standardised(self) -> pd.DataFrame:
+    def _standardised(self) -> tuple[dict[str, int], np.ndarray]:
+        """Rows by county and the traits in standard deviations."""
         table = self.profile[list(LIKENESS)].dropna()
-        return (table - table.mean()) / table.std(ddof=0)
+        standard = ((table - table.mean()) / table.std(ddof=0)).to_numpy(float)
+        return {str(c): i for i, c in enumerate(table.index)}, standard
 
     @cached_property
     def crime(self) -> Crime:
