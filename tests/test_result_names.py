@@ -38,8 +38,10 @@ INSTEAD = {  # how else such a number might be called → how it is called
     r"n_draws|.*_draws": "draws (how many), drawn (their values)",
     r"confidence|conf_level": "level",
 }
+VECTORS = {"point", "se", "p_values", "conf_int"}
 THEIR_OWN = {  # words that mean something else, and the methods of vectors
-    "Estimate": {"point", "se", "p_values", "conf_int"},
+    "Estimate": VECTORS,
+    "SyntheticEstimate": VECTORS,
     "SyntheticFit": {"conf_int_placebo"},
     "PowerSimulation": {"mc_se", "n_draws"},  # Monte-Carlo error of a power; the runs of an effect that succeeded
 }
@@ -68,8 +70,9 @@ def results():
     instrumented = g.iv_did(d, "y", treatment="dose", instruments=["z", "z2"], unit="county", time="year")
     curve = {"estimators": {"twfe": g.twfe, "imputation": g.imputation}, "draws": 99}
     return {
-        "Estimate": [static, events, instrumented, g.synthetic_did(single, "y", **KEYS)],
-        "SyntheticFit": [g.synthetic_did(single, "y", **KEYS).design],
+        "Estimate": [static, events, instrumented],
+        "SyntheticEstimate": [g.synthetic_did(single, "y", **KEYS)],
+        "SyntheticFit": [g.synthetic_did(single, "y", **KEYS).synthetic],
         "WaldTest": [events.test()],
         "RandomizationTest": [
             g.randomization_test(static, draws=49, level=0.8),

@@ -268,7 +268,6 @@ def _labelled(
         reference=tuple(terms[kept["reference"]]),
         notes=(*design.notes, *notes, *more),
         provenance=design.provenance,
-        design=design,
         floor=design.rounding,
     )
 

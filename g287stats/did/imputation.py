@@ -155,7 +155,6 @@ def imputation(
         cells=Cells(frame[["cohort", "time", "event_time", "mass"]]),
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
         provenance=design.provenance,
-        design=stage,
     )
     after = frame["event_time"].to_numpy() >= 0
     share = np.where(after, frame["mass"].to_numpy(dtype=float), 0.0)
@@ -245,7 +244,6 @@ def two_stage(
         reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
         provenance=design.provenance,
-        design=stage,
     )
     return with_average(estimate) if shape == "event" else estimate
 

@@ -207,7 +207,6 @@ def intensity_did(
         | {"small_sample": small_sample},
         notes=tuple(notes),
         provenance=design.provenance,
-        design=design,
     )
     return replace(
         overall,

@@ -19,6 +19,7 @@ from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
 from g287stats.regression.event import chosen_options
+from g287stats.regression.fitted import regression_of
 from g287stats.regression.regression import Block, Regression, absorb_design, regress, row_keys
 
 METHOD = Method(
@@ -129,13 +130,13 @@ def iv_did(
     reduced = stage(design.y, outcome, REDUCED)
     left = projection.residualize(np.column_stack([design.y, design.covariates]))
     y, x, instrument, controls = left[:, 0], left[:, 1 : 1 + m], left[:, 1 + m : 1 + m + n_z], left[:, 1 + m + n_z :]
-    fitted = x - np.column_stack([first[name].design.fit.residual for name in endogenous])
+    fitted = x - np.column_stack([regression_of(first[name], "a first stage").fit.residual for name in endogenous])
     moved = np.column_stack([fitted, controls])
     bread = _bread(projection, x, moved, controls, endogenous, names, design.absorbed)
     beta = _second_stage(projection, y, x, instrument, controls)
     residual = y - np.column_stack([x, controls]) @ beta
     fit = LeastSquares(projection, (), moved, beta, bread, residual, None)
-    second = Regression(design, projection, fit, (*endogenous, *covariates), design.y.copy())
+    second = Regression(design, projection, fit, (*endogenous, *covariates), design.y, "instrumented")
     strength = _strength(first, stage, d, x, fitted, controls, projection)
     notes = _weakness(strength)
     rubin: dict[str, Any] = {"p_value": reduced.test().p_value}
@@ -250,7 +251,7 @@ def _strength(
         row |= {"conditional_F": row["F"], "p_value_conditional": row["p_value"]}
         if m == 1:
             v = estimate.cov().to_numpy()
-            q = np.linalg.inv(estimate.design.fit.bread[:n_z, :n_z])
+            q = np.linalg.inv(regression_of(estimate, "a first stage").fit.bread[:n_z, :n_z])
             row["effective_F"] = float(estimate.point @ q @ estimate.point / np.trace(v @ q))
         else:
             rest = np.arange(m) != j

@@ -125,7 +125,6 @@ def lp_did(
         reference=(-1,),
         notes=tuple(notes),
         provenance=design.provenance,
-        design=design,
     )
     return with_average(result)
 

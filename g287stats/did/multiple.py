@@ -105,8 +105,8 @@ def multiple_treatments(
 def contamination(fit: Regression, names: Sequence[str], dose: np.ndarray) -> pd.DataFrame:
     """Weights of every treatment's effects in every coefficient, summed over rows (see :func:`multiple_treatments`).
 
-    ``fit`` is the regression (``est.design``), ``dose`` the treatments by row in its order (n × treatments). The table
-    of an estimate by :func:`multiple_treatments` is in its ``sample["contamination"]``.
+    ``fit`` is the regression (``est.regression``), ``dose`` the treatments by row in its order (n × treatments). The
+    table of an estimate by :func:`multiple_treatments` is in its ``sample["contamination"]``.
     """
     if not isinstance(fit, Regression):
         raise DesignError(
@@ -184,5 +184,4 @@ def _one_at_a_time(
         options=options,
         notes=(*design.notes, *dict.fromkeys(notes)),
         provenance=design.provenance,
-        design=design,
     )

@@ -131,9 +131,7 @@ def stacked(
     )
     counts = {"n_stacks": len(table), "n_obs": stack.n, "n_treated": int(table["n_treated"].sum()), "stacks": table}
     used = np.unique(stack.clusters[design.unit_name])
-    result = replace(
-        _by_unit(result, design, stack), sample=design.sample() | counts | {"n_units": len(used)}, design=fit
-    )
+    result = replace(_by_unit(result, design, stack), sample=design.sample() | counts | {"n_units": len(used)})
     return with_average(result) if shape == "event" else result
 
 

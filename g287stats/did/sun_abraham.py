@@ -31,6 +31,7 @@ from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.estimate.factored import FactoredInfluence, Term
+from g287stats.estimate.fit import Averages
 from g287stats.numerics.least_squares import Factor, LeastSquares
 from g287stats.numerics.within import Projection, absorb
 from g287stats.regression.event import FITS, chosen_options, plain, prepare_regression
@@ -120,7 +121,7 @@ def sun_abraham(
     plan, dropped = _plan(design, groups, references, 1 + unit_trends)
     notes += dropped
     tell(design, notes)
-    interacted = Interacted(design, plan, tuple(covariates), tuple(covariates_by_time), unit_trends)
+    interacted = Interacted(design, plan, tuple(covariates), tuple(covariates_by_time), unit_trends, not dropped)
     if fixed_effects or len(references) > 1 + unit_trends:
         point, influence, n_more = _general(interacted)
     else:
@@ -148,7 +149,8 @@ def sun_abraham(
         reference=references,
         notes=tuple(dict.fromkeys((*design.notes, *notes))),
         provenance=design.provenance,
-        design=replace(interacted, point=point),
+        regression=interacted,
+        averages=Averages(tuple(plan.frame["term"])),
     )
     mass = np.where(plan.event >= 0, plan.frame["mass"].to_numpy(), 0.0)
     if not mass.any():
@@ -425,8 +427,8 @@ class Interacted:
     ----------
     design
         The prepared panel.
-    point
-        The effects as estimated, which the regression has to reproduce.
+    whole
+        Whether every cohort × period effect has a comparison, so that its dummies say all there is.
     """
 
     design: Design
@@ -434,7 +436,7 @@ class Interacted:
     covariates: tuple[str, ...]
     by_period: tuple[str, ...]
     unit_trends: bool
-    point: np.ndarray | None = None
+    whole: bool
 
     @cached_property
     def regression(self) -> Regression:
@@ -461,13 +463,12 @@ class Interacted:
                 "influence functions serve .bands(), .test(), clustering at any level, g.bootstrap_se and "
                 "g.multiple_testing; g.stacked and g.event_study take the wild bootstrap and CR2"
             )
-        fit = self.regression.fit
-        if self.point is not None and np.abs(fit.beta[:k] - self.point).max() > 1e-7 * (1 + np.abs(self.point).max()):
+        if not self.whole:
             raise DesignError(
                 "some periods have no valid comparison (see the notes of the estimate), so the interacted regression "
                 "does not give these effects: leave those periods out of the panel first"
             )
-        return fit
+        return self.regression.fit
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -475,31 +476,9 @@ class Interacted:
         return self.regression.names
 
     @property
-    def projection(self) -> Projection:
-        """The absorbed effects."""
-        return self.regression.projection
-
-    @property
-    def y(self) -> np.ndarray:
-        """The outcome."""
-        return self.design.y
-
-    def combinations(self, estimate: Estimate, term: str) -> list[dict[str, float]]:
-        """What a parameter of an aggregate may average: effects with their weights, to be held against the estimate."""
-        frame = self.plan.frame
-        treated = frame["event_time"] >= 0
-        row = estimate.labels.iloc[estimate.terms.index(term)]
-        columns = {"event": "event_time", "cohort": "cohort", "calendar": "time"}
-        if estimate.kind in columns:
-            on = frame[columns[estimate.kind]] == row[columns[estimate.kind]]
-            found = [frame["mass"].where(on & (treated | (estimate.kind == "event")), 0.0)]
-        else:  # all treated rows; or the averages over event times, periods and cohorts
-            mass = frame["mass"].where(treated, 0.0)
-            found = [mass, *(mass / mass.groupby(frame[c]).transform("sum") for c in ("event_time", "time"))]
-            shares = mass.where(treated).groupby(frame["cohort"]).transform("mean")
-            found.append(found[0] / mass.groupby(frame["cohort"]).transform("sum") * shares)
-        weights = [w.fillna(0.0).to_numpy() for w in found]
-        return [{t: float(v) for t, v in zip(frame["term"], w / w.sum()) if v} for w in weights if w.any()]
+    def kind(self) -> Literal["linear", "working", "instrumented"]:
+        """Least squares of the outcome."""
+        return "linear"
 
 
 _LARGEST = 50_000_000

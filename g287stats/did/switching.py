@@ -181,7 +181,6 @@ def switching_did(
         reference=(-1,),
         notes=tuple(notes),
         provenance=design.provenance,
-        design=design,
     )
     after = frame["event_time"].to_numpy() >= 0
     if len(kinds) > 1 or not after.any():

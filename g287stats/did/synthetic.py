@@ -7,7 +7,7 @@ Uncertainty comes from placebo assignment among the controls or from the jackkni
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -117,7 +117,7 @@ class Placebo:
 
 @dataclass(frozen=True)
 class SyntheticFit:
-    """What stands behind the estimate (``Estimate.design``).
+    """What stands behind the estimate (``SyntheticEstimate.synthetic``).
 
     Attributes
     ----------
@@ -172,6 +172,13 @@ class SyntheticFit:
         return pd.DataFrame(ends, index=pd.Index(["ATT"], name="term"))
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SyntheticEstimate(Estimate):
+    """An estimate with the weights, paths and placebo tests behind it."""
+
+    synthetic: SyntheticFit = field(repr=False)
+
+
 @documented(**_SHARED)
 def synthetic_did(
     data: Any,
@@ -187,7 +194,7 @@ def synthetic_did(
     distribution: Distribution = "t",
     draws: int = 499,
     seed: int = 287,
-) -> Estimate:
+) -> SyntheticEstimate:
     """Synthetic difference-in-differences (Arkhangelsky, Athey, Hirshberg, Imbens and Wager 2021).
 
     For each cohort, unit weights ω make the weighted never-treated units run parallel to the treated before
@@ -206,7 +213,7 @@ def synthetic_did(
     Returns
     -------
     Estimate
-        ``.design`` is a :class:`SyntheticFit`: weights, paths, placebos and permutation p-values.
+        ``.synthetic`` is a :class:`SyntheticFit`: weights, paths, placebos and permutation p-values.
 
     Raises
     ------
@@ -239,7 +246,7 @@ def synthetic_control(
     distribution: Distribution = "t",
     draws: int = 499,
     seed: int = 287,
-) -> Estimate:
+) -> SyntheticEstimate:
     """Synthetic control (Abadie, Diamond and Hainmueller 2010), on all earlier outcomes or on predictors.
 
     Non-negative weights that add up to one make the weighted controls match the level of the treated in every
@@ -289,7 +296,7 @@ def _estimate(
     draws: int,
     seed: int,
     matching: tuple[tuple[Predictor, ...], Any] | None = None,
-) -> Estimate:
+) -> SyntheticEstimate:
     choose("distribution", distribution, get_args(Distribution))
     choose("inference", inference, get_args(Inference))
     choose("shape", shape, ("static", "event"))
@@ -392,7 +399,7 @@ def _estimate(
     sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
     if p_value is not None:
         sample |= {"p_value_placebo": p_value, "p_value_rmspe": p_ratio}
-    overall = Estimate(
+    overall = SyntheticEstimate(
         labels=pd.DataFrame({"term": ["ATT"]}),
         point=point[:1],
         influence=Influence(psi[:, :1], {"replicate": np.arange(len(psi))}),
@@ -411,11 +418,11 @@ def _estimate(
         },
         notes=tuple(notes),
         provenance=design.provenance,
-        design=behind,
+        synthetic=behind,
     )
     if shape == "static":
         return overall
-    return Estimate(
+    return SyntheticEstimate(
         labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),
         point=point[1:],
         influence=Influence(psi[:, 1:], {"replicate": np.arange(len(psi))}),
@@ -429,7 +436,7 @@ def _estimate(
         overall=overall,
         notes=tuple(notes),
         provenance=design.provenance,
-        design=behind,
+        synthetic=behind,
     )
 
 

@@ -143,6 +143,7 @@ def _averages(
         labels=labels,
         point=point,
         influence=estimate.influence.combine(weights, extra),
+        averages=None if estimate.averages is None or extra is not None else estimate.averages.through(weights),
         kind=kind,
         cells=None,
         overall=None,

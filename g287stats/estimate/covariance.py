@@ -308,6 +308,7 @@ class Given:
     """
 
     df: float = np.inf
+    levels: ClassVar[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:

@@ -25,6 +25,7 @@ from scipy import special, stats
 from g287stats._version import __version__
 from g287stats.errors import DesignError, InferenceWarning, caution, check_level
 from g287stats.estimate.covariance import CovarianceRule, Influence, Neyman
+from g287stats.estimate.fit import Averages, RegressionFit
 from g287stats.shown import Shown, number
 
 if TYPE_CHECKING:
@@ -124,8 +125,9 @@ class Estimate:
         Every counted warning raised on the way.
     provenance
         Where the data came from.
-    design
-        The prepared arrays the estimate was computed from (for diagnostics), or None.
+    regression, averages
+        The regression whose coefficients the parameters are or average, and the weights of these averages; None where
+        there is no single one.
     software
         Versions of the package and of the libraries that computed it.
     floor
@@ -146,7 +148,8 @@ class Estimate:
     reference: tuple[Any, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    design: Any = field(default=None, repr=False)
+    regression: RegressionFit | None = field(default=None, repr=False)
+    averages: Averages | None = field(default=None, repr=False)
     software: str = field(default_factory=versions)
     floor: float = 0.0
 
@@ -285,7 +288,8 @@ class Estimate:
         ``extra`` (rows × m) is added to the combined influence: the part that comes from estimated weights.
         """
         matrix = np.atleast_2d(np.asarray(matrix, dtype=float))
-        fields: dict[str, Any] = {"cells": None, "overall": None, "reference": ()} | changes
+        averages = None if self.averages is None or extra is not None else self.averages.through(matrix)
+        fields: dict[str, Any] = {"cells": None, "overall": None, "reference": (), "averages": averages} | changes
         return replace(
             self,
             labels=labels.reset_index(drop=True) if isinstance(labels, pd.DataFrame) else labels,

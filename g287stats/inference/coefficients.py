@@ -33,7 +33,7 @@ def coefficients(estimate: Estimate) -> Estimate:
     DesignError
         No single regression stands behind the estimate, or its covariance rule is made for its own parameters.
     """
-    fit, rule = estimate.design, estimate.rule
+    fit, rule = estimate.regression, estimate.rule
     if not isinstance(fit, Regression):
         raise DesignError(f"no single regression stands behind {estimate.method.key!r}: it has no coefficients to show")
     how: dict[str, Any]

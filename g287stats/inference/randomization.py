@@ -294,7 +294,7 @@ class _Refit:
                     "there is no t statistic: the clustered variance is zero up to rounding (an exact fit, or two "
                     'clusters). Use statistic="coefficient"'
                 )
-        if self.grid:
+        if self.grid and unit_cluster is not None:
             self._prepare_grid(unit_cluster)
 
     def _prepare_grid(self, unit_cluster: np.ndarray) -> None:

@@ -24,6 +24,7 @@ from scipy import linalg, sparse
 from g287stats.errors import DesignError
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate
+from g287stats.estimate.fit import Averages
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
 from g287stats.regression.fitted import loadings, nested, regression_of
@@ -121,7 +122,7 @@ def bias_reduced(
     if level not in reg.design.clusters:
         raise DesignError(f"no cluster level {level!r}: the estimate carries {sorted(reg.design.clusters)}")
     codes = reg.design.clusters[level]
-    if not nested(reg.projection.unit, codes):
+    if not nested(reg.fit.projection.unit, codes):
         raise DesignError(f"units must lie within the clusters {level!r} for CR2 and CR3")
     scores, freedom = adjusted_scores(reg.fit, codes, combined, kind)
     g = len(scores)
@@ -134,6 +135,7 @@ def bias_reduced(
         est,
         labels=labels,
         point=reg.fit.beta @ combined,
+        averages=Averages(reg.names, combined.T),
         influence=Influence(scores, {level: np.arange(g)}),
         rule=rule,
         cells=None,

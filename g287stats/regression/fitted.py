@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from g287stats.design.prepare import Design
 from g287stats.errors import DesignError
 from g287stats.estimate.estimate import Estimate
+from g287stats.estimate.fit import RegressionFit
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
 
@@ -44,7 +45,7 @@ class Fitted:
     projection: Projection
     direction: np.ndarray
     scale: float
-    design: Any
+    design: Design
     level: str
 
     @cached_property
@@ -85,20 +86,18 @@ def nested(inner: np.ndarray, outer: np.ndarray) -> bool:
     return bool((value[inner] == outer).all())
 
 
-def regression_of(est: Estimate, what: str, *, working: bool = False) -> Any:
+def regression_of(est: Estimate, what: str, *, working: bool = False) -> RegressionFit:
     """The fitted regression that ``est`` carries; an error naming what to use instead when it has none.
 
     ``working``: the weighted regression of the last step of a count model will do.
     """
-    reg = est.design
-    if est.method.key == "iv_did":
+    reg = est.regression
+    if reg is not None and reg.kind == "instrumented":
         raise DesignError(
             f"{what} is not defined for two-stage least squares; it takes the reduced form and the first stages: "
             'est.sample["reduced_form"], est.sample["first_stage"]'
         )
-    fit = getattr(reg, "fit", None)
-    linear = isinstance(fit, LeastSquares) and hasattr(reg, "y")  # a first stage has a fit and no outcome of its own
-    if not linear or (reg.y is not reg.design.y and not working):
+    if reg is None or (reg.kind == "working" and not working):
         raise DesignError(
             f"{what} needs a linear regression with absorbed effects (g.twfe, g.event_study, g.stacked …); "
             f"{est.method.title} is not one. Its influence functions serve .bands(), .test() and g.multiple_testing"
@@ -112,20 +111,21 @@ def static_effect(est: Estimate, what: str, instead: str) -> None:
         raise DesignError(f"{what} takes the static effect of g.twfe, not {est.method.title} ({est.kind}); {instead}")
 
 
-def loadings(est: Estimate, reg: Any, terms: Sequence[str | Mapping[str, float]]) -> np.ndarray:
+def loadings(est: Estimate, reg: RegressionFit, terms: Sequence[str | Mapping[str, float]]) -> np.ndarray:
     """Each term as a combination of the regression's coefficients: (coefficients × terms).
 
-    A term is a coefficient, a combination ``{name: weight}``, or an average of coefficients that the estimate was made
-    from: the effect after treatment of an event study, an aggregate of cohort × period effects.
+    A term is a parameter of the estimate, which states what it averages (the effect after treatment of an event study,
+    an aggregate of cohort × period effects), a coefficient, or a combination ``{name: weight}`` of coefficients.
     """
     place = {name: j for j, name in enumerate(reg.names)}
+    own = {name: j for j, name in enumerate(est.terms)}
     out = np.zeros((len(place), len(terms)))
     absent: list[str] = []
     for k, term in enumerate(terms):
-        parts: Mapping[str, float] | None = {term: 1.0} if isinstance(term, str) else term
-        if isinstance(term, str) and term not in place and term in est.terms:
-            parts = _average(est, reg, term)
-        for name, weight in (parts or {str(term): 1.0}).items():
+        parts = {term: 1.0} if isinstance(term, str) else term
+        if isinstance(term, str) and est.averages is not None and term in own:
+            parts = est.averages.parts(own[term])
+        for name, weight in parts.items():
             if name in place:
                 out[place[name], k] = weight
             else:
@@ -136,32 +136,6 @@ def loadings(est: Estimate, reg: Any, terms: Sequence[str | Mapping[str, float]]
             "An average of them is a combination {name: weight}"
         )
     return out
-
-
-def _average(est: Estimate, reg: Any, term: str) -> dict[str, float] | None:
-    """The combination of coefficients behind a parameter, or None: it gives the parameter and its influence."""
-    at = est.terms.index(term)
-    value, influence = est.point[at], est.influence.psi[:, at]
-    size = np.abs(influence).max(initial=0.0)
-    maybe = reg.combinations(est, term) if hasattr(reg, "combinations") else _after_treatment(reg.names, term)
-    for parts in maybe:
-        c = np.array([parts.get(name, 0.0) for name in reg.names])
-        psi = reg.fit.unit_scores() @ (reg.fit.bread @ c)
-        same = len(psi) != len(influence) or np.abs(psi - influence).max() <= 1e-7 * size
-        if same and abs(c @ reg.fit.beta - value) <= 1e-9 * (1 + abs(value)):
-            return parts
-    return None
-
-
-def _after_treatment(names: Sequence[str], term: str) -> list[dict[str, float]]:
-    """The plain average of the coefficients at event times ≥ 0, those of ``term`` where several effects are named."""
-    after = []
-    for name in names:
-        effect, _, time = name.rpartition(": ")
-        number = time.removeprefix("<=").removeprefix(">=")
-        if effect in ("", term) and number.removeprefix("-").isdigit() and int(number) >= 0:
-            after.append(name)
-    return [dict.fromkeys(after, 1 / len(after))] if after else []
 
 
 def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> Fitted:
@@ -177,7 +151,7 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
     if not isinstance(term, (str, Mapping)):
         raise DesignError(f"term={term!r} is no name; coefficients are {names[:12]}: term={str(term)!r}")
     c = loadings(est, reg, [term])[:, 0]
-    fit: LeastSquares = reg.fit
+    fit = reg.fit
     loading = fit.bread @ c
     spread = float(c @ loading)
     if len(names) == 1 and fit.dense.shape[1] == 1:
@@ -190,7 +164,7 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
         term=name,
         estimate=float(c @ fit.beta),
         fit=fit,
-        projection=reg.projection,
+        projection=fit.projection,
         direction=direction,
         scale=1 / spread,
         design=reg.design,

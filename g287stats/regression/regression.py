@@ -25,6 +25,7 @@ from g287stats.estimate.covariance import (
     SmallSample,
 )
 from g287stats.estimate.estimate import Cells, Estimate, Method
+from g287stats.estimate.fit import Averages
 from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
 from g287stats.numerics.within import Projection, absorb_rows
 
@@ -55,7 +56,9 @@ class Regression:
     names
         One name per coefficient: factor blocks first, then dense blocks.
     y
-        The dependent variable of the fit, (n,) (the working response for count models).
+        The dependent variable of the fit, (n,).
+    kind
+        Whether it is of the design's outcome, or the last step of a count model, or of two-stage least squares.
     n_slopes
         Unit-specific slopes absorbed (per unit).
     """
@@ -65,6 +68,7 @@ class Regression:
     fit: LeastSquares
     names: tuple[str, ...]
     y: np.ndarray = field(repr=False)
+    kind: Literal["linear", "working", "instrumented"] = "linear"
     n_slopes: int = 0
 
     def position(self, names: Sequence[str]) -> np.ndarray:
@@ -119,7 +123,8 @@ class Regression:
             reference=reference,
             notes=tuple(dict.fromkeys(told)),
             provenance=self.design.provenance,
-            design=self,
+            regression=self,
+            averages=Averages(tuple(focal)),
             floor=np.inf if exact else 0.0,
         )
 
@@ -173,6 +178,7 @@ def regress(
     IdentificationError
         Names the columns that the fixed effects or earlier columns determine.
     """
+    kind: Literal["linear", "working"] = "linear" if y is None else "working"
     y = design.y if y is None else y
     weights = design.weights if weights is None else weights
     if projection is None:
@@ -195,7 +201,7 @@ def regress(
         )
     except Collinear as problem:
         raise IdentificationError(_collinear(design, names, problem)) from None
-    return Regression(design, projection, fit, names, y, int(unit_trends))
+    return Regression(design, projection, fit, names, y, kind, int(unit_trends))
 
 
 def side_by_side(columns: Sequence[np.ndarray]) -> np.ndarray | None:

@@ -38,7 +38,7 @@ from g287stats.did.spillover import spillover_did, spillover_event_study
 from g287stats.did.stacked import stacked
 from g287stats.did.sun_abraham import sun_abraham
 from g287stats.did.switching import switching_did
-from g287stats.did.synthetic import SyntheticFit, synthetic_control, synthetic_did
+from g287stats.did.synthetic import SyntheticEstimate, synthetic_control, synthetic_did
 from g287stats.did.triple import triple_difference
 from g287stats.did.twfe import event_study, twfe
 from g287stats.errors import DesignWarning, InferenceWarning
@@ -142,8 +142,8 @@ def _weighted(frame: pd.DataFrame, weigh: Callable[..., Balance], **options: Any
 
 def _placebo(estimate: Estimate) -> dict[str, Interval]:
     """The t interval and the inverted placebo test; the share of draws in which the latter misses is its size."""
-    fit = estimate.design
-    assert isinstance(fit, SyntheticFit)
+    assert isinstance(estimate, SyntheticEstimate)
+    fit = estimate.synthetic
     low, high = fit.conf_int_placebo().to_numpy()[0]
     inverted = (fit.estimate, np.nan, float(low), float(high))
     return _first(estimate, "overall") | {"overall, placebo test inverted": inverted}

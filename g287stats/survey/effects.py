@@ -18,7 +18,7 @@ import pandas as pd
 
 from g287stats.errors import DesignError, choose
 from g287stats.estimate.estimate import Estimate
-from g287stats.survey.regression import GlmFit
+from g287stats.survey.regression import GlmEstimate, GlmFit
 
 Quantity = Literal["difference", "risk_ratio"]
 Covariates = Literal["sampled", "fixed"]
@@ -54,7 +54,7 @@ def average_effect(
     """
     choose("quantity", quantity, get_args(Quantity))
     choose("covariates", covariates, get_args(Covariates))
-    fit = _fit(estimate)
+    estimate, fit = _fit(estimate)
     inside, levels, slopes = _predictions(estimate, fit, variable, change, over)
     a = np.where(inside, fit.sample.weights[fit.rows], 0.0)
     a /= a.sum()
@@ -78,7 +78,7 @@ def average_effect(
         kind="other",
         options=dict(estimate.options) | {"quantity": quantity, "covariates": covariates},
         sample=dict(estimate.sample) | {"n_averaged": int(inside.sum())},
-        design=None,
+        model=None,
     )
 
 
@@ -125,7 +125,7 @@ def both_errors(estimate: Estimate, cluster: str) -> pd.DataFrame:
     Pseudo-PSUs split large counties and pool small ones, so the design alone need not carry county shocks;
     ``headline`` is the larger of the two.
     """
-    fit = _fit(estimate)
+    estimate, fit = _fit(estimate)
     mask = np.zeros(fit.sample.n, dtype=bool)
     mask[fit.rows] = True
     design = estimate.with_rule(fit.sample.rule(mask))
@@ -137,12 +137,12 @@ def both_errors(estimate: Estimate, cluster: str) -> pd.DataFrame:
     return out
 
 
-def _fit(estimate: Estimate) -> GlmFit:
-    if not isinstance(estimate.design, GlmFit):
+def _fit(estimate: Estimate) -> tuple[GlmEstimate, GlmFit]:
+    if not isinstance(estimate, GlmEstimate) or estimate.model is None:
         raise DesignError("effects need the fit: pass the result of glm itself, not a combination of it")
     if estimate.options.get("variance") == "replicates":
         raise DesignError("average effects are linearised; fit with variance='linearized'")
-    return estimate.design
+    return estimate, estimate.model
 
 
 def _predictions(

@@ -13,7 +13,7 @@ residual, which equals that of the regression with all dummies.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -126,6 +126,13 @@ class GlmFit:
     iterations: int
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GlmEstimate(Estimate):
+    """Coefficients of a fit, with what it leaves for effects; a quantity computed from them has none."""
+
+    model: GlmFit | None = field(repr=False)
+
+
 def glm(
     sample: SurveySample,
     outcome: str,
@@ -138,7 +145,7 @@ def glm(
     variance: Variance = "linearized",
     cluster: str | None = None,
     leverage: str | None = None,
-) -> Estimate:
+) -> GlmEstimate:
     """Fit a design-weighted generalized linear model; returns the slopes as an :class:`Estimate`.
 
     Parameters
@@ -244,7 +251,7 @@ def glm(
                 )
         rule = sample.rule(rows, cluster or "psu")
     keep = GlmFit(sample, chosen, index, xs, eta, offs, working, projected, score, bread, project, iterations)
-    return Estimate(
+    return GlmEstimate(
         labels=pd.DataFrame({"term": names}),
         point=beta,
         influence=influence,
@@ -262,7 +269,7 @@ def glm(
         },
         notes=tuple(notes),
         provenance=sample.provenance,
-        design=keep,
+        model=keep,
     )
 
 

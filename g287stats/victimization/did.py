@@ -239,7 +239,7 @@ def victimization_event_study(
     mask = sample.domain(domain)
     if group != "all":
         mask = mask & (sample.frame["group"] == group).to_numpy(dtype=bool, na_value=False)
-    e = survey.glm(
+    e: Estimate = survey.glm(
         wider,
         outcome,
         [*used, *others, *controls],

@@ -199,10 +199,8 @@ def test_averages_take_the_wild_bootstrap_and_corrections_too(kind):
 
 def test_what_the_interacted_regression_cannot_serve_says_what_does(monkeypatch):
     estimate = sun_abraham(trending(), "y", **KEYS)
-    with pytest.raises(DesignError, match="An average of them is a combination"):
-        wild_bootstrap(estimate.aggregate("event", window=(0, 1)).overall)
-    for kind in ("event", "cohort", "calendar"):
-        overall = estimate.aggregate(kind).overall
+    averages = [estimate.aggregate(kind).overall for kind in ("event", "cohort", "calendar")]
+    for overall in (*averages, estimate.overall, estimate.aggregate("event", window=(0, 1)).overall):
         boot = wild_bootstrap(overall, draws=99)
         assert boot.estimate == pytest.approx(overall.point[0], abs=1e-12)
         assert bias_reduced(overall).point[0] == pytest.approx(overall.point[0], abs=1e-12)

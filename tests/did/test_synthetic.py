@@ -32,7 +32,7 @@ def test_one_treated_county_matches_the_exact_solution(single, kind):
     e = single[kind]
     agree(e.point[0], None, expected("single_unit", f"{kind}.exact", "point").loc["att"])
     agree(float(e.se.iloc[0]), None, expected("single_unit", f"{kind}.exact.placebo_se", "enumerated").loc["se"])
-    agree(e.design.p_value, None, expected("single_unit", f"{kind}.exact.placebo_p", "enumerated").loc["p"])
+    agree(e.synthetic.p_value, None, expected("single_unit", f"{kind}.exact.placebo_p", "enumerated").loc["p"])
 
 
 @pytest.mark.parametrize("kind", FITS)
@@ -40,7 +40,7 @@ def test_one_treated_county_is_near_r_synthdid_which_stops_early(single, kind):
     e = single[kind]
     agree(e.point[0], None, expected("single_unit", kind, "point").loc["att"])
     agree(float(e.se.iloc[0]), None, expected("single_unit", f"{kind}.placebo_se", "enumerated").loc["se"])
-    agree(e.design.p_value, None, expected("single_unit", f"{kind}.placebo_p", "enumerated").loc["p"])
+    agree(e.synthetic.p_value, None, expected("single_unit", f"{kind}.placebo_p", "enumerated").loc["p"])
     agree(float(e.se.iloc[0]), None, expected("single_unit", f"{kind}.placebo_se", "random_200_seed1").loc["se"])
 
 
@@ -59,7 +59,7 @@ PLACEBOS = [
 
 @pytest.mark.parametrize(("kind", "county"), PLACEBOS)
 def test_each_placebo_is_near_r_synthdid(single, kind, county):
-    ours = single[kind].design.placebos.set_index("treated_as")["estimate"]
+    ours = single[kind].synthetic.placebos.set_index("treated_as")["estimate"]
     assert len(ours) == 23
     agree(ours[county], None, expected("single_unit", f"{kind}.placebo", "each_control").loc[county])
 
@@ -98,7 +98,7 @@ def test_by_hand():
     with pytest.warns(DesignWarning, match="not unique"):
         e = synthetic_control(data, "y", **KEYS)
     assert e.point[0] == pytest.approx(6.5, abs=1e-9)
-    assert e.design.unit_weights["weight"].tolist() == pytest.approx([0.5, 0.5], abs=1e-9)
+    assert e.synthetic.unit_weights["weight"].tolist() == pytest.approx([0.5, 0.5], abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -228,8 +228,8 @@ def test_jackknife_is_leaving_out_one_unit_at_a_time_with_the_weights_held():
     data = two_cohorts()
     e = synthetic_did(data, "y", shape="event", **BY_COHORT)
     y = data.pivot(index="county", columns="year", values="y")
-    omega = e.design.unit_weights.pivot(index="county", columns="cohort", values="weight")
-    lam = {c: t.set_index("year")["weight"] for c, t in e.design.time_weights.groupby("cohort")}
+    omega = e.synthetic.unit_weights.pivot(index="county", columns="cohort", values="weight")
+    lam = {c: t.set_index("year")["weight"] for c, t in e.synthetic.time_weights.groupby("cohort")}
     members = {5: [0, 1], 7: [2, 3, 4]}
 
     def estimates(left_out):
@@ -244,7 +244,7 @@ def test_jackknife_is_leaving_out_one_unit_at_a_time_with_the_weights_held():
         return total / mass, sum(n * v for n, v in at_one.values()) / sum(n for n, _ in at_one.values())
 
     by_hand = np.array([estimates(u) for u in range(14)])
-    assert e.design.placebos["estimate"].to_numpy() == pytest.approx(by_hand[:, 0], abs=1e-12)
+    assert e.synthetic.placebos["estimate"].to_numpy() == pytest.approx(by_hand[:, 0], abs=1e-12)
     spread = np.sqrt(13 / 14 * ((by_hand - by_hand.mean(0)) ** 2).sum(0))
     assert e.overall.se.iloc[0] == pytest.approx(spread[0], abs=1e-12)
     assert e.se["event +1"] == pytest.approx(spread[1], abs=1e-12)
@@ -256,7 +256,7 @@ def test_degrees_of_freedom_by_hand():
     e = synthetic_did(data, "y", **BY_COHORT)
     squares = pd.Series((e.influence.psi[:, 0]) ** 2, index=range(14))
     part = np.array([squares[[0, 1]].sum(), squares[[2, 3, 4]].sum(), squares[5:].sum()])
-    omega = e.design.unit_weights.pivot(index="county", columns="cohort", values="weight")
+    omega = e.synthetic.unit_weights.pivot(index="county", columns="cohort", values="weight")
     c = ((2 * 5 * omega[5] + 3 * 3 * omega[7]) / 19) ** 2
     freedom = part.sum() ** 2 / (part**2 / np.array([1, 2, c.sum() ** 2 / (c**2).sum() - 1])).sum()
     assert e.df == pytest.approx(freedom, rel=1e-10)
@@ -276,37 +276,37 @@ def test_degrees_of_freedom_by_hand():
 def test_placebo_interval_holds_the_values_that_the_placebo_test_does_not_reject(single, kind):
     """With 23 controls the test at 5 % rejects when no placebo is as large: the interval is ± the largest."""
     e = single[kind]
-    low, high = e.design.conf_int_placebo().loc["ATT"]
-    largest = e.design.placebos["estimate"].abs().max()
+    low, high = e.synthetic.conf_int_placebo().loc["ATT"]
+    largest = e.synthetic.placebos["estimate"].abs().max()
     assert (low, high) == pytest.approx((e.point[0] - largest, e.point[0] + largest), abs=1e-12)
     data = load_panel("single_unit")
     for value, inside in ((low + 1e-6, True), (low - 1e-6, False), (high - 1e-6, True), (high + 1e-6, False)):
         without = data.assign(y=data["y"] - value * data["d"])
-        assert (FITS[kind](without, "y", **KEYS).design.p_value > 0.05) == inside
-    second, third = e.design.placebos["estimate"].abs().nlargest(3).iloc[1:]
+        assert (FITS[kind](without, "y", **KEYS).synthetic.p_value > 0.05) == inside
+    second, third = e.synthetic.placebos["estimate"].abs().nlargest(3).iloc[1:]
     for level, half in ((0.9, second), (0.87, third)):  # ⌊0.1 · 24⌋ = 2, ⌊0.13 · 24⌋ = 3
-        assert e.design.conf_int_placebo(level)["conf_high"].iloc[0] - e.point[0] == pytest.approx(half)
+        assert e.synthetic.conf_int_placebo(level)["conf_high"].iloc[0] - e.point[0] == pytest.approx(half)
 
 
 def test_too_few_placebos_bound_nothing():
     data = load_panel("single_unit")
     few = synthetic_did(data[data["county"] <= 18], "y", **KEYS)  # 17 controls
     with pytest.warns(InferenceWarning, match="placebo test with 17 placements cannot reject any value at 0.05"):
-        assert few.design.conf_int_placebo().to_numpy().tolist() == [[-np.inf, np.inf]]
+        assert few.synthetic.conf_int_placebo().to_numpy().tolist() == [[-np.inf, np.inf]]
     jackknife = synthetic_did(load_panel("panel_null"), "y", **KEYS)
     with pytest.raises(DesignError, match='needs inference="placebo"'):
-        jackknife.design.conf_int_placebo()
+        jackknife.synthetic.conf_int_placebo()
 
 
 def test_placements_of_one_unit_are_drawn_without_repetition_when_there_are_many():
     e = synthetic_did(load_panel("single_unit"), "y", draws=10, **KEYS)
-    assert e.design.placebos["treated_as"].nunique() == 10
+    assert e.synthetic.placebos["treated_as"].nunique() == 10
     assert not e.rule.enumerated
-    assert (11 * e.design.p_value) % 1 == pytest.approx(0, abs=1e-9)
+    assert (11 * e.synthetic.p_value) % 1 == pytest.approx(0, abs=1e-9)
     again = synthetic_did(load_panel("single_unit"), "y", draws=10, **KEYS)
-    pd.testing.assert_frame_equal(e.design.placebos, again.design.placebos)
+    pd.testing.assert_frame_equal(e.synthetic.placebos, again.synthetic.placebos)
     other = synthetic_did(load_panel("single_unit"), "y", draws=10, seed=1, **KEYS)
-    assert set(other.design.placebos["treated_as"]) != set(e.design.placebos["treated_as"])
+    assert set(other.synthetic.placebos["treated_as"]) != set(e.synthetic.placebos["treated_as"])
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -20,7 +20,7 @@ def hand():
 
 
 def weights(estimate):
-    return estimate.design.unit_weights.set_index("county")["weight"]
+    return estimate.synthetic.unit_weights.set_index("county")["weight"]
 
 
 def fit(data, predictors=("x1", "x2"), **options):
@@ -35,7 +35,7 @@ def test_given_weights_by_hand():
     both = (1.5 * 2 / s1 + 1 * 4 / s2) / (4 / s1 + 16 / s2)
     e = fit(hand(), predictor_weights="equal")
     assert weights(e)["b"] == pytest.approx(both, abs=1e-6)
-    table = e.design.predictors
+    table = e.synthetic.predictors
     assert table["weight"].tolist() == [0.5, 0.5]
     assert table["treated"].tolist() == [1.5, 1.0]
     assert table["synthetic"].tolist() == pytest.approx([2 * both, 4 * both], abs=1e-5)
@@ -46,16 +46,16 @@ def test_given_weights_by_hand():
 def test_the_data_choose_the_predictor_that_fits_the_earlier_outcomes():
     """Only x1 gives the weights with which the earlier outcomes fit without error."""
     e = fit(hand())
-    assert e.design.predictors.set_index("predictor")["weight"]["x1"] > 0.999
+    assert e.synthetic.predictors.set_index("predictor")["weight"]["x1"] > 0.999
     assert weights(e)["a"] == pytest.approx(0.25, abs=1e-3)
-    assert e.design.pre_rmspe[2003] < 1e-2
+    assert e.synthetic.pre_rmspe[2003] < 1e-2
     assert e.point[0] == pytest.approx(9 - 0.25 * 8, abs=1e-2)
 
 
 def test_windows_are_averages_by_hand():
     """y over 2001–2002: a 0, b 6, t 4.5: three quarters of b again."""
     e = fit(hand(), [("y", 2001, 2002)])
-    row = e.design.predictors.iloc[0]
+    row = e.synthetic.predictors.iloc[0]
     assert row["predictor"] == "y 2001–2002"
     assert (row["treated"], row["controls"]) == (4.5, 3.0)
     assert weights(e)["b"] == pytest.approx(0.75, abs=1e-6)
@@ -83,7 +83,7 @@ def test_what_must_not_matter():
     before = data.copy()
     two = synthetic_control(data.sample(frac=1, random_state=0), "y", predictors=predictors, draws=3, **KEYS)
     assert np.array_equal(one.point, two.point)
-    assert np.array_equal(one.design.placebos["estimate"], two.design.placebos["estimate"])
+    assert np.array_equal(one.synthetic.placebos["estimate"], two.synthetic.placebos["estimate"])
     pd.testing.assert_frame_equal(data, before)
     other = fit(data.assign(x1=100 * data["x1"] - 7, county=data["county"] + 100), predictors)
     assert other.point[0] == pytest.approx(one.point[0], abs=1e-4)
@@ -93,9 +93,9 @@ def test_what_must_not_matter():
 
 def test_chosen_weights_fit_the_earlier_outcomes_no_worse_than_any_given_ones():
     data = states(2)
-    chosen = fit(data).design.pre_rmspe[2000]
+    chosen = fit(data).synthetic.pre_rmspe[2000]
     for first in np.linspace(0, 1, 41):
-        assert chosen <= fit(data, predictor_weights=[first, 1 - first]).design.pre_rmspe[2000] + 1e-6
+        assert chosen <= fit(data, predictor_weights=[first, 1 - first]).synthetic.pre_rmspe[2000] + 1e-6
 
 
 def test_weights_in_more_than_one_way_are_said():

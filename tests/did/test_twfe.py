@@ -143,7 +143,7 @@ def test_coefficients_shows_covariates_with_the_same_errors():
     plain = twfe(frame, "y", unit="county", time="year", treatment="d", covariates=["x"], vcov="iid")
     assert coefficients(plain).se.iloc[0] == pytest.approx(plain.se.iloc[0], rel=1e-12)
     with pytest.raises(DesignError, match="no single regression"):
-        coefficients(e.combine([[1.0]], ["a"], design=None))
+        coefficients(e.combine([[1.0]], ["a"], regression=None))
 
 
 def test_conventions_that_contradict_each_other_are_refused():

@@ -78,9 +78,9 @@ def test_joint_covariance_is_that_of_a_stacked_regression():
         cluster="county",
         small_sample="unadjusted",
     )
-    fit = stacked.design.fit
-    at = [list(stacked.design.names).index(c) for c in ("d0", "d1")]
-    codes = stacked.design.design.clusters["county"]
+    fit = stacked.regression.fit
+    at = [list(stacked.regression.names).index(c) for c in ("d0", "d1")]
+    codes = stacked.regression.design.clusters["county"]
     score = np.zeros((60, 2))
     np.add.at(score, codes, fit.row_influence()[:, at])
     np.testing.assert_allclose(whole.cov().to_numpy(), score.T @ score, rtol=1e-9)

@@ -131,7 +131,24 @@ def test_refusals():
         bias_reduced(twfe(d, "y", **KEYS), "CR1")
     es = event_study(d, "y", **KEYS)
     with pytest.raises(DesignError, match=r"no such coefficients: .*first"):
-        bias_reduced(es.combine(np.ones((1, len(es.point))), ["first"]))
+        bias_reduced(es, terms=["first"])
+
+
+def test_an_estimate_states_which_combinations_of_coefficients_it_is():
+    """Combined, selected and renamed parameters are looked up by what they are made of, not by their names."""
+    es = event_study(panel(), "y", cluster="state", **KEYS)
+    weights = np.random.default_rng(1).normal(size=(2, len(es.point)))
+    both = es.combine(weights, ["1", "b"])
+    assert bias_reduced(both, terms=["1"]).point[0] == pytest.approx(both.point[0], abs=1e-12)
+    both = both.combine(np.array([[2.0, -1.0]]), ["c"])
+    parts = dict(zip(es.terms, 2 * weights[0] - weights[1]))
+    assert both.averages.parts(0) == pytest.approx(parts)
+    one, two = wild_bootstrap(both, draws=99), wild_bootstrap(es, parts, draws=99)
+    assert (one.estimate, one.p_value) == (pytest.approx(two.estimate, abs=1e-14), two.p_value)
+    assert one.estimate == pytest.approx(both.point[0], abs=1e-12)
+    assert bias_reduced(both).point[0] == pytest.approx(both.point[0], abs=1e-12)
+    assert es.select(["1"]).averages.parts(0) == {"1": 1.0}
+    assert es.combine(weights[:1], ["a"], extra=np.zeros((len(es.influence.psi), 1))).averages is None
 
 
 def test_the_average_after_treatment_is_a_combination_of_the_event_study():
