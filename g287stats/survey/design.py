@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from g287stats.errors import DesignError, Problems, choose
 from g287stats.estimate.covariance import Influence
@@ -217,6 +218,16 @@ class SurveySample:
             out -= explained @ self.calibration.coefficients(wide, self.weights, index)
         elif self.singleton == "average":
             self._mark(out, index, column)
+        return Influence(out, self.cells.levels)
+
+    def influence_of_cells(self, x: np.ndarray, cell: np.ndarray, score: np.ndarray, rows: np.ndarray) -> Influence:
+        """Influence of rows ``score · x[cell]``, summed by one sparse product without an array of rows × k."""
+        if self.calibration is not None:
+            return self.influence(x[cell] * score[:, None], rows)
+        part = sparse.csr_array((score, (self.cells.row[rows], cell)), shape=(self.cells.count, len(x)))
+        out = part @ x
+        if self.singleton == "average":
+            self._mark(out, rows, None)
         return Influence(out, self.cells.levels)
 
     def _mark(self, out: np.ndarray, index: np.ndarray, column: np.ndarray | None) -> None:

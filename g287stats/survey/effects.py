@@ -58,11 +58,12 @@ def average_effect(
     inside, levels, slopes = _predictions(estimate, fit, variable, change, over)
     a = np.where(inside, fit.sample.weights[fit.rows], 0.0)
     a /= a.sum()
-    means = [float(a @ m) for m in levels]
+    by_cell = np.bincount(fit.cell, a, len(fit.x))
+    means = [float(by_cell @ m) for m in levels]
     # one row-level influence for each of the two average predictions
-    influence = np.column_stack(
-        [_mean_influence(fit, a, m, d, shift, mean, covariates) for m, (d, shift), mean in zip(levels, slopes, means)]
-    )
+    influence = np.column_stack([_mean_influence(fit, by_cell * d, shift) * fit.score for d, shift in slopes])
+    if covariates == "sampled":
+        influence += a[:, None] * (np.column_stack(levels)[fit.cell] - means)
     if quantity == "difference":
         weights, point, term = np.array([[-1.0, 1.0]]), means[1] - means[0], f"average effect of {variable}"
     else:
@@ -148,7 +149,7 @@ def _fit(estimate: Estimate) -> tuple[GlmEstimate, GlmFit]:
 def _predictions(
     estimate: Estimate, fit: GlmFit, variable: str, change: tuple[float, float], over: Any
 ) -> tuple[np.ndarray, list[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]:
-    """Rows averaged over, predictions at the two values, and for each the slope and the shift of the covariates."""
+    """Rows averaged over; by cell predictions at the two values, and for each the slope and the shift of covariates."""
     names = estimate.terms
     parts = [n.split(":") for n in names]
     touched = [j for j, p in enumerate(parts) if variable in p]
@@ -176,30 +177,20 @@ def _predictions(
 def _column(fit: GlmFit, names: list[str], name: str) -> np.ndarray:
     if name in names:
         return fit.x[:, names.index(name)]
-    return pd.to_numeric(fit.sample.frame[name]).to_numpy(float)[fit.rows]
+    first = np.zeros(len(fit.x), dtype=np.int64)
+    first[fit.cell[::-1]] = fit.rows[::-1]
+    return pd.to_numeric(fit.sample.frame[name]).to_numpy(float)[first]
 
 
-def _mean_influence(
-    fit: GlmFit,
-    a: np.ndarray,
-    prediction: np.ndarray,
-    slope: np.ndarray,
-    shift: np.ndarray,
-    mean: float,
-    covariates: str,
-) -> np.ndarray:
-    """Row-level influence of Σ a_i μ(η_i + shift_i β), whose gradient is a·slope on η and on shift·β."""
-    g = a * slope
+def _mean_influence(fit: GlmFit, g: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Influence of Σ a μ(η + shift β) by unit of score residual, for each row used; gradient ``g`` on η and shift·β."""
     h = g / fit.working
     on_eta = h - _residual(fit, h)
-    on_slopes = (fit.projected * fit.score[:, None]) @ (fit.bread @ (shift.T @ g))
-    out = on_eta * fit.score + on_slopes
-    if covariates == "sampled":
-        out = out + a * (prediction - mean)
-    return out
+    on_slopes = fit.projected @ (fit.bread @ (shift.T @ g))
+    return (on_eta + on_slopes)[fit.cell]
 
 
 def _residual(fit: GlmFit, h: np.ndarray) -> np.ndarray:
     """Residual of the weighted projection of ``h`` on covariates and absorbed effects together."""
-    inner = h if fit.project is None else fit.project(h[:, None], fit.working)[:, 0]
+    inner = h if fit.absorbed is None else fit.absorbed.residual(h[:, None], fit.working)[:, 0]
     return inner - fit.projected @ (fit.bread @ (fit.projected.T @ (fit.working * inner)))

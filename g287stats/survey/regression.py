@@ -4,10 +4,11 @@ The estimating equations are the weighted score equations of the family (pseudo-
 
     sum over i of w_i (y_i − μ_i) (dμ/dη)_i / V(μ_i) · (x_i, county, period) = 0,
 
-solved by iteratively reweighted least squares. Effects are projected out with the working weights at every step
-(Stammann 2018; Correia, Guimarães and Zylkin 2020): a county effect is never a column. At the solution the
-influence function of the slopes is ``(X̃'WX̃)⁻¹ X̃_i s_i`` with X̃ the projected covariates and s_i the score
-residual, which equals that of the regression with all dummies.
+solved by Fisher scoring (Newton's method for logit and Poisson). Rows that agree in effects and covariates are
+collapsed to cells first, and at every step the effects are eliminated from the normal equations through their sums
+(Stammann 2018; Correia, Guimarães and Zylkin 2020): a county effect is never a column. At the solution the influence
+function of the slopes is ``(X̃'WX̃)⁻¹ X̃_i s_i`` with X̃ the covariates less their projection on the effects and s_i the
+score residual, which equals that of the regression with all dummies.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy import linalg
+from scipy import linalg, sparse
 
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
-from g287stats.numerics.within import absorb
+from g287stats.numerics.collapsed import Effects, Elimination
 from g287stats.survey.design import SurveySample
-from g287stats.survey.moments import LINEARISATION, Variance
+from g287stats.survey.moments import LINEARISATION, Variance, outcome_columns
 from g287stats.survey.replicates import replicate_influence
-from g287stats.survey.terms import design_matrix
+from g287stats.survey.terms import combine, covariate_columns, design_matrix, ranks
 
 FamilyName = Literal["linear", "logit", "poisson", "cloglog"]
 REFERENCES = (
@@ -106,24 +107,25 @@ FAMILIES: Mapping[str, Family] = {
 
 @dataclass(frozen=True, eq=False)
 class GlmFit:
-    """What a fit leaves for effects and diagnostics; arrays over the rows used (m of them).
+    """What a fit leaves for effects and diagnostics: n cells of equal rows, m rows used.
 
-    ``rows`` are their positions in the sample; ``projected`` (m × k) the covariates with effects removed at the
-    working weights; ``score`` the score residuals; ``bread`` the inverse of X̃'WX̃.
+    ``rows`` are their positions in the sample, ``cell`` the cell of each, ``score`` (m,) their score residuals. By
+    cell: ``x`` (n × k) the covariates, ``eta`` the linear predictor, ``working`` the sum of working weights,
+    ``projected`` (n × k) the covariates less their projection on the effects. ``bread`` is the inverse of X̃'WX̃,
+    ``absorbed`` the effects at the working weights, or None.
     """
 
     sample: SurveySample
     family: Family
     rows: np.ndarray
+    cell: np.ndarray
     x: np.ndarray
     eta: np.ndarray
-    offset: np.ndarray
     working: np.ndarray
     projected: np.ndarray
     score: np.ndarray
     bread: np.ndarray
-    project: Callable[[np.ndarray, np.ndarray], np.ndarray] | None
-    iterations: int
+    absorbed: Elimination | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -190,38 +192,38 @@ def glm(
     chosen = FAMILIES[family]
     levels = (fixed_effects,) if isinstance(fixed_effects, str) else tuple(fixed_effects)
     frame, asked = sample.frame, sample.domain(domain)
-    absent = [c for c in (outcome, *levels, *([offset] if offset else [])) if c not in frame]
+    given = [outcome, *([offset] if offset else [])]
+    absent = [c for c in (*given, *levels) if c not in frame]
     if absent:
-        raise DesignError(f"survey_glm: columns {absent} are not in the sample's frame")
-    x, names, complete = design_matrix(frame, covariates, intercept=not levels)
-    y = pd.to_numeric(frame[outcome]).to_numpy(dtype=float, na_value=np.nan)
-    off = np.zeros(sample.n) if offset is None else pd.to_numeric(frame[offset]).to_numpy(float, na_value=np.nan)
-    usable = complete & ~np.isnan(y) & ~np.isnan(off)
-    for level in levels:
-        usable &= frame[level].notna().to_numpy()
+        raise DesignError(f"survey.glm: columns {absent} are not in the sample's frame")
+    if variance == "replicates" and sample.replicates is None:
+        raise DesignError("the sample has no replicate weights: sample(…, replicates=replicate_weights(…))")
+    y, *offsets = outcome_columns(sample, given, (), "survey.glm")
+    usable = ~np.isnan(y)
+    for column in (*covariate_columns(frame, covariates), *levels, *([offset] if offset else [])):
+        if column not in sample.cluster:
+            usable &= frame[column].notna().to_numpy()
     rows = asked & usable & (sample.weights > 0)
     _check_outcome(chosen, outcome, y[rows])
-    coded = {level: pd.factorize(frame[level], sort=True) for level in levels}
+    coded = {level: _level_codes(sample, level) for level in levels}
     rows, dropped = _informative(chosen, y, rows, coded)
     index = np.flatnonzero(rows)
     if not len(index):
-        raise IdentificationError(f"survey_glm of {outcome!r}: no rows left in the domain")
-    xs, ys, offs = x[index], y[index], off[index]
-    del x
-    _check_separation(chosen, xs, ys, names, outcome)
-    project = _projector([c[index] for c, _ in coded.values()]) if levels else None
-
-    largest = None
-    if levels and family != "linear":
-        largest = max((c[index] for c, _ in coded.values()), key=lambda c: int(c.max()))
+        raise IdentificationError(f"survey.glm of {outcome!r}: no rows left in the domain")
+    cells = _collapse(sample, index, [c for c, _ in coded.values()], covariates, offsets)
+    x, names = cells.x, cells.names
+    _check_separation(chosen, cells, y[index], outcome)
 
     def fit(weights: np.ndarray, start: np.ndarray | None = None) -> _Solution:
-        return _irls(chosen, ys, xs, weights[index], offs, project, names, start, largest)
+        w = weights[index]
+        mass = np.bincount(cells.row, w, cells.count)
+        return _scoring(chosen, cells, mass, np.bincount(cells.row, w * y[index], cells.count), start)
 
     solution = fit(sample.weights)
-    beta, eta, working, projected, bread, iterations = solution
+    beta, eta = solution.beta, solution.eta
     mu = chosen.mean(eta)
-    score = sample.weights[index] * (ys - mu) * chosen.slope(eta) / chosen.variance(mu)
+    lift = chosen.slope(eta) / chosen.variance(mu)
+    score = sample.weights[index] * (y[index] - mu[cells.row]) * lift[cells.row]
     notes = list(sample.notes)
     counts = sample.counts(rows)
     counts["n_missing"] = int((asked & ~usable & (sample.weights > 0)).sum())
@@ -232,25 +234,36 @@ def glm(
             + ", ".join(map(str, groups[:10]))
             + (" …" if len(groups) > 10 else "")
         )
-    counts["n_events"] = int((ys > 0).sum())
+    counts["n_events"] = int((y[index] > 0).sum())
     influence: Influence
     rule: Any
     if variance == "replicates":
-        if sample.replicates is None:
-            raise DesignError("the sample has no replicate weights: sample(…, replicates=replicate_weights(…))")
+        assert sample.replicates is not None
         influence, rule = replicate_influence(sample.replicates, beta, lambda w: fit(w, eta).beta)
     else:
-        influence = sample.influence(projected * score[:, None], index)
+        influence = sample.influence_of_cells(solution.projected, cells.row, score, index)
         if leverage is None:
-            influence = influence.combine(bread)
+            influence = influence.combine(solution.bread)
         else:
-            influence, alone = _leave_one_out(sample, influence, leverage, index, projected, working, bread)
+            influence, alone = _leave_one_out(sample, influence, leverage, index, cells, solution)
             if alone:
                 notes.append(
                     f"{alone} levels of {leverage} alone identify a coefficient; their leverage is not corrected"
                 )
         rule = sample.rule(rows, cluster or "psu")
-    keep = GlmFit(sample, chosen, index, xs, eta, offs, working, projected, score, bread, project, iterations)
+    keep = GlmFit(
+        sample,
+        chosen,
+        index,
+        cells.row,
+        x,
+        eta,
+        solution.working,
+        solution.projected,
+        score,
+        solution.bread,
+        solution.absorbed,
+    )
     return GlmEstimate(
         labels=pd.DataFrame({"term": names}),
         point=beta,
@@ -264,8 +277,9 @@ def glm(
             "family": family,
             "fixed_effects": levels,
             "variance": variance,
-            "iterations": iterations,
+            "iterations": solution.iterations,
             "leverage": leverage,
+            "cells": cells.count,
         },
         notes=tuple(notes),
         provenance=sample.provenance,
@@ -273,92 +287,169 @@ def glm(
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Rows that agree in effects, covariates and offset: the cell of each row, and by cell what they share."""
+
+    row: np.ndarray
+    count: int
+    x: np.ndarray
+    names: list[str]
+    offset: np.ndarray
+    effects: Effects | None
+
+
+@dataclass(frozen=True, eq=False)
 class _Solution:
     beta: np.ndarray
     eta: np.ndarray
     working: np.ndarray
     projected: np.ndarray
     bread: np.ndarray
+    absorbed: Elimination | None
     iterations: int
 
-    def __iter__(self) -> Any:
-        return iter((self.beta, self.eta, self.working, self.projected, self.bread, self.iterations))
+
+def _level_codes(sample: SurveySample, level: str) -> tuple[np.ndarray, pd.Index]:
+    """Code an effect by the sorted order of its labels; clusters of the sample are coded already."""
+    if level not in sample.cluster:
+        return pd.factorize(sample.frame[level], sort=True)
+    code = sample.cluster[level]
+    first = np.zeros(int(code.max()) + 1, dtype=np.int64)
+    first[code[::-1]] = np.arange(len(code) - 1, -1, -1)
+    return code, pd.Index(sample.frame[level].iloc[first])
 
 
-def _irls(
+def _collapse(
+    sample: SurveySample,
+    index: np.ndarray,
+    effects: Sequence[np.ndarray],
+    covariates: Sequence[str],
+    offsets: Sequence[np.ndarray],
+) -> _Cells:
+    """Collapse the rows used, sorted by their effects, the largest first."""
+    inside = sorted((c[index] for c in effects), key=lambda c: -int(c.max()))
+    values = [sample.frame[c].to_numpy()[index] for c in covariate_columns(sample.frame, covariates)]
+    values += [v[index] for v in offsets]
+    codes = [*inside, *(ranks(v)[0] for v in values)]
+    row, first = combine(codes or [np.zeros(len(index), dtype=np.int64)])
+    x, names, _ = design_matrix(sample.frame.iloc[index[first]], covariates, intercept=not effects)
+    offset = offsets[0][index[first]] if offsets else np.zeros(len(first))
+    absorbed = None
+    if effects:
+        absorbed = Effects([np.unique(c[first], return_inverse=True)[1].reshape(-1) for c in inside])
+    return _Cells(row, len(first), np.ascontiguousarray(x), names, offset, absorbed)
+
+
+def _scoring(
     family: Family,
-    y: np.ndarray,
-    x: np.ndarray,
-    w: np.ndarray,
-    offset: np.ndarray,
-    project: Callable[[np.ndarray, np.ndarray], np.ndarray] | None,
-    names: Sequence[str],
+    cells: _Cells,
+    mass: np.ndarray,
+    total: np.ndarray,
     start: np.ndarray | None = None,
-    group: np.ndarray | None = None,
     limit: int = 100,
 ) -> _Solution:
-    """Iteratively reweighted least squares to machine precision of the linear predictor."""
-    if start is not None:
-        eta = start
-    elif family.name == "linear":
-        eta = np.zeros_like(y)
-    else:
-        eta = offset + _start(family, y, w, group)
-    block = np.column_stack([y, x])
-    previous, beta = np.inf, np.full(x.shape[1], np.nan)
-    best = -np.inf if family.name == "linear" else float(w @ family.likelihood(y, eta))
+    """Maximise the weighted likelihood of the cells' sums of weights and of weights times outcome.
+
+    Steps are Fisher's. The error after a Newton step is the square of the step, so one below 1e-7 is the last; scoring
+    of a complementary log-log shrinks by a factor and goes on to 1e-11.
+    """
+    mean = np.divide(total, mass, out=np.zeros_like(mass), where=mass > 0)
+    small = 1e-11 if family.name == "cloglog" else 1e-7
+    place = None if cells.effects is None else cells.effects.spread(cells.effects.place)
+    eta = start if start is not None else _start(family, cells.offset, mass, total, place)
+    beta, x = np.zeros(cells.x.shape[1]), cells.x
+    best = float(mass @ family.likelihood(mean, eta))
+    if start is not None or family.name == "linear":
+        beta = np.full(x.shape[1], np.nan)  # told by the last step, not by the sum of the steps
     for iteration in range(1, limit + 1):
         mu, slope = family.mean(eta), family.slope(eta)
-        if not (slope > 1e-100).all() or not (family.variance(mu) > 1e-100).all():
+        spread = family.variance(mu)
+        if not (slope > 1e-100).all() or not (spread > 1e-100).all():
             break  # predictions of exactly 0 or 1: the likelihood has no maximum
-        working = w * slope**2 / family.variance(mu)
-        z = eta - offset + (y - mu) / slope
-        block[:, 0] = z
-        projected = block if project is None else project(block, working)
-        xt, zt = projected[:, 1:], projected[:, 0]
-        weighted = xt * working[:, None]
-        gram = xt.T @ weighted
-        bread = _inverse(gram, x, working, names)
-        beta = bread @ (weighted.T @ zt)
-        new = z - (zt - xt @ beta) + offset
+        step = _step(cells, mass * slope**2 / spread, (total - mass * mu) * slope / spread)
+        new = eta + step.eta
         if not np.isfinite(new).all():
             break
-        if group is not None and np.max(np.abs(new - eta)) > 1:
-            new = _settle(family, y, w, new, group)
-        value = float(w @ family.likelihood(y, new))
-        if family.name != "linear":
-            for _ in range(40):  # a step that overshoots is halved
-                if value >= best - 1e-9 * abs(best):
-                    break
-                new = (new + eta) / 2
-                value = float(w @ family.likelihood(y, new))
-        best = value
-        step = float(np.max(np.abs(new - eta)))
+        if place is not None and family.name != "linear" and np.max(np.abs(step.eta)) > 1:
+            new = _settle(family, mean, mass, new, place)
+        value = float(mass @ family.likelihood(mean, new))
+        for _ in range(40 if family.name != "linear" else 0):  # a step that overshoots is halved
+            if value >= best - 1e-9 * abs(best):
+                break
+            new = (new + eta) / 2
+            value = float(mass @ family.likelihood(mean, new))
+        best, moved = value, float(np.max(np.abs(new - eta)))
         eta = new
-        if family.name == "linear" or (step < 1e-9 and previous < 1e-9):
-            mu, slope = family.mean(eta), family.slope(eta)
-            working = w * slope**2 / family.variance(mu)
-            if family.name != "linear":
-                xt = x if project is None else project(x, working)
-                bread = _inverse((xt * working[:, None]).T @ xt, x, working, names)
-            return _Solution(beta, eta, working, np.ascontiguousarray(xt), bread, iteration)
-        previous = step
-    large = [n for n, b in zip(names, np.abs(beta) * x.std(axis=0)) if not np.isfinite(b) or b > 10]
+        if family.name == "linear" or moved < small:
+            return _solution(family, cells, mass, eta, iteration)
+    beta = _slopes(cells, mass, eta)
+    large = [n for n, b in zip(cells.names, np.abs(beta) * x.std(axis=0)) if not np.isfinite(b) or b > 10]
     raise IdentificationError(
-        f"{family.name} regression did not converge in {limit} steps; coefficients run away for {large or names}. "
-        "A combination of covariates separates events from non-events: drop it or use family='linear'"
+        f"{family.name} regression did not converge in {limit} steps; coefficients run away for {large or cells.names}"
+        ". A combination of covariates separates events from non-events: drop it or use family='linear'"
     )
 
 
-def _start(family: Family, y: np.ndarray, w: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class _Step:
+    eta: np.ndarray
+    gram: np.ndarray
+    fitted: np.ndarray | None
+    absorbed: Elimination | None
+
+
+def _step(cells: _Cells, working: np.ndarray, residual: np.ndarray) -> _Step:
+    """One step of scoring: slopes first, then the effects that go with them."""
+    x = cells.x
+    gram = (x * working[:, None]).T @ x
+    raw = np.diag(gram).copy()
+    if cells.effects is None:
+        return _Step(x @ (_inverse(gram, raw, cells.names) @ (x.T @ residual)), gram, None, None)
+    absorbed = Elimination(cells.effects, working)
+    by_block = cells.effects.sums(working, x)
+    fitted = absorbed.solve(by_block)
+    gram = gram - fitted.T @ by_block
+    left = np.add.reduceat(residual, cells.effects.bounds[:-1])
+    slopes = _inverse(gram, raw, cells.names) @ (x.T @ residual - fitted.T @ left)
+    effect = absorbed.solve(left[:, None])[:, 0] - fitted @ slopes
+    return _Step(x @ slopes + cells.effects.spread(effect), gram, fitted, absorbed)
+
+
+def _solution(family: Family, cells: _Cells, mass: np.ndarray, eta: np.ndarray, iterations: int) -> _Solution:
+    """Working weights, projected covariates and slopes at the maximum."""
+    working = mass * family.slope(eta) ** 2 / family.variance(family.mean(eta))
+    x, absorbed = cells.x, None
+    projected = x
+    if cells.effects is not None:
+        absorbed = Elimination(cells.effects, working)
+        projected = absorbed.residual(x, working)
+    weighted = projected * working[:, None]
+    bread = _inverse(weighted.T @ projected, np.einsum("ij,ij,i->j", x, x, working), cells.names)
+    beta = bread @ (weighted.T @ (eta - cells.offset))
+    return _Solution(beta, eta, working, projected, bread, absorbed, iterations)
+
+
+def _slopes(cells: _Cells, mass: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Slopes behind a linear predictor that is a combination of covariates, effects and offset."""
+    x = cells.x
+    if cells.effects is not None:
+        x = Elimination(cells.effects, mass).residual(x, mass)
+    return np.linalg.lstsq((x * mass[:, None]).T @ x, (x * mass[:, None]).T @ (eta - cells.offset), rcond=None)[0]
+
+
+def _start(
+    family: Family, offset: np.ndarray, mass: np.ndarray, total: np.ndarray, group: np.ndarray | None
+) -> np.ndarray:
     """Linear predictor to start from: the overall mean, by group of the largest effect shrunk towards it."""
-    centre = float(np.average(y, weights=w))
+    if family.name == "linear":
+        return np.zeros_like(mass)
+    centre = float(total.sum() / mass.sum())
     if group is None:
-        return np.full_like(y, family.link(np.array(centre)))
-    prior = float(w.mean()) / (min(centre, 1 - centre) if family.binary else centre)
-    mean = (np.bincount(group, w * y) + prior * centre) / (np.bincount(group, w) + prior)
-    return family.link(mean)[group]
+        return offset + np.full_like(mass, family.link(np.array(centre)))
+    prior = float(mass.sum() / len(mass)) / (min(centre, 1 - centre) if family.binary else centre)
+    mean = (np.bincount(group, total) + prior * centre) / (np.bincount(group, mass) + prior)
+    return offset + family.link(mean)[group]
 
 
 def _leave_one_out(
@@ -366,21 +457,23 @@ def _leave_one_out(
     influence: Influence,
     level: str,
     index: np.ndarray,
-    projected: np.ndarray,
-    working: np.ndarray,
-    bread: np.ndarray,
+    cells: _Cells,
+    solution: _Solution,
 ) -> tuple[Influence, int]:
     """Turn collapsed scores into influence with (H − H_g)⁻¹ for each group g; count groups that cannot be left out."""
     if level not in sample.cluster:
         raise DesignError(f"leverage={level!r}: the sample keeps {sorted(sample.cluster)}; cluster=({level!r},)")
-    codes = sample.cluster[level][index]
-    size, k = int(codes.max()) + 1, projected.shape[1]
-    root = linalg.cholesky(bread, lower=True)  # H⁻¹ = R R'
-    moved = projected @ root
+    codes = sample.cluster[level]
+    size, k = int(codes.max()) + 1, solution.projected.shape[1]
+    root = linalg.cholesky(solution.bread, lower=True)  # H⁻¹ = R R'
+    moved = solution.projected @ root
+    w = sample.weights[index]
+    unit = np.divide(solution.working, np.bincount(cells.row, w, cells.count))[cells.row] * w  # working weight of a row
+    part = sparse.csr_array((unit, (codes[index], cells.row)), shape=(size, cells.count))
     shares = np.empty((size, k, k))
     for i in range(k):
         for j in range(i, k):
-            shares[:, i, j] = shares[:, j, i] = np.bincount(codes, working * moved[:, i] * moved[:, j], size)
+            shares[:, i, j] = shares[:, j, i] = part @ (moved[:, i] * moved[:, j])
     rest = np.eye(k) - shares
     alone = np.linalg.eigvalsh(rest)[:, 0] < 1e-3
     rest[alone] = np.eye(k)
@@ -411,9 +504,8 @@ def _settle(family: Family, y: np.ndarray, w: np.ndarray, eta: np.ndarray, group
     return eta
 
 
-def _inverse(gram: np.ndarray, x: np.ndarray, working: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Invert X̃'WX̃; a rank deficiency names the columns."""
-    raw = np.einsum("ij,ij,i->j", x, x, working)
+def _inverse(gram: np.ndarray, raw: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Invert X̃'WX̃ (raw: the diagonal before projection); a rank deficiency names the columns."""
     scale = np.sqrt(np.where(raw > 0, raw, 1))
     unit = gram / scale[:, None] / scale
     _, r, order = linalg.qr(unit, pivoting=True)
@@ -463,31 +555,20 @@ def _informative(
     return rows, dropped
 
 
-def _check_separation(family: Family, x: np.ndarray, y: np.ndarray, names: Sequence[str], outcome: str) -> None:
+def _check_separation(family: Family, cells: _Cells, y: np.ndarray, outcome: str) -> None:
     """Refuse indicators that meet no event (or, for binary outcomes, no non-event)."""
     if family.name == "linear":
         return
+    number = np.bincount(cells.row, minlength=cells.count).astype(float)
+    events = np.bincount(cells.row, y > 0, cells.count)
+    whole = np.bincount(cells.row, y >= 1, cells.count)
     problems = Problems(f"{family.name} regression of {outcome!r}")
-    for j, name in enumerate(names):
-        inside = x[:, j] != 0
+    for j, name in enumerate(cells.names):
+        inside = cells.x[:, j] != 0
         if inside.all() or not inside.any():
             continue
-        if y[inside].max() <= 0 or (family.binary and y[inside].min() >= 1):
-            what = "no event" if y[inside].max() <= 0 else "only events"
-            problems.add(f"{name}: {what} among its {int(inside.sum()):,} rows, so its coefficient is infinite")
+        rows = number[inside].sum()
+        if events[inside].sum() == 0 or (family.binary and whole[inside].sum() == rows):
+            what = "no event" if events[inside].sum() == 0 else "only events"
+            problems.add(f"{name}: {what} among its {int(rows):,} rows, so its coefficient is infinite")
     problems.raise_if_any(IdentificationError)
-
-
-def _projector(codes: Sequence[np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return the weighted projection off one or more effects, through the kernel; the largest is eliminated."""
-    coded = [np.unique(c, return_inverse=True)[1].reshape(-1) for c in codes]
-    coded.sort(key=lambda c: -int(c.max()))
-    unit, *others = coded
-    time = others[0] if others else np.zeros_like(unit)
-    sizes = int(unit.max()) + 1, int(time.max()) + 1
-
-    def project(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        kernel = absorb(unit, time, n_units=sizes[0], n_periods=sizes[1], weights=weights, effects=others[1:])
-        return kernel.residualize(columns)
-
-    return project

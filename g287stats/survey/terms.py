@@ -1,4 +1,4 @@
-"""Covariates by name: columns, products ``a:b`` and indicators ``C(column)``."""
+"""Covariates by name: columns, products ``a:b`` and indicators ``C(column)``; codes of rows that agree."""
 
 from __future__ import annotations
 
@@ -54,6 +54,18 @@ def design_matrix(
     return matrix, names, complete
 
 
+def covariate_columns(frame: pd.DataFrame, terms: Sequence[str]) -> list[str]:
+    """Columns that the terms are made of, in order; absent ones are an error."""
+    parts = [p[2:-1] if p.startswith("C(") else p for term in terms for p in _parts(term)]
+    columns = list(dict.fromkeys(parts))
+    absent = sorted(c for c in columns if c not in frame.columns)
+    if absent:
+        problems = Problems("covariates")
+        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:20]))}")
+        problems.raise_if_any()
+    return columns
+
+
 def _parts(term: str) -> list[str]:
     return [p.strip() for p in term.split(":")]
 
@@ -63,3 +75,31 @@ def _block(frame: pd.DataFrame, part: str, numeric: dict[str, np.ndarray]) -> li
         return [(part, numeric[part])]
     codes, labels = pd.factorize(frame[part[2:-1]], sort=True)
     return [(f"{part}[{label}]", (codes == n).astype(float)) for n, label in enumerate(labels) if n > 0]
+
+
+def combine(codes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Number the combinations of several codes in their order (first code slowest).
+
+    Returns the number of each row, (n,), and the position of one row of each combination.
+    """
+    key = codes[0].astype(np.int64)
+    width = int(key.max(initial=0)) + 1
+    for code in codes[1:]:
+        size = int(code.max(initial=0)) + 1
+        if width * size > 2**62:
+            key, _ = ranks(key)
+            width = int(key.max(initial=0)) + 1
+        key = key * size + code
+        width *= size
+    number, count = ranks(key)
+    first = np.zeros(count, dtype=np.int64)
+    first[number[::-1]] = np.arange(len(number) - 1, -1, -1)
+    return number, first
+
+
+def ranks(key: np.ndarray) -> tuple[np.ndarray, int]:
+    """Rank of every value among those that occur, and their number."""
+    code, values = pd.factorize(key)
+    rank = np.empty(len(values), dtype=np.int64)
+    rank[np.argsort(values)] = np.arange(len(values))
+    return rank[code], len(values)

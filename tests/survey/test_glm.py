@@ -91,7 +91,7 @@ def test_average_effect_by_numerical_gradient(data, sample):
     """The fixed-covariates error is the delta method of the average prediction, gradient by differences."""
     e = sv.glm(sample, "y", [*COVARIATES, "C(county)", "C(t)"])
     ame = sv.average_effect(e, "tf", over="hisp == 1", covariates="fixed")
-    x = e.model.x
+    x = e.model.x[e.model.cell]
     inside = data.hisp.to_numpy() == 1
     a = data.w.to_numpy() * inside / data.w[inside].sum()
     j, k = e.terms.index("tf"), e.terms.index("hisp:tf")
