@@ -51,15 +51,19 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--statement", help="i, ii, iii, iv, v or count")
     p.set_defaults(run=_findings)
 
-    p = commands.add_parser("agreements", help="the record without Python; take ICE's next list in")
+    p = commands.add_parser("agreements", help="the record without Python; take ICE's next lists in")
     verbs = p.add_subparsers(title="agreements commands", metavar="VERB", required=True)
-    q = verbs.add_parser("update", help="compare a newer ICE workbook with the record; --apply writes it")
-    q.add_argument("workbook", type=Path)
-    q.add_argument("--as-of", required=True, metavar="DATE", help="day of the list, YYYY-MM-DD")
-    q.add_argument("--apply", action="store_true", help="write the updated tables")
+    q = verbs.add_parser("update", help="compare newer ICE workbooks with the record; --apply keeps the new record")
+    q.add_argument("lists", nargs="+", metavar="FILE", help="workbooks, folders of workbooks, or an https address")
+    q.add_argument("--as-of", metavar="DATE", help="day of the list, YYYY-MM-DD (default: as its name says)")
+    q.add_argument("--apply", action="store_true", help="keep the new record in your data folder")
     q.add_argument("--explain", default="", metavar="WHY", help="accept a jump in counts or an older list, and why")
-    q.add_argument("--folder", type=Path, help="tables to update (default: those in use)")
+    q.add_argument("--details", type=Path, metavar="FILE", help="write every change to this file")
     q.set_defaults(run=_update)
+    q = verbs.add_parser("undo", help="take the last applied update back")
+    q.set_defaults(run=_undo)
+    q = verbs.add_parser("log", help="the lists taken in since the release")
+    q.set_defaults(run=_log)
 
     add_record_verbs(verbs)
     add_pages(commands)
@@ -130,13 +134,36 @@ def _findings(options: argparse.Namespace) -> int:
 
 
 def _update(options: argparse.Namespace) -> int:
-    from g287stats.agreements.update import update_agreements
+    from g287stats.agreements.update import update_all
 
-    print(
-        update_agreements(
-            options.workbook, options.as_of, apply=options.apply, folder=options.folder, explain=options.explain
-        )
-    )
+    done = update_all(options.lists, options.as_of, apply=options.apply, explain=options.explain)
+    print("\n\n".join(map(str, done)))
+    if options.details:
+        from g287stats import catalog
+
+        catalog.write(options.details, "\n".join(d.details() for d in done))
+        print(f"Every change: {options.details}")
+    return 0
+
+
+def _undo(options: argparse.Namespace) -> int:
+    from g287stats import catalog
+
+    record = catalog.undo_record()
+    print(record or "No update is left: the released record is in use.")
+    return 0
+
+
+def _log(options: argparse.Namespace) -> int:
+    from g287stats import catalog
+
+    record = catalog.current_record()
+    if record is None:
+        print("No list taken in since the release.")
+        return 0
+    print(record)
+    for day, file, sha256 in record.lists:
+        print(f"{day}  {file}  sha256 {sha256[:16]}")
     return 0
 
 

@@ -11,7 +11,8 @@ from g287stats import catalog
 from g287stats.agreements import spells
 from g287stats.agreements.history import FIRST_LIST
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, classify, locate, name_key
-from g287stats.agreements.record import Record, fold, verdict
+from g287stats.agreements.memoranda import Signings, with_memoranda
+from g287stats.agreements.record import Interruption, Record, fold, verdict
 from g287stats.agreements.rosters import PrintedList
 from g287stats.agreements.spells import lines
 from g287stats.errors import DataWarning, Problems, SourceError, caution
@@ -37,13 +38,13 @@ def assemble(
     doubled = rows[rows["slot"].str.startswith("line")]
     agencies = _agencies(rows, lists, pending_rows, pending_lists, past, fixes, counties, fbi)
     record = fold(spells.captured_lists(rows, lists))
-    agreements, dates = agreements_table(record, past, agencies)
+    agreements, dates = agreements_table(record, past, agencies, fixes.signings)
     presence = presence_table(record, agreements)
     applications, pending_presence, pending_doubled = _applications(pending_rows, pending_lists, agreements, agencies)
     every = pd.concat([lists, pending_lists], ignore_index=True)
     sizes = pd.concat([rows, pending_rows]).groupby("table").size()
     every["table_rows"] = every["table"].map(sizes).fillna(0).astype(int)
-    no_county = agencies["county_fips"].eq("") & agencies["jurisdiction"].ne("state")
+    no_county = agencies["county_fips"].eq("") & ~agencies["jurisdiction"].isin(("state", "territory"))
     if no_county.any():
         caution(
             f"{no_county.sum()} of {agencies['jurisdiction'].ne('state').sum()} non-state agencies have no county: "
@@ -58,18 +59,19 @@ def assemble(
         "ice_lists": every,
         "list_presence": pd.concat([presence, pending_presence], ignore_index=True),
         "qa_exits": exits_table(record, agreements, lists),
-        "qa_list_counts": _list_counts(lists, doubled, presence, sizes),
+        "qa_list_counts": list_counts(lists, doubled, presence, sizes),
         "qa_signing_dates": dates,
-        "qa_interruptions": _interruptions_table(record),
+        "qa_interruptions": interruptions_table(record),
         "qa_doubled_rows": pd.concat([doubled.assign(kind="participating"), pending_doubled.assign(kind="pending")]),
         "qa_agency_counties": agencies[agencies["conflict"].ne("") | no_county],
         "qa_agency_spellings": _spellings(rows, lists, pending_rows, pending_lists),
     }
-    return {name: frame[_declared(name)] for name, frame in tables.items()}
+    return {name: declared(name, frame) for name, frame in tables.items()}
 
 
-def _declared(name: str) -> list[str]:
-    return [f["name"] for f in catalog.schema(name)["schema"]["fields"]]
+def declared(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of ``frame`` that the table ``name`` declares."""
+    return frame[[f["name"] for f in catalog.schema(name)["schema"]["fields"]]]
 
 
 def check_dates(rows: pd.DataFrame, lists: pd.DataFrame) -> None:
@@ -120,25 +122,50 @@ def _agencies(
         before: Any = history.loc[identifier] if identifier in history.index else None
         name = group["agency"].iloc[-1] if group is not None else before["agency"]
         state = group["state"].iloc[-1] if group is not None else before["state"]
-        types = [t for t in group["type_printed"] if t not in ("", "#NA")] if group is not None else ["State"]
-        kind, where = classify(name_key(name), types[-1] if types else "")
+        types = [t for t in group["type_printed"] if t not in NO_TYPE] if group is not None else ["State"]
         cells = list(dict.fromkeys(reversed(group["county_printed"].tolist())))[::-1] if group is not None else []
-        place = locate(identifier, state, name_key(name), kind, where, cells, fixes, counties, fbi)
-        fips, basis = place.county_fips, place.basis
-        if before is not None and before["county_fips"] and where != "state":
-            if fips and fips.split(";")[0] != before["county_fips"].split(";")[0]:
-                place = place._replace(conflict="historical record disagrees")
-            if not fips or basis == "FBI agency list" or place.printed == "":
-                fips, basis = before["county_fips"], "historical record"
-        records.append({
-            "agency_id": identifier, "agency": name, "agency_type": kind, "jurisdiction": where, "state": state,
-            "county_fips": fips, "county_basis": basis, "ori": place.ori, "county_printed": place.printed,
-            "county_in_name": place.named, "county_fbi": place.fbi, "conflict": place.conflict,
+        kind = classify(name_key(name), types[-1] if types else "")
+        home = before["county_fips"] if before is not None else ""
+        records.append(agency_row(identifier, state, name, kind, cells, home, fixes, counties, fbi) | {
             "cells": "; ".join(c for c in cells if c),
             "ever_listed": identifier in listed, "in_history": before is not None,
             "spellings": group["agency_printed"].nunique() if group is not None else 0,
         })  # fmt: skip
     return pd.DataFrame(records)
+
+
+NO_TYPE = ("", "#NA")
+TERRITORIES = ("AS", "GU", "MP", "PR", "VI")
+
+
+def agency_row(
+    identifier: str, state: str, name: str, kind: tuple[str, str], cells: list[str], home: str, fixes: Fixes,
+    counties: Counties, fbi: FbiAgencies,
+) -> dict[str, Any]:  # fmt: skip
+    """Place one agency: ``kind`` is its type and jurisdiction, ``cells`` the county cells printed, the latest last.
+
+    ``home`` is the county of the historical record, which stands where ICE prints none.
+    """
+    agency_type, where = kind
+    place = locate(identifier, state, name_key(name), agency_type, where, cells, fixes, counties, fbi)
+    fips, basis = place.county_fips, place.basis
+    if home and where != "state":
+        if fips and fips.split(";")[0] != home.split(";")[0]:
+            place = place._replace(conflict="historical record disagrees")
+        if not fips or basis == "FBI agency list" or place.printed == "":
+            fips, basis = home, "historical record"
+    if where == "state" and state in TERRITORIES:
+        where = "territory"
+    ori = fixes.oris.get(identifier, place.ori)
+    staff = fbi.staff.get(ori)
+    return {
+        "agency_id": identifier, "agency": name, "agency_type": agency_type, "jurisdiction": where, "state": state,
+        "county_fips": fips, "county_name": counties.names(fips), "county_basis": basis, "ori": ori,
+        "ori_basis": "correction table" if identifier in fixes.oris else "FBI agency list" if ori else "none",
+        "residents": staff.population if staff else pd.NA, "officers": staff.officers if staff else pd.NA,
+        "fbi_year": staff.year if staff else pd.NA, "county_printed": place.printed, "county_in_name": place.named,
+        "county_fbi": place.fbi, "conflict": place.conflict,
+    }  # fmt: skip
 
 
 def _spellings(
@@ -153,7 +180,9 @@ def _spellings(
 # --- agreements -----------------------------------------------------------------------------------------------
 
 
-def agreements_table(record: Record, past: pd.DataFrame, agencies: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def agreements_table(
+    record: Record, past: pd.DataFrame, agencies: pd.DataFrame, signings: Signings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the spells of the lists joined to the historical record, and every other date printed for them.
 
     A historical agreement that stood on the first list is one spell with its listing: the first signing is the
@@ -164,6 +193,7 @@ def agreements_table(record: Record, past: pd.DataFrame, agencies: pd.DataFrame)
     for number, s in enumerate(record.spells):
         before = waiting.pop(s.key[:2], None) if s.first_seq == 1 else None
         spell, superseded = _spell(record, number, before)
+        spell = with_memoranda(spell, signings)
         records.append(spell | _end(record, number, spell))
         for d, kind in [*((d, "corrected by ICE") for d in superseded), *((d, "re-signed") for d in spell["again"])]:
             changes.append({"agency_id": s.key[0], "model": s.key[1], "signed_date": spell["signed_date"],
@@ -172,7 +202,8 @@ def agreements_table(record: Record, past: pd.DataFrame, agencies: pd.DataFrame)
         problems = Problems("historical records")
         problems.add(f"said to stand on the list of {FIRST_LIST:%Y-%m-%d}, but do not", [" ".join(k) for k in waiting])
         problems.raise_if_any(SourceError)
-    for p in past[~past["continues"]].to_dict("records"):
+    for early in past[~past["continues"]].to_dict("records"):
+        p = with_memoranda(early, signings)
         records.append(p | {
             "slot": "", "spell": -1, "first_seq": 0, "last_seq": 0, "first_listed": pd.NaT,
             "last_listed": p["end_not_before"], "gone_by": p["end_by"],
@@ -187,20 +218,24 @@ def _spell(record: Record, number: int, before: dict[Any, Any] | None) -> tuple[
     s = record.spells[number]
     agency, model, slot = s.key
     censored = s.first_seq == 1
-    signed, again, superseded = spells.first_signing(s.dates, record.day[s.first_seq], censored)
+    printed = [run.line.signed_date for run in s.runs]
+    signed, again, superseded = spells.first_signing(printed, record.linked(number))
+    changed = not censored and signed > record.day[s.first_seq]
     out: dict[str, Any] = {
         "agency_id": agency, "model": model, "slot": slot, "spell": number, "first_seq": s.first_seq,
         "last_seq": record.last_seq(number), "signed_date": signed, "signed_precision": "day",
-        "signed_not_before": pd.NaT, "signed_basis": "ICE list", "resigned": again, "again": again, "moa_id": "",
+        "signed_not_before": pd.NaT, "signed_basis": "ICE list, re-dated after listing" if changed else "ICE list",
+        "resigned": again, "again": again, "moa_id": "",
         "first_listed": pd.NaT if censored else record.day[s.first_seq],
         "last_listed": record.day[record.last_seq(number)], "ended_date": pd.NaT, "end_not_before": pd.NaT,
         "end_by": pd.NaT, "confidence": "high", "sources": "ICE lists",
     }  # fmt: skip
     if before is not None:
-        every = sorted({*before["resigned"], *(d for d in s.dates if d > before["signed_date"])})
+        every = sorted({*before["resigned"], *(d for d in printed if d > before["signed_date"])})
         out |= {k: before[k] for k in ("signed_date", "signed_precision", "signed_not_before", "signed_basis",
                                        "moa_id", "confidence")}  # fmt: skip
-        out |= {"resigned": every, "sources": f"{before['sources']}; ICE lists"}
+        sources = "ICE lists" if before["sources"] == "ICE lists" else f"{before['sources']}; ICE lists"
+        out |= {"resigned": every, "sources": sources}
     elif censored and model == "JEM":
         out |= {"confidence": "medium", "signed_basis": "ICE list; no earlier signing found"}
     return out, superseded
@@ -241,13 +276,16 @@ def _finish(spells_: pd.DataFrame, record: Record, agencies: pd.DataFrame) -> pd
         out.loc[label, "duplicate_of"] = same["agreement_id"].iloc[0]
     out.loc[second, "agreement_id"] += "." + out.loc[second, "slot"]
     out["moa_id"] = out["moa_id"].where(out["moa_id"].ne(""), out["agreement_id"])
+    for column in ("signed_agency", "signed_ice", "expires"):
+        out[column] = pd.to_datetime(out[column]) if column in out else pd.NaT
+    out["moa_dates"] = [";".join(f"{d:%Y-%m-%d}" for d in ds) for ds in out["moa_dates"]]
     out["resigned_dates"] = [";".join(f"{d:%Y-%m-%d}" for d in ds) for ds in out["resigned"]]
     out["end_precision"] = "open"
     out.loc[out["gone_by"].notna(), "end_precision"] = "window"
     out.loc[out["ended_date"].notna(), "end_precision"] = "day"
     blank = out["ended_date"].isna() & out["end_by"].notna() & out["end_basis"].eq("")
     out.loc[blank, "end_basis"] = "absent from the next ICE list in hand"
-    keep = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
+    keep = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "county_name", "ori"]
     out = out.drop(columns=[c for c in keep[1:] if c in out])
     return out.merge(agencies[keep], on="agency_id", how="left", validate="many_to_one")
 
@@ -257,6 +295,7 @@ def presence_table(record: Record, agreements: pd.DataFrame) -> pd.DataFrame:
     name = dict(zip(agreements["spell"], agreements["agreement_id"]))
     rows = [
         {"kind": "participating", "record_id": name[number], "first_seq": run.first_seq, "last_seq": last,
+         "state_printed": run.line.state_printed,
          "agency_printed": run.line.agency_printed, "county_printed": run.line.county_printed,
          "signed_printed": run.line.signed_printed, "signed_date": run.line.signed_date,
          "linked": record.linked(number, by=last)}
@@ -265,7 +304,7 @@ def presence_table(record: Record, agreements: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _list_counts(lists: pd.DataFrame, doubled: pd.DataFrame, presence: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
+def list_counts(lists: pd.DataFrame, doubled: pd.DataFrame, presence: pd.DataFrame, sizes: pd.Series) -> pd.DataFrame:
     """Every captured list: lines printed, lines of its table, agreements here, and what makes the difference."""
     twice = doubled.groupby("table")["agency_printed"].agg(lambda names: "; ".join(sorted(set(names))))
     out = lists.assign(table_rows=lists["table"].map(sizes))
@@ -306,7 +345,8 @@ def exits_table(record: Record, agreements: pd.DataFrame, lists: pd.DataFrame) -
     return pd.DataFrame(rows)
 
 
-def _interruptions_table(record: Record) -> pd.DataFrame:
+def interruptions_table(record: Record) -> pd.DataFrame:
+    """Every agreement left out of some lists and printed again as the same, with the days and how it was read."""
     rows = [
         i._asdict() | {
             "last_list": record.day[i.last_seq], "absent_from": record.day[i.last_seq + 1],
@@ -315,7 +355,8 @@ def _interruptions_table(record: Record) -> pd.DataFrame:
         }
         for i in record.interruptions
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=_declared("qa_interruptions"))
+    columns = [*Interruption._fields, "last_list", "absent_from", "back_on", "lists_missed", "reading"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 # --- pending --------------------------------------------------------------------------------------------------
@@ -331,9 +372,7 @@ def _applications(
     day = lists.set_index("seq")["list_date"]
     last_seq = int(lists["seq"].max())
     runs = spells.presence(rows, lists, ["agency_id", "model"])
-    by_key: dict[tuple[str, str], list[Any]] = {}
-    for spell in lines(agreements[agreements["last_seq"] > 0].sort_values(["listed_from", "agreement_id"])):
-        by_key.setdefault((spell.agency_id, spell.model), []).append(spell)
+    by_key = _by_agency_and_model(agreements)
     records: list[dict[str, Any]] = []
     for key, group in runs.groupby(["agency_id", "model"], sort=True):
         starts = [spell.listed_from for spell in by_key.get(key, ())]
@@ -352,12 +391,9 @@ def _applications(
     out["application_id"] = (
         out["agency_id"] + "." + out["model"].replace("", "none") + "." + out["first_pending"].dt.strftime("%Y-%m-%d")
     )
-    found = [_outcome(r, by_key.get((r.agency_id, r.model), []), last_seq) for r in lines(out)]
-    out[["outcome", "agreement_id", "signed_date"]] = pd.DataFrame(found, index=out.index)
     out["gone_by"] = [day[s + 1] if s < last_seq else pd.NaT for s in out["last_seq"]]
-    keep = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
-    out = out.merge(agencies[keep], on="agency_id", how="left", validate="many_to_one")
-    forms = spells.presence(rows, lists, ["agency_id", "model", "agency_printed", "county_printed"])
+    out = with_outcomes(out, agreements, agencies)
+    forms = spells.presence(rows, lists, ["agency_id", "model", "state_printed", "agency_printed", "county_printed"])
     forms = forms.merge(out[["application_id", "agency_id", "model", "first_seq", "last_seq"]],
                         on=["agency_id", "model"], suffixes=("", "_spell"))  # fmt: skip
     forms = forms[(forms["first_seq"] >= forms["first_seq_spell"]) & (forms["last_seq"] <= forms["last_seq_spell"])]
@@ -367,14 +403,31 @@ def _applications(
     return out, forms.rename(columns={"application_id": "record_id"}), doubled
 
 
-def _outcome(application: Any, agreements: list[Any], last_seq: int) -> tuple[str, str, Any]:
+def with_outcomes(applications: pd.DataFrame, agreements: pd.DataFrame, agencies: pd.DataFrame) -> pd.DataFrame:
+    """Say of every application how it ended, and where its agency is."""
+    by_key = _by_agency_and_model(agreements)
+    keep = ["agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
+    out = applications.drop(columns=[c for c in [*keep, "outcome", "agreement_id", "signed_date"] if c in applications])
+    found = [_outcome(r, by_key.get((r.agency_id, r.model), [])) for r in lines(out)]
+    out[["outcome", "agreement_id", "signed_date"]] = pd.DataFrame(found, index=out.index)
+    return out.merge(agencies[["agency_id", *keep]], on="agency_id", how="left", validate="many_to_one")
+
+
+def _by_agency_and_model(agreements: pd.DataFrame) -> dict[tuple[str, str], list[Any]]:
+    by_key: dict[tuple[str, str], list[Any]] = {}
+    for spell in lines(agreements[agreements["last_seq"] > 0].sort_values(["listed_from", "agreement_id"])):
+        by_key.setdefault((spell.agency_id, spell.model), []).append(spell)
+    return by_key
+
+
+def _outcome(application: Any, agreements: list[Any]) -> tuple[str, str, Any]:
     """How an application ended: an agreement of the same model listed at or after it, still pending, or left."""
     week, half_year = pd.Timedelta(days=7), pd.Timedelta(days=180)
     for spell in agreements:
         listed_after = spell.listed_from >= application.first_pending - week
         if listed_after and spell.signed_date >= application.first_pending - half_year:
             return "signed", spell.agreement_id, spell.signed_date
-    return ("pending" if application.last_seq == last_seq else "left the list"), "", pd.NaT
+    return ("pending" if pd.isna(application.gone_by) else "left the list"), "", pd.NaT
 
 
 # --- repairs --------------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ def build(sources: Path, out: Path) -> list[Path]:
     folder = sources / "agreements"
     fixes = Fixes.load(out / "fixes" if (out / "fixes" / "agency_aliases.csv").is_file() else None)
     counties = Counties(catalog.read_released("county_list", out if (out / "county_list.csv").is_file() else None))
-    fbi = FbiAgencies(pd.read_csv(sources / "geography" / "fbi_agencies_latest.csv", dtype=str), counties)
+    fbi_list = fbi_agencies(sources / "geography" / "fbi_agencies_latest.csv")
+    fbi = FbiAgencies(fbi_list, counties)
 
     lists, tables = participating(folder, fixes)
     rows = resolve(tables, fixes, dated=True)
@@ -37,10 +38,24 @@ def build(sources: Path, out: Path) -> list[Path]:
     pending_rows = resolve(pending_tables, fixes, dated=False)
     past, withheld = history.read_history(folder, fixes)
     result = assemble(lists, rows, pending_lists, pending_rows, past, fixes, counties, fbi)
+    result["fbi_agencies"] = fbi_list
     result["qa_withheld"] = withheld
     result["qa_repairs"] = repairs_table(rows, pending_rows, tables | pending_tables)
     written = [catalog.write_released(result[name], name, out) for name in sorted(result)]
     return [*written, removals.build(sources, out, fixes, result["agencies"])]
+
+
+def fbi_agencies(path: Path) -> pd.DataFrame:
+    """Read the FBI's list of agencies: number, name, state, counties, kind, residents policed and officers."""
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns = {"ori": "ori", "pub_agency_name": "agency", "state_abbr": "state", "county_name": "counties",
+               "agency_type_name": "kind", "data_year": "year", "population": "population",
+               "officer_ct": "officers"}  # fmt: skip
+    out = raw.reindex(columns=list(columns), fill_value="").rename(columns=columns)
+    out["state"] = out["state"].replace("NB", "NE")
+    for column in ("year", "population", "officers"):
+        out[column] = pd.to_numeric(out[column]).astype("Int64")
+    return out
 
 
 # --- reading --------------------------------------------------------------------------------------------------

@@ -131,7 +131,9 @@ def _late(path: Path, fixes: Fixes, problems: Problems) -> tuple[list[dict[str, 
             what = "signing year" if stays else "agreement"
             done = "released with the date ICE printed in 2021 and the window it leaves" if stays else "not released"
             reason = f"the only source of this {what} forbids redistribution; {done}"
-            withheld.append((known if stays else unnamed) | {"model": r.model, "reason": reason})
+            dated = any(s.kind == "first" for s in fixes.signings.get((identifier, r.model), ()))
+            if not (stays and dated):  # a memorandum gives the day: nothing rests on that source any more
+                withheld.append((known if stays else unnamed) | {"model": r.model, "reason": reason})
             if not stays:
                 continue
             signed, precision = reprinted, "window"

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from g287stats import catalog
+from g287stats.agreements.memoranda import Signings, read_signings
 from g287stats.agreements.rosters import clean
 
 STATE_NAMES = {
@@ -119,7 +120,9 @@ class Fixes:
     dates: Mapping[tuple[str, str, str, str], str]
     county_names: Mapping[tuple[str, str], str]
     agency_counties: Mapping[str, str]
+    oris: Mapping[str, str]
     list_dates: Mapping[tuple[str, str], str]
+    signings: Signings
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Fixes:
@@ -143,7 +146,9 @@ class Fixes:
             agency_counties={
                 agency_id(r["state"], r["agency"]): r["county_fips"] for r in _rows(base / "agency_counties.csv")
             },
+            oris={agency_id(r["state"], r["agency"]): r["ori"] for r in _rows(base / "agency_oris.csv")},
             list_dates={(r["kind"], r["file"]): r["list_date"] for r in _rows(base / "list_dates.csv")},
+            signings=read_signings((agency_id(r["state"], r["agency"]), r) for r in _rows(base / "signings.csv")),
         )
 
     def state(self, printed: str) -> str | None:
@@ -251,7 +256,9 @@ class Counties:
         """``counties`` is the released county list (``county_fips``, ``name``, ``state``, ``unit_fips``)."""
         self.by_name: dict[tuple[str, str], list[str]] = {}
         self.cities: dict[tuple[str, str], str] = {}
+        self.name_of: dict[str, str] = dict(zip(counties["county_fips"], counties["name"]))
         self.state: dict[str, str] = {}
+        self._found: dict[tuple[str, str], str | None] = {}
         current = counties[counties["unit_fips"].eq(counties["county_fips"])]
         for fips, name, state in _lines(current[["county_fips", "name", "state"]]):
             self.state[fips] = state
@@ -265,6 +272,11 @@ class Counties:
 
         Where a county and an independent city share a name, the county is meant unless "city" is said.
         """
+        if (state, name) not in self._found:
+            self._found[state, name] = self._find(state, name)
+        return self._found[state, name]
+
+    def _find(self, state: str, name: str) -> str | None:
         text = clean(name).lower()
         if not text:
             return None
@@ -279,6 +291,10 @@ class Counties:
         if len(found) > 1:
             found = [f for f in found if f != self.cities.get((state, base))]
         return found[0] if len(found) == 1 else None
+
+    def names(self, codes: str) -> str:
+        """Return the names of ``codes`` (separated by semicolons), in their order."""
+        return "; ".join(self.name_of[c] for c in codes.split(";")) if codes else ""
 
     def city(self, state: str, name: str) -> str | None:
         """Return the code of an independent city, or ``None``."""
@@ -300,15 +316,16 @@ class FbiAgencies:
     """The FBI's agency list: ORI and counties of an agency by state, name and kind."""
 
     def __init__(self, frame: pd.DataFrame, counties: Counties):
-        """``frame`` is the FBI list (``ori``, ``pub_agency_name``, ``state_abbr``, ``county_name``, type)."""
+        """``frame`` is the released table ``fbi_agencies`` (``ori``, ``agency``, ``state``, ``counties``, ``kind``)."""
         self.places: dict[tuple[str, str], list[tuple[str, tuple[str, ...]]]] = {}
         self.sheriffs: dict[tuple[str, str], list[tuple[str, tuple[str, ...]]]] = {}
         self.campuses: dict[tuple[str, str], list[tuple[str, tuple[str, ...]]]] = {}
-        columns = ["ori", "pub_agency_name", "state_abbr", "county_name", "agency_type_name"]
+        numbers = ["ori", "population", "officers", "year"]
+        self.staff = {r.ori: r for r in _lines(frame[numbers])} if set(numbers) <= set(frame) else {}
+        columns = ["ori", "agency", "state", "counties", "kind"]
         singles: dict[str, dict[str, int]] = {}
         kept = []
         for ori, name, state, where, kind in _lines(frame[columns].fillna("")):
-            state = {"NB": "NE"}.get(state, state)
             found = tuple(dict.fromkeys(f for f in (counties.find(state, w) for w in where.split(",")) if f))
             kept.append((ori, name, state, kind, found))
             if len(found) == 1:
@@ -432,7 +449,29 @@ def locate(
     return Located(chosen, basis, ori, from_cell, named, ";".join(fbi_counties), disagreement)
 
 
-def match_name(state: str, name: str, known: Mapping[tuple[str, str], Any]) -> list[str]:
-    """Return known agency ids of ``state`` whose key is within a few letters of ``name``'s (for reports)."""
-    pool = {key: found for (s, key), found in known.items() if s == state}
-    return [pool[k] for k in difflib.get_close_matches(name_key(name), sorted(pool), n=3, cutoff=0.88)]
+_COMMON = re.compile(
+    r"\b(police|department|sheriff|county|parish|constable|office|township|borough|city|town|village|of|the|"
+    r"public safety|marshals?)\b"
+)
+
+
+class KnownNames:
+    """Agencies by what is their own in their names, to find the one a misspelt name may mean.
+
+    Words that most names share do not count: Morven and Molena are not alike because both have police departments.
+    """
+
+    def __init__(self, states: Iterable[str], names: Iterable[str], ids: Iterable[str]):
+        """``states``, ``names`` and ``ids`` of the agencies known, in the same order."""
+        self.pool: dict[str, dict[str, str]] = {}
+        for state, name, identifier in zip(states, names, ids):
+            self.pool.setdefault(state, {}).setdefault(_own_words(name), identifier)
+
+    def near(self, state: str, name: str) -> list[str]:
+        """Return the agencies of ``state`` within a few letters of ``name``, the nearest first."""
+        pool = self.pool.get(state, {})
+        return [pool[k] for k in difflib.get_close_matches(_own_words(name), sorted(pool), n=3, cutoff=0.85)]
+
+
+def _own_words(name: str) -> str:
+    return _COMMON.sub("", name_key(name)).replace(" ", "")

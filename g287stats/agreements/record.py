@@ -45,9 +45,9 @@ class Line(NamedTuple):
         return self.state_printed, self.agency_printed, self.signed_printed
 
     @property
-    def words(self) -> tuple[str, str, str]:
-        """The words a run of lists has in common: agency, county and date."""
-        return self.agency_printed, self.county_printed, self.signed_printed
+    def words(self) -> tuple[str, str, str, str]:
+        """The words a run of lists has in common: state, agency, county and date."""
+        return self.state_printed, self.agency_printed, self.county_printed, self.signed_printed
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ def advance(record: Record, captured: CapturedList) -> Record:
     step = _Step(record, captured)
     changed = captured.lines ^ record.lines
     lines: dict[Key, list[Line]] = {line.key: [] for line in changed}
-    for line in captured.lines:
-        if line.key in lines:
-            lines[line.key].append(line)
+    for line in captured.lines if changed else ():
+        if line[:3] in lines:
+            lines[line[:3]].append(line)
     for key in sorted(lines):
         step.take(key, sorted(lines[key], key=lambda x: (x.signed_date, x.agency_printed, x)))
     return step.result()

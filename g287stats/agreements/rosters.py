@@ -12,6 +12,7 @@ import io
 import re
 import unicodedata
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -216,24 +217,51 @@ def _timestamp(year: int, month: int, day: int) -> pd.Timestamp | None:
 
 
 _STAMP = re.compile(r"-(\d{8})(\d{6})\b")
-_NAMED = re.compile(r"(?<!\d)(\d{2})(\d{2})(20\d{2})(am|mid|pm)?", re.IGNORECASE)
+_NAMED = (  # pattern of a day in a file name, and where year, month and day stand
+    (re.compile(r"(?<!\d)(\d{2})(\d{2})(20\d{2})"), (3, 1, 2)),
+    (re.compile(r"(?<!\d)(20\d{2})[-_. ]?(\d{2})[-_. ]?(\d{2})(?!\d)"), (1, 2, 3)),
+    (re.compile(r"(?<!\d)(\d{1,2})[-_. ](\d{1,2})[-_. ](20\d{2}|\d{2})(?!\d)"), (3, 1, 2)),
+    (re.compile(r"(?<!\d)(\d{2})(\d{2})(\d{2})(?!\d)"), (3, 1, 2)),
+)
+_HALF_DAY = {"am": "0900", "mid": "1200", "pm": "1500"}
 
 
 def name_date(file: str) -> tuple[pd.Timestamp | None, str]:
     """Read list date and time of day from a file name: ``(date, "HHMM" + suffix)``; date ``None`` if absent.
 
     ICE's own names end in month, day, year and am, mid or pm (taken as 09:00, 12:00 and 15:00); archived copies
-    carry the second of their capture. What follows (``pm2``, ``pm_b``) orders lists within the half-day.
+    carry the second of their capture. Years of two digits, dashes, dots and the order year-month-day are read too.
+    What follows (``pm2``, ``pm_b``) orders lists within the half-day.
+
+    >>> [f"{name_date(f)[0]:%Y-%m-%d}" for f in ("participatingAgencies06012026am.xlsx", "287g-2026-06-01 (1).xlsx")]
+    ['2026-06-01', '2026-06-01']
     """
     stem = Path(file).stem
     match = _STAMP.search(stem)
     if match:
         day, time = match.groups()
         return _timestamp(int(day[:4]), int(day[4:6]), int(day[6:])), time[:4]
-    match = _NAMED.search(stem)
-    if match:
-        month, day, year, part = match.groups()
-        time = {"am": "0900", "mid": "1200", "pm": "1500"}.get((part or "mid").lower(), "1200")
-        return _timestamp(int(year), int(month), int(day)), time + stem[match.end() :].strip().lower()
+    for pattern, order in _NAMED:
+        match = pattern.search(stem)
+        if match:
+            year, month, date = (int(match.group(i)) for i in order)
+            found = _timestamp(year + (2000 if year < 100 else 0), month, date)
+            if found is None:
+                continue
+            rest = re.match(r"[-_. ]?(am|mid|pm)?(.*)", stem[match.end() :].lower())
+            part, tail = rest.groups() if rest else (None, "")
+            return found, _HALF_DAY[part or "mid"] + tail.strip()
     match = re.search(r"(am|mid|pm)\w*$", stem, re.IGNORECASE)
-    return None, {"am": "0900", "mid": "1200", "pm": "1500"}[match.group(1).lower()] if match else "1200"
+    return None, _HALF_DAY[match.group(1).lower()] if match else "1200"
+
+
+def list_day(file: str, corrected: Mapping[tuple[str, str], str]) -> pd.Timestamp:
+    """Return the day of a participating list from its name, after ``corrected`` names (``data/fixes/list_dates.csv``).
+
+    Raises :class:`SourceError` for a name without a day.
+    """
+    known = corrected.get(("participating", file))
+    day = pd.Timestamp(known) if known else name_date(file)[0]
+    if day is None:
+        raise SourceError(f"{file}: no day in the name. Say it: --as-of YYYY-MM-DD")
+    return day

@@ -85,21 +85,30 @@ def presence(rows: pd.DataFrame, lists: pd.DataFrame, by: list[str]) -> pd.DataF
     return pd.DataFrame(records, columns=[*by, "first_seq", "last_seq"])
 
 
-def first_signing(
-    dates: Iterable[pd.Timestamp], first_listed: pd.Timestamp, censored: bool
-) -> tuple[pd.Timestamp, list[pd.Timestamp], list[pd.Timestamp]]:
-    """Split the printed signing dates of a spell: ``(signed, re-signed, superseded by correction)``.
+RESIGNED_AFTER_DAYS = 366
+"""A printed date followed by one at least so much later was a signing of its own; nearer, ICE took it back."""
 
-    A date after the first listing cannot be the first signing: it is a re-signing. Of the dates up to the first
-    listing the last printed is ICE's corrected one. For a spell already listed when the lists begin
-    (``censored``) the earliest printed date counts as the signing and later ones as re-signings.
+
+def first_signing(
+    printed: Iterable[pd.Timestamp], linked: bool
+) -> tuple[pd.Timestamp, list[pd.Timestamp], list[pd.Timestamp]]:
+    """Split the signing dates printed for a spell: ``(signed, re-signed, taken back)``.
+
+    ``printed`` are the dates in the order of the lists, ``linked`` whether a memorandum was ever linked. A date ICE
+    printed for a while and replaced is not a signing: the one printed last counts, also where it is an earlier one
+    printed again. A new date is a re-signing only if a memorandum is linked and a year has passed since the date
+    before; memoranda in ``data/fixes/signings.csv`` say of others that they are.
     """
-    dates = list(dates)
-    known = [d for d in dates if pd.notna(d)]
-    if censored:
-        signed = min(known)
-        return signed, sorted(d for d in known if d > signed), []
-    before = [d for d in known if d <= first_listed]
-    signed = before[-1] if before else known[0]
-    again = sorted(d for d in known if d > first_listed and d != signed)
-    return signed, again, [d for d in before if d != signed]
+    dates = list(printed)
+    signed = [dates[0]]
+    taken_back: list[pd.Timestamp] = []
+    for date in dates[1:]:
+        if date == signed[-1]:
+            continue
+        if linked and (date - signed[-1]).days >= RESIGNED_AFTER_DAYS:
+            signed.append(date)
+        else:
+            taken_back.append(signed[-1])
+            signed[-1] = date
+    again = sorted(set(signed[1:]) - {signed[0]})
+    return signed[0], again, list(dict.fromkeys(d for d in taken_back if d not in signed))

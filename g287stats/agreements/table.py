@@ -149,13 +149,15 @@ class Agreements:
     def _folded(self, runs: pd.DataFrame, lists: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
         """Fold the record over ``lists`` alone; agreements keep the identifiers of the whole record."""
         from g287stats.agreements.assemble import agreements_table
+        from g287stats.agreements.identity import Fixes
         from g287stats.agreements.record import fold
         from g287stats.agreements.replay import history_of, printed_lists
 
         record = fold(printed_lists(self.frame, runs, lists))
-        places = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori"]
+        known = {k: [s for s in rows if s.date <= day] for k, rows in Fixes.load().signings.items()}
+        places = ["agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "county_name", "ori"]
         agencies = self.frame[places].drop_duplicates("agency_id", keep="last")
-        found, _ = agreements_table(record, history_of(self.frame, self.presence, day), agencies)
+        found, _ = agreements_table(record, history_of(self.frame, self.presence, day), agencies, known)
         mine = runs[runs["kind"].eq("participating")]
         starts = mine.groupby("record_id")["first_seq"].min()
         who = self.frame.set_index("agreement_id").loc[starts.index]

@@ -1,10 +1,12 @@
-"""Take ICE's next list in: what is new, gone, changed and unresolved, and, on request, the updated tables."""
+"""Take ICE's next lists in: what is new, gone, changed and doubtful, and, on request, the updated record."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,30 @@ import pandas as pd
 
 from g287stats import catalog, labels
 from g287stats.agreements import spells
-from g287stats.agreements.assemble import check_dates
+from g287stats.agreements.assemble import (
+    NO_TYPE,
+    agency_row,
+    agreements_table,
+    check_dates,
+    declared,
+    exits_table,
+    interruptions_table,
+    list_counts,
+    presence_table,
+    with_outcomes,
+)
 from g287stats.agreements.build import resolve
-from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, classify, locate, match_name, name_key
-from g287stats.agreements.record import REJOIN_DAYS
-from g287stats.agreements.rosters import name_date, read_list
+from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, KnownNames, classify, name_key
+from g287stats.agreements.record import CapturedList, Record, advance, fold, verdict
+from g287stats.agreements.replay import history_of, printed_lists
+from g287stats.agreements.rosters import PrintedList, list_day, name_date, read_list
 from g287stats.errors import Problems, SourceError
 
-Row = dict[Any, Any]
-
-_TABLES = ("agreements", "agencies", "applications", "ice_lists", "list_presence", "qa_exits", "qa_list_counts")
+TABLES = (
+    "agreements", "agencies", "applications", "ice_lists", "list_presence", "qa_exits", "qa_list_counts",
+    "qa_signing_dates", "qa_interruptions", "qa_doubled_rows",
+)  # fmt: skip
+_FRAME = ["state", "agency", "model", "agreement_id", "what"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class ListDifference:
 
     ``new``, ``gone``, ``changed`` and ``unresolved`` are frames, one row an agreement or agency, each with the
     column ``what``. ``before`` and ``after`` count agreements on the latest list in hand and on the new one.
-    ``tables`` are the released tables as they would be written.
+    ``tables`` are the tables as they would be written, ``applied`` where they were.
     """
 
     file: str
@@ -44,7 +60,7 @@ class ListDifference:
     changed: pd.DataFrame
     unresolved: pd.DataFrame
     repairs: tuple[str, ...]
-    applied: bool = False
+    applied: Path | None = None
     tables: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -53,104 +69,162 @@ class ListDifference:
         return not (len(self.new) or len(self.gone) or len(self.changed))
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join(self._summary())
 
-    def _lines(self) -> Iterator[str]:
-        before = f"{self.before} on {self.previous:%Y-%m-%d}"
-        yield f"{self.file}, list of {self.as_of:%Y-%m-%d}: {self.after} agreements ({before})"
+    def details(self) -> str:
+        """Every agreement that is new, gone, changed or doubtful, and every repair, one a line."""
+        return "\n".join(self._details()) + "\n"
+
+    def _head(self) -> Iterator[str]:
+        before = f"{self.before:,} on {self.previous:%Y-%m-%d}"
+        yield f"{self.file}, list of {self.as_of:%Y-%m-%d}: {self.after:,} agreements ({before})"
         if self.unchanged:
             yield "Nothing new: the table of the latest list in hand."
+
+    def _summary(self) -> Iterator[str]:
+        yield from self._head()
+        for title, frame in (("New", self.new), ("Gone", self.gone)):
+            if len(frame):
+                yield f"{title}: {len(frame):,} ({_counts(frame['model'])})"
+                yield f"  by state: {_counts(frame['state'])}"
+        for title, frame in (("Changed", self.changed), ("To look at", self.unresolved)):
+            if len(frame):
+                yield f"{title}: {len(frame):,}"
+        few = [f for f in (self.new, self.gone, self.changed) if 0 < len(f) <= SHOWN]
+        for frame in (*few, self.unresolved.head(SHOWN)):
+            yield from _rows(frame)
+        if self.repairs:
+            yield f"Repaired in reading: {len(self.repairs):,} cells"
+        yield f"Written to {self.applied}." if self.applied else "Nothing written. Add --apply to keep the new record."
+
+    def _details(self) -> Iterator[str]:
+        yield from self._head()
         for title, frame in (("New", self.new), ("Gone", self.gone), ("Changed", self.changed),
                              ("To look at", self.unresolved)):  # fmt: skip
             if len(frame):
                 yield f"{title} ({len(frame)}):"
-                yield from (f"  {r.state} {r.agency} {r.model}: {r.what}" for r in spells.lines(frame))
+                yield from _rows(frame)
         if self.repairs:
             yield f"Repaired in reading ({len(self.repairs)}):"
             yield from (f"  {r}" for r in self.repairs)
-        yield "Written." if self.applied else "Nothing written. Add --apply to write the tables."
+
+
+SHOWN = 12
+"""A summary names agreements one by one up to this many of a kind."""
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[str]:
+    yield from (f"  {r.state} {r.agency} {r.model}: {r.what}" for r in spells.lines(frame))
+
+
+def _counts(column: pd.Series) -> str:
+    counts = column.value_counts()
+    ordered = sorted(counts.items(), key=lambda c: (-c[1], str(c[0])))
+    return ", ".join(f"{name} {n:,}" for name, n in ordered)
 
 
 def update_agreements(
     workbook: Path | str,
-    as_of: str | dt.date | pd.Timestamp,
+    as_of: str | dt.date | pd.Timestamp | None = None,
     *,
     apply: bool = False,
     folder: Path | None = None,
     explain: str = "",
 ) -> ListDifference:
-    """Compare ICE's participating-agencies workbook with the released record and return the difference.
+    """Compare ICE's participating-agencies workbook with the record and return the difference.
 
-    ``as_of`` is the day of the list. With ``apply`` the tables in ``folder`` (default: those in use) are rewritten;
-    a list already in hand changes nothing. Raises :class:`SourceError` for a pending list, a list that is not of
-    the day its name says, one that repeats an earlier list, one older than the latest in hand, and one whose
-    counts jump: more than 40 + 5 % a week new or 15 + 1 % a week gone; ``explain="why"`` lets the last two kinds
-    through.
+    ``as_of`` is the day of the list; without it the file's name must say it. With ``apply`` the record one list
+    further is kept in the user's data folder (:func:`g287stats.catalog.keep_record`; ``g287stats agreements undo``
+    takes it back), or written into ``folder``, a folder of tables named instead of those in use. A list already in
+    hand changes nothing. Raises :class:`SourceError` for a pending list, a list that is not of the day its name
+    says, one that repeats an earlier list, one older than the latest in hand, and one whose counts jump: more than
+    40 + 5 % a week new or 15 + 1 % a week gone; ``explain="why"`` lets the last two kinds through.
     """
     path = Path(workbook)
-    day = labels.day(as_of, "as_of")
-    base = folder or catalog.released_dir()
+    kept = None if folder else catalog.current_record()
+    base = Path(folder) if folder else catalog.record_folder(kept)
+    difference = _difference(path, as_of, base, explain)
+    if not apply or (difference.unchanged and difference.as_of == difference.previous):
+        return difference
+    if folder:
+        catalog.write_tables(difference.tables, Path(folder))
+        return replace(difference, applied=Path(folder))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    now = catalog.keep_record(difference.tables, day=difference.as_of, file=path.name, sha256=sha256, before=kept)
+    return replace(difference, applied=now.folder)
+
+
+def update_all(
+    paths: Sequence[Path | str], as_of: str | None = None, *, apply: bool = False, explain: str = ""
+) -> list[ListDifference]:
+    """Take several lists in, the oldest first: workbooks, and folders of workbooks.
+
+    Files of a folder that are older than the record, or of its last day and the same, are passed over. Without
+    ``apply`` only the next list can be compared, because the ones after it build on it.
+    """
+    named = [p for p in map(Path, paths) if not p.is_dir()]
+    found = [f for p in map(Path, paths) if p.is_dir() for f in sorted(p.glob("*articipating*.xlsx"))]
+    if as_of is not None and len(named) + len(found) != 1:
+        raise SourceError(f"--as-of names the day of one list; {len(named) + len(found)} files are given")
+    latest = _latest()
+    fixes = Fixes.load()
+    days = {p: labels.day(as_of, "as_of") if as_of else list_day(p.name, fixes.list_dates) for p in (*named, *found)}
+    ordered = sorted((d, name_date(p.name)[1], p.name, p) for p, d in days.items() if p in named or d > latest)
+    if not ordered:
+        raise SourceError(f"no list newer than {latest:%Y-%m-%d} in {', '.join(map(str, paths))}")
+    done = []
+    for day, _, _, path in ordered if apply else ordered[:1]:
+        done.append(update_agreements(path, day, apply=apply, explain=explain))
+    return done
+
+
+def _latest() -> pd.Timestamp:
+    lists = catalog.read_released("ice_lists")
+    return lists.loc[lists["kind"].eq("participating"), "list_date"].max()
+
+
+def _difference(path: Path, as_of: str | dt.date | pd.Timestamp | None, base: Path, explain: str) -> ListDifference:
     fixes = Fixes.load(base / "fixes" if (base / "fixes" / "agency_aliases.csv").is_file() else None)
-    released = {name: catalog.read_released(name, base) for name in _TABLES}
     printed = read_list(path)
-    _check_day(path.name, day, fixes)
+    said = list_day(path.name, fixes.list_dates) if as_of is None else None
+    day = said if said is not None else _checked_day(path.name, labels.day(as_of, "as_of"), fixes)
     rows = spells.mark_doubled(resolve({path.name: printed}, fixes, dated=True))
-    lists = released["ice_lists"]
-    lists = lists[lists["kind"].eq("participating")]
     check_dates(rows, pd.DataFrame({"table": [path.name], "list_date": [day]}))
-    state = _Record(released, lists, rows, path.name, day, fixes, base)
-    state.check_age(explain)
-    difference = state.compare()
-    repairs = (*printed.repairs, *sorted(set(rows.loc[rows["repair"].ne(""), "repair"])))
-    result = ListDifference(
-        file=path.name, as_of=day, previous=lists["list_date"].max(), before=len(state.held), after=len(rows),
-        repairs=repairs, applied=apply, tables=difference.pop("tables"), **difference,
-    )  # fmt: skip
-    state.check_jump(result, explain)
-    if apply and not (result.unchanged and day == result.previous):
-        for name in _TABLES:
-            catalog.write_released(result.tables[name], name, base)
+    step = _Step({name: catalog.read_released(name, base) for name in TABLES}, rows, path.name, day, fixes, base)
+    step.check_age(explain)
+    result = step.difference(printed)
+    step.check_jump(result, explain)
     return result
 
 
-def _check_day(name: str, day: pd.Timestamp, fixes: Fixes) -> None:
-    said, _ = name_date(name)
+def _checked_day(name: str, day: pd.Timestamp, fixes: Fixes) -> pd.Timestamp:
     corrected = fixes.list_dates.get(("participating", name))
-    if corrected:
-        said = pd.Timestamp(corrected)
+    said = pd.Timestamp(corrected) if corrected else name_date(name)[0]
     if said is not None and said != day:
         raise SourceError(
             f"{name} is a list of {said:%Y-%m-%d}{' (corrected name)' if corrected else ''}, not of {day:%Y-%m-%d}. "
             f"Use --as-of {said:%Y-%m-%d}, or rename the file if its name is wrong"
         )
+    return day
 
 
-class _Record:
-    """The released record while one list is held against it."""
+class _Step:
+    """The record in hand, and one list further."""
 
-    def __init__(self, released: dict[str, pd.DataFrame], lists: pd.DataFrame, rows: pd.DataFrame, file: str,
-                 day: pd.Timestamp, fixes: Fixes, base: Path):  # fmt: skip
-        self.released, self.lists, self.rows, self.file, self.day = released, lists, rows, file, day
-        self.fixes, self.base = fixes, base
-        self.seq = int(lists["seq"].max())
-        self.day_of = dict(zip(lists["seq"], lists["list_date"]))
-        frame = released["agreements"]
-        self.agreements: dict[str, Row] = {r["agreement_id"]: r for r in frame.to_dict("records")}
-        runs = released["list_presence"]
-        self.runs = runs[runs["kind"].eq("participating")]
-        self.shown: dict[str, list[Row]] = {}
-        for run in self.runs.sort_values("last_seq", kind="stable").to_dict("records"):
-            self.shown.setdefault(run["record_id"], []).append(run)
-        self.by_model: dict[tuple[str, str], list[str]] = {}
-        for name, a in self.agreements.items():
-            if pd.isna(a["duplicate_of"]):
-                self.by_model.setdefault((a["agency_id"], a["model"]), []).append(name)
-        now = self.runs[self.runs["last_seq"].eq(self.seq)]
-        self.held: dict[str, Row] = {r["record_id"]: r for r in now.to_dict("records")}
+    def __init__(self, tables: dict[str, pd.DataFrame], rows: pd.DataFrame, file: str, day: pd.Timestamp, fixes: Fixes,
+                 base: Path):  # fmt: skip
+        self.released, self.rows, self.file, self.day, self.fixes, self.base = tables, rows, file, day, fixes, base
+        lists = tables["ice_lists"]
+        self.lists = lists[lists["kind"].eq("participating")]
+        frame, presence = tables["agreements"], tables["list_presence"]
+        self.before: Record = fold(printed_lists(frame, presence, lists, fixes))
+        self.seq = self.before.seq + 1
+        columns = zip(*(rows[c].astype(object) for c in ("agency_id", "model", "slot", *_LINE)))
+        self.list = CapturedList.of(self.seq, day, (spells.Line(*cells) for cells in columns))
+        self.after = advance(self.before, self.list)
+        self.history = history_of(frame, presence)
 
-    def _keys(self, runs: pd.DataFrame) -> list[tuple[Any, ...]]:
-        found = (self.agreements[i] for i in runs["record_id"])
-        return [(a["agency_id"], a["model"], d) for a, d in zip(found, runs["signed_date"])]
+    # --- checks -------------------------------------------------------------------------------------------
 
     def check_age(self, explain: str) -> None:
         """Refuse a list older than the latest in hand, equal to an earlier one, or nearer to it by five lines."""
@@ -160,20 +234,21 @@ class _Record:
                 f"{self.file}: a list of {self.day:%Y-%m-%d} is older than the latest in hand ({latest:%Y-%m-%d}). "
                 "Earlier lists enter through g287stats build --sources"
             )
-        mine = set(zip(self.rows["agency_id"], self.rows["model"], self.rows["signed_date"]))
+        mine = {(x.agency_id, x.model, x.signed_date) for x in self.list.lines}
+        held = self.seq - 1
         shared, size = np.zeros(self.seq + 2, int), np.zeros(self.seq + 2, int)
-        for key, first, last in zip(self._keys(self.runs), self.runs["first_seq"], self.runs["last_seq"]):
-            size[first : last + 1] += 1
-            if key in mine:
-                shared[first : last + 1] += 1
+        for _, run, last in self.before.runs():
+            size[run.first_seq : last + 1] += 1
+            if (run.line.agency_id, run.line.model, run.line.signed_date) in mine:
+                shared[run.first_seq : last + 1] += 1
         apart = len(mine) + size - 2 * shared
-        nearest = int(np.flatnonzero(apart[1 : self.seq + 1] == apart[1 : self.seq + 1].min())[-1]) + 1
-        same, nearer = apart[nearest] == 0 < apart[self.seq], apart[nearest] + 5 <= apart[self.seq]
+        nearest = int(np.flatnonzero(apart[1 : held + 1] == apart[1 : held + 1].min())[-1]) + 1
+        same, nearer = apart[nearest] == 0 < apart[held], apart[nearest] + 5 <= apart[held]
         if (same or nearer) and not explain:
             other = self.lists.set_index("seq").loc[nearest]
             raise SourceError(
                 f"{self.file} is older than its name says: it differs in {apart[nearest]} lines from the list of "
-                f"{other['list_date']:%Y-%m-%d} ({other['file']}) and in {apart[self.seq]} from the latest. "
+                f"{other['list_date']:%Y-%m-%d} ({other['file']}) and in {apart[held]} from the latest. "
                 "If ICE did print an earlier table again, pass explain='why'"
             )
 
@@ -190,311 +265,166 @@ class _Record:
             problems.add("Is the file whole, and of this day? If the jump is real, pass explain='why'")
             problems.raise_if_any(SourceError)
 
-    # --- comparison ---------------------------------------------------------------------------------------
+    # --- what changed -------------------------------------------------------------------------------------
 
-    def compare(self) -> dict[str, Any]:
-        """Match every line to an agreement, and return the four frames and the updated tables."""
-        self.renamed_ids: dict[str, str] = {}
-        self.exits: list[Row] = []
+    def difference(self, printed: PrintedList) -> ListDifference:
+        """Render the record after the list, and say what the list changed."""
         agencies = self._agencies()
-        new: list[Row] = []
-        changed: list[Row] = []
-        kept: dict[str, Any] = {}
-        second: list[tuple[Any, str]] = []
-        for line in spells.lines(self.rows.sort_values(["slot", "agency_id", "model", "signed_date"])):
-            if line.slot.startswith("line"):
-                second.append((line, line.slot))
-                continue
-            found = self._match(line, kept)
-            if found is None:
-                record = self._start(line, agencies, "")
-                new.append(record | {"what": f"signed {line.signed_date:%Y-%m-%d}"})
-                kept[record["agreement_id"]] = line
-                continue
-            what = self._continue(found, line)
-            name = self.renamed_ids.get(found, found)
-            kept[name] = line
-            if what:
-                changed.append(self.agreements[name] | {"what": what})
-        for line, slot in second:
-            main = next(i for i, k in kept.items() if (k.agency_id, k.model) == (line.agency_id, line.model))
-            name = f"{main}.{slot}"
-            if name not in self.held:
-                record = self._start(line, agencies, main, slot)
-                new.append(record | {"what": f"printed a second time (line {line.row})"})
-            kept[name] = line
-        stays = {(k.agency_id, k.model) for k in kept.values()}
-        gone = [self._end(i, stays) for i in self.held if self.renamed_ids.get(i, i) not in kept]
-        tables = self._write(kept, agencies)
-        columns = ["state", "agency", "model", "agreement_id", "what"]
-        frames = {n: pd.DataFrame(r, columns=columns) for n, r in (("new", new), ("gone", gone), ("changed", changed))}
-        return frames | {"unresolved": self._unresolved(new, gone, agencies), "tables": tables}
-
-    def _match(self, line: Any, kept: dict[str, Any]) -> str | None:
-        names = [i for i in self.by_model.get((line.agency_id, line.model), ()) if i not in kept]
-        now = [i for i in names if i in self.held]
-        if now:
-            dated = [i for i in now if self.held[i]["signed_date"] == line.signed_date]
-            return (dated or now)[0]
-        left = [i for i in names if i in self.shown and pd.notna(self.agreements[i]["gone_by"])]
-        if left:
-            last = max(left, key=lambda i: self.agreements[i]["gone_by"])
-            same = self.shown[last][-1]["signed_date"] == line.signed_date
-            if same or (self.day - self.agreements[last]["gone_by"]).days <= REJOIN_DAYS:
-                return last
-        return None
-
-    def _start(self, line: Any, agencies: dict[str, Row], main: str, slot: str = "") -> dict[str, Any]:
-        agency = agencies[line.agency_id]
-        signed = f"{line.signed_date:%Y-%m-%d}"
-        name = f"{main}.{slot}" if main else f"{line.agency_id}.{line.model}.{signed}"
-        record: Row = dict.fromkeys(self.released["agreements"].columns, pd.NA)
-        record |= {
-            c: agency[c] for c in ("agency_id", "agency", "agency_type", "jurisdiction", "state", "county_fips", "ori")
-        }
-        record |= {
-            "agreement_id": name, "moa_id": name, "model": line.model, "signed_date": line.signed_date,
-            "signed_precision": "day", "signed_not_before": pd.NaT, "signed_basis": "ICE list",
-            "first_listed": self.day, "last_listed": self.day, "gone_by": pd.NaT, "ended_date": pd.NaT,
-            "end_precision": "open", "duplicate_of": main or pd.NA, "confidence": "high", "sources": "ICE lists",
-        }  # fmt: skip
-        self.agreements[name] = record
-        return record
-
-    def _continue(self, name: str, line: Any) -> str:
-        record = self.agreements[name]
-        runs = self.shown[name]
-        what = []
-        if name not in self.held:
-            what.append("listed again")
-            record |= {
-                "gone_by": pd.NaT,
-                "end_precision": "open",
-                "end_basis": pd.NA,
-                "exit": pd.NA,
-                "confidence": "high",
-            }
-        before = runs[-1]
-        if name in self.held:
-            self._note_change(record, before, line)
-        if before["agency_printed"] != line.agency_printed:
-            what.append(f"printed as {line.agency_printed!r} (was {before['agency_printed']!r})")
-        if (before["county_printed"] if pd.notna(before["county_printed"]) else "") != line.county_printed:
-            what.append(f"county printed as {line.county_printed!r}")
-        if before["signed_date"] != line.signed_date:
-            what.append(f"signing date printed as {line.signed_date:%Y-%m-%d} (was {before['signed_date']:%Y-%m-%d})")
-        record["last_listed"] = self.day
-        dates = list(dict.fromkeys([*(r["signed_date"] for r in runs), line.signed_date]))
-        if str(record["signed_basis"]).startswith("ICE list"):
-            first = self.day_of[min(r["first_seq"] for r in runs)]
-            signed, again, _ = spells.first_signing(dates, first, pd.isna(record["first_listed"]))
-        else:
-            signed = record["signed_date"]
-            old = record["resigned_dates"].split(";") if pd.notna(record["resigned_dates"]) else []
-            again = sorted({*map(pd.Timestamp, old), *(d for d in dates if d > signed)})
-        record["resigned_dates"] = ";".join(f"{d:%Y-%m-%d}" for d in again) or pd.NA
-        if signed != record["signed_date"]:
-            fresh = f"{record['agency_id']}.{record['model']}.{signed:%Y-%m-%d}"
-            if record["moa_id"] == name:
-                record["moa_id"] = fresh
-            record |= {"signed_date": signed, "agreement_id": fresh}
-            self.agreements[fresh] = self.agreements.pop(name)
-            self.renamed_ids[name] = fresh
-        return "; ".join(what)
-
-    def _note_change(self, record: Row, before: Row, line: Any) -> None:
-        """Adjudicate a printed line that is replaced by another of the same agreement."""
-        renamed = before["agency_printed"] != line.agency_printed
-        dated = before["signed_printed"] != line.signed_printed
-        if not (renamed or dated):
-            return
-        was = self.fixes.agency(record["state"], before["agency_printed"], record["model"], before["signed_printed"])
-        if not renamed:
-            kind, why = "re-dated", f"printed as signed {line.signed_printed} on the next list"
-        else:
-            kind = "renamed" if "renamed" in (was.kind, line.alias) else "corrected"
-            why = f"printed as {line.agency_printed!r} on the next list"
-            why += f", signed {line.signed_printed}" if dated else ""
-        self._note(record, before, kind, why, ends=False)
-
-    def _note(self, record: Row, before: Row, kind: str, why: str, ends: bool) -> None:
-        last = self.lists[self.lists["seq"].eq(self.seq)].iloc[0]
-        self.exits.append(
-            {
-                "exit": kind, "ends_spell": ends, "agreement_id": record["agreement_id"],
-                "state_printed": record["state"], "agency_printed": before["agency_printed"],
-                "model": record["model"], "signed_printed": before["signed_printed"],
-                "last_list": last["list_date"], "last_file": last["file"], "gone_list": self.day,
-                "gone_file": self.file, "linked": bool(before["linked"]), "reason": why,
-            }
+        found, dates = agreements_table(self.after, self.history, agencies, self.fixes.signings)
+        tables = self._tables(found, dates, agencies)
+        by_spell = found[found["spell"].ge(0)].set_index("spell").to_dict("index")
+        told_of: dict[str, list[dict[Any, Any]]] = {"new": [], "gone": [], "changed": []}
+        for number, spell in enumerate(self.after.spells):
+            told = self._told(number, spell)
+            if told is not None:
+                kind, what = told
+                told_of[kind].append(by_spell[number] | {"what": what})
+        told_of["unresolved"] = self._unresolved(told_of["new"], told_of["gone"], agencies)
+        repairs = (*printed.repairs, *sorted(set(self.rows.loc[self.rows["repair"].ne(""), "repair"])))
+        frames = {name: pd.DataFrame(rows, columns=_FRAME) for name, rows in told_of.items()}
+        return ListDifference(
+            self.file, self.day, self.lists["list_date"].max(), len(self.before.lines), len(self.list.lines),
+            repairs=repairs, tables=tables, **frames,
         )  # fmt: skip
 
-    def _end(self, name: str, stays: set[tuple[str, str]]) -> Row:
-        record = self.agreements[name]
-        linked = bool(self.held[name]["linked"])
-        if pd.notna(record["duplicate_of"]):
-            kind, basis = "artefact", "second line removed by ICE"
-            why = "second line of an agreement printed twice"
-        elif (record["agency_id"], record["model"]) in stays:
-            kind, basis = "re-dated", "superseded by the same model's other listing"
-            why = "the agency holds this model under another signing date on the next list"
-        elif not linked and record["agency_id"] in {agency for agency, _ in stays}:
-            kind, basis = "corrected", "listing withdrawn by ICE"
-            why = "no memorandum was ever linked; the agency stays listed under another model"
-        else:
-            kind, basis = "real", "gone from ICE's lists"
-            why = "memorandum linked while listed, then gone" if linked else "gone; no memorandum was ever linked"
-        self._note(record, self.held[name], kind, why, ends=True)
-        record |= {"gone_by": self.day, "end_precision": "window", "end_basis": basis, "exit": kind}
-        record |= {} if linked else {"confidence": "medium"}
-        return record | {"what": f"last listed {record['last_listed']:%Y-%m-%d}; {kind}: {basis}"}
+    def _told(self, number: int, spell: Any) -> tuple[str, str] | None:
+        line, here = spell.runs[-1].line, self.seq
+        if spell.first_seq == here:
+            if spell.key[2]:
+                return "new", "printed a second time"
+            return "new", f"signed {line.signed_date:%Y-%m-%d}"
+        if spell.last_seq == here - 1:
+            event = next(e for e in reversed(self.after.exits) if e.spell == number and e.after is None)
+            found = verdict(event, self.after)
+            return "gone", f"last listed {self.after.day[here - 1]:%Y-%m-%d}; {found.exit}: {found.reason}"
+        if spell.runs[-1].first_seq != here:
+            return None
+        before = spell.runs[-2]
+        what = ["listed again"] if before.last_seq != here - 1 else []
+        if before.line.agency_printed != line.agency_printed:
+            what.append(f"printed as {line.agency_printed!r} (was {before.line.agency_printed!r})")
+        if before.line.county_printed != line.county_printed:
+            what.append(f"county printed as {line.county_printed!r}")
+        if before.line.signed_date != line.signed_date:
+            dates = f"{line.signed_date:%Y-%m-%d} (was {before.line.signed_date:%Y-%m-%d})"
+            what.append(f"signing date printed as {dates}")
+        return ("changed", "; ".join(what)) if what else None
 
-    # --- agencies and tables ------------------------------------------------------------------------------
-
-    def _agencies(self) -> dict[str, Row]:
-        known = {r["agency_id"]: r for r in self.released["agencies"].to_dict("records")}
-        counties = Counties(
-            catalog.read_released("county_list", self.base if (self.base / "county_list.csv").is_file() else None)
-        )
-        empty = pd.DataFrame(columns=["ori", "pub_agency_name", "state_abbr", "county_name", "agency_type_name"])
-        fbi = FbiAgencies(empty, counties)
-        for name, group in self.rows.groupby("agency_id", sort=True):
-            if name in known:
-                agency = known[name]
-                agency |= {"ever_listed": True, "agency": group["agency"].iloc[-1]}
-                cell = group["county_printed"].iloc[-1]
-                fips = counties.find(
-                    agency["state"], self.fixes.county_names.get((agency["state"], cell.upper()), cell)
-                )
-                if fips and agency["county_basis"] in ("printed county", "FBI agency list"):
-                    others = [f for f in agency["county_fips"].split(";") if f != fips]
-                    kept = others if fips in agency["county_fips"] else []
-                    agency |= {
-                        "county_fips": ";".join([fips, *kept]),
-                        "county_printed": fips,
-                        "county_basis": "printed county",
-                    }
-                continue
-            line = group.iloc[-1]
-            key = name_key(line["agency"])
-            kind, where = classify(key, line["type_printed"])
-            place = locate(
-                str(name), line["state"], key, kind, where, group["county_printed"], self.fixes, counties, fbi
-            )
-            known[name] = {
-                "agency_id": name, "agency": line["agency"], "agency_type": kind, "jurisdiction": where,
-                "state": line["state"], "county_fips": place.county_fips or pd.NA, "county_basis": place.basis,
-                "ori": pd.NA, "county_printed": place.printed or pd.NA, "county_in_name": place.named or pd.NA,
-                "county_fbi": pd.NA, "ever_listed": True, "in_history": False,
-                "spellings": group["agency_printed"].nunique(),
-            }  # fmt: skip
-        return known
-
-    def _unresolved(self, new: list[Any], gone: list[Any], agencies: dict[str, Row]) -> pd.DataFrame:
-        old = set(self.released["agencies"]["agency_id"])
-        keys = {
-            (r["state"], name_key(r["agency"])): r["agency_id"] for r in self.released["agencies"].to_dict("records")
-        }
+    def _unresolved(
+        self, new: list[dict[Any, Any]], gone: list[dict[Any, Any]], agencies: pd.DataFrame
+    ) -> list[dict[Any, Any]]:
+        old = self.released["agencies"]
+        names = KnownNames(old["state"], old["agency"], old["agency_id"])
+        known = set(old["agency_id"])
+        basis, number = (agencies.set_index("agency_id")[c] for c in ("county_basis", "ori"))
         out = []
         for r in new:
-            a = agencies[r["agency_id"]]
             for g in gone:
                 if (g["state"], g["model"], g["signed_date"]) == (r["state"], r["model"], r["signed_date"]):
                     out.append(r | {"what": f"same model and signing date as {g['agency']}, gone: renamed?"})
-            if a["agency_id"] in old:
+            if r["agency_id"] in known:
                 continue
-            near = match_name(a["state"], a["agency"], keys)
+            near = [n for n in names.near(r["state"], r["agency"]) if not _numbered_apart(n, r["agency_id"])]
+            mine = number[r["agency_id"]]  # two agencies of the FBI's list are no misspelling of one another
+            near = [n for n in near if not mine or number[n] in ("", mine)]
             if near:
                 out.append(r | {"what": f"agency never seen; near {', '.join(near)}"})
-            if pd.isna(a["county_fips"]) and a["jurisdiction"] != "state":
+            if basis[r["agency_id"]] == "none":
                 out.append(r | {"what": "no county: add a row to data/fixes/agency_counties.csv"})
-        return pd.DataFrame(out, columns=["state", "agency", "model", "agreement_id", "what"])
+        return out
 
-    def _write(self, kept: dict[str, Any], agencies: dict[str, Row]) -> dict[str, pd.DataFrame]:
-        tables = dict(self.released)
-        seq = self.seq + 1
-        size = len(self.rows)
+    # --- agencies and tables ------------------------------------------------------------------------------
+
+    def _agencies(self) -> pd.DataFrame:
+        """Agencies after the list: those whose lines changed are placed anew, by the rules of a build."""
+        old = {r["agency_id"]: r for r in _plain(self.released["agencies"]).to_dict("records")}
+        touched = {run.line.agency_id for _, run, _ in self.after.runs() if run.first_seq == self.seq}
+        if not touched:
+            return pd.DataFrame(list(old.values()))
+        counties = Counties(_place_table("county_list", self.base))
+        fbi_list = _place_table("fbi_agencies", self.base)
+        here = {str(x.agency_id)[:2] for x in self.list.lines if x.agency_id in touched}
+        fbi = FbiAgencies(fbi_list[fbi_list["state"].isin(here)], counties)
+        seen = self._forms(touched)
+        home = self.history.groupby("agency_id")["county_fips"].first().fillna("")
+        groups: dict[str, list[tuple[str, str, str]]] = {}
+        columns = ["agency_id", "state", "agency", "type_printed"]
+        for identifier, *line in zip(*(self.rows[c].astype(object) for c in columns)):
+            if identifier in touched:
+                groups.setdefault(identifier, []).append(tuple(line))
+        for identifier, group in sorted(groups.items()):
+            before = old.get(identifier)
+            state, agency, _ = group[-1]
+            types = [t for *_, t in group if t not in NO_TYPE]
+            kind = classify(name_key(agency), types[-1] if types else "")
+            if before is not None and not types:
+                kind = before["agency_type"], before["jurisdiction"]
+            cells = [c for c, _ in seen.get(identifier, ())]
+            place = agency_row(
+                identifier, state, agency, kind, cells, str(home.get(identifier, "")), self.fixes,
+                counties, fbi,
+            )  # fmt: skip
+            old[identifier] = place | {
+                "ever_listed": True, "in_history": bool(before["in_history"]) if before is not None else False,
+                "spellings": len({a for _, a in seen.get(identifier, ())}),
+            }  # fmt: skip
+        return pd.DataFrame(list(old.values()))
+
+    def _forms(self, agencies: set[str]) -> dict[str, list[tuple[str, str]]]:
+        """County cell and name in every printed form of some agencies, pending lists first, the latest last."""
+        who = {i: a for t, k in (("agreements", "agreement_id"), ("applications", "application_id"))
+               for i, a in zip(self.released[t][k], self.released[t]["agency_id"])}  # fmt: skip
+        runs = self.released["list_presence"]
+        pending = _plain(runs[runs["kind"].eq("pending")]).sort_values("last_seq", kind="stable")
+        forms: dict[str, list[tuple[str, str]]] = {}
+        for record, county, name in zip(pending["record_id"], pending["county_printed"], pending["agency_printed"]):
+            if who[record] in agencies:
+                forms.setdefault(who[record], []).append((county, name))
+        for _, run, _ in sorted(self.after.runs(), key=lambda r: (r[2], r[1].first_seq)):
+            if run.line.agency_id in agencies:
+                forms.setdefault(run.line.agency_id, []).append((run.line.county_printed, run.line.agency_printed))
+        return forms
+
+    def _tables(self, found: pd.DataFrame, dates: pd.DataFrame, agencies: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        held, size = self.released, len(self.rows)
         row = {
-            "kind": "participating", "seq": seq, "list_date": self.day, "time": name_date(self.file)[1],
+            "kind": "participating", "seq": self.seq, "list_date": self.day, "time": name_date(self.file)[1],
             "file": self.file, "table": self.file, "printed_rows": size, "table_rows": size,
         }  # fmt: skip
-        tables["ice_lists"] = _append(tables["ice_lists"], [row])
-        runs = tables["list_presence"].copy()
-        runs["record_id"] = runs["record_id"].replace(self.renamed_ids)
-        form_columns = ["agency_printed", "county_printed", "signed_printed"]
-        open_runs = runs[runs["kind"].eq("participating") & runs["last_seq"].eq(self.seq)]
-        ends = {r: (i, form) for i, r, *form in open_runs[["record_id", *form_columns]].fillna("").itertuples()}
-        ever = set(runs.loc[runs["linked"], "record_id"])
-        fresh, extended, now_linked = [], [], []
-        for name, line in kept.items():
-            linked = bool(line.linked) or name in ever
-            form = [line.agency_printed, line.county_printed, line.signed_printed]
-            at, old = ends.get(name, (None, None))
-            if at is not None and old == form:
-                extended.append(at)
-                now_linked.append(linked)
-                continue
-            fresh.append(
-                {
-                    "kind": "participating", "record_id": name, "first_seq": seq, "last_seq": seq,
-                    "agency_printed": form[0], "county_printed": form[1] or pd.NA,
-                    "signed_printed": form[2] or pd.NA, "signed_date": line.signed_date, "linked": linked,
-                }
-            )  # fmt: skip
-        runs.loc[extended, "last_seq"] = seq
-        runs.loc[extended, "linked"] = now_linked
-        tables["list_presence"] = _append(runs, fresh)
-        count = {k: row[k] for k in ("seq", "list_date", "time", "file", "table", "printed_rows", "table_rows")}
-        counts = [count | {"agreements": len(kept), "difference": size - len(kept), "explanation": pd.NA}]
-        tables["qa_list_counts"] = _append(tables["qa_list_counts"], counts)
-        noted = tables["qa_exits"].copy()
-        noted["agreement_id"] = noted["agreement_id"].replace(self.renamed_ids)
-        back = set(kept) - {self.renamed_ids.get(i, i) for i in self.held}
-        again = noted["agreement_id"].isin(back) & noted["ends_spell"]
-        noted.loc[again, "exit"] = "artefact"
-        noted.loc[again, "ends_spell"] = False
-        noted.loc[again, "reason"] = "omitted, and printed again later"
-        fresh_exits = [
-            e | {"agreement_id": self.renamed_ids.get(e["agreement_id"], e["agreement_id"])} for e in self.exits
-        ]
-        noted = _append(noted, fresh_exits)
-        noted["linked"] |= noted["agreement_id"].isin({n for n, k in kept.items() if k.linked})
-        tables["qa_exits"] = noted
-        frame = self.released["agreements"]
-        for r in self.agreements.values():
-            if pd.notna(r["duplicate_of"]):
-                r["duplicate_of"] = self.renamed_ids.get(r["duplicate_of"], r["duplicate_of"])
-            r |= {c: agencies[r["agency_id"]][c] for c in ("agency", "county_fips")}
-        tables["agreements"] = _append(frame.iloc[:0], list(self.agreements.values()))
-        tables["agencies"] = _append(self.released["agencies"].iloc[:0], list(agencies.values()))
-        applications = self.released["applications"].copy()
-        applications["agreement_id"] = applications["agreement_id"].replace(self.renamed_ids)
-        for name in self.renamed_ids.values():
-            applications.loc[applications["agreement_id"].eq(name), "signed_date"] = self.agreements[name][
-                "signed_date"
-            ]
-        today = {
-            (r["agency_id"], r["model"]): r for r in self.agreements.values() if r["first_listed"] is not pd.NaT
-            and r["first_listed"] == self.day and pd.isna(r["duplicate_of"])
+        lists = pd.concat([self.lists, pd.DataFrame([row])], ignore_index=True)
+        runs = held["list_presence"]
+        presence = presence_table(self.after, found)
+        doubled = self.rows[self.rows["slot"].ne("")].assign(kind="participating")
+        count = list_counts(lists.tail(1), doubled, presence, pd.Series({self.file: size}))
+        waiting = _plain(held["applications"])
+        out = {
+            "agreements": found, "agencies": agencies,
+            "applications": with_outcomes(waiting, found, agencies),
+            "ice_lists": pd.concat([held["ice_lists"], pd.DataFrame([row])], ignore_index=True),
+            "list_presence": pd.concat([presence, _plain(runs[runs["kind"].eq("pending")])], ignore_index=True),
+            "qa_exits": exits_table(self.after, found, lists),
+            "qa_list_counts": pd.concat([_plain(held["qa_list_counts"]), count], ignore_index=True),
+            "qa_signing_dates": dates, "qa_interruptions": interruptions_table(self.after),
+            "qa_doubled_rows": pd.concat([_plain(held["qa_doubled_rows"]), doubled], ignore_index=True),
         }  # fmt: skip
-        waiting = applications["outcome"].ne("signed") & applications["model"].notna()
-        for i, key in zip(
-            applications.index[waiting], zip(*(applications.loc[waiting, c] for c in ("agency_id", "model")))
-        ):
-            if key in today:
-                r = today[key]
-                applications.loc[i, ["outcome", "agreement_id", "signed_date"]] = [
-                    "signed",
-                    r["agreement_id"],
-                    r["signed_date"],
-                ]
-        tables["applications"] = applications
-        return tables
+        return {name: declared(name, frame) for name, frame in out.items()}
 
 
-def _append(frame: pd.DataFrame, records: list[Row]) -> pd.DataFrame:
-    """Return ``frame`` with ``records`` below it, types kept."""
-    if not records:
-        return frame
-    more = pd.DataFrame(records, columns=frame.columns).astype(frame.dtypes.to_dict())
-    return more if frame.empty else pd.concat([frame, more], ignore_index=True)
+_LINE = spells.Line._fields[3:]
+
+
+def _place_table(name: str, base: Path) -> pd.DataFrame:
+    """Read a table of places from the folder being updated, where it holds one, else from the release."""
+    held = (base / catalog.schema(name)["path"]).is_file()
+    return catalog.read_released(name, base if held else catalog.released_dir())
+
+
+def _numbered_apart(a: str, b: str) -> bool:
+    """Do two names differ in their numbers (precincts, districts, wards)? Then they are different agencies."""
+    return bool(re.findall(r"\d+", a) != re.findall(r"\d+", b))
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a released table with missing text as empty text, as the build has it."""
+    text = frame.select_dtypes("string").columns
+    return frame.assign(**{c: frame[c].fillna("").astype(object) for c in text})

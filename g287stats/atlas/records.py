@@ -45,7 +45,7 @@ class Spell:
     @property
     def level(self) -> str:
         """``county``, ``state`` or ``local`` (towns, campuses, constables, ports)."""
-        if self.jurisdiction == "state":
+        if self.jurisdiction in ("state", "territory"):
             return "state"
         return "county" if self.jurisdiction in COUNTY_LEVEL else "local"
 

@@ -21,7 +21,7 @@ from g287stats.catalog.commands import (
     table,
 )
 from g287stats.catalog.fields import codebook
-from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder
+from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder, undo_record
 from g287stats.catalog.released import analyses_dir, released_dir, schema, write_released, write_tables
 from g287stats.catalog.store import read_kept, user_data_dir
 from g287stats.catalog.writing import changing, write
@@ -49,6 +49,7 @@ __all__ = [
     "released_dir",
     "schema",
     "table",
+    "undo_record",
     "user_data_dir",
     "write",
     "write_released",

@@ -15,8 +15,9 @@ for a reader::
     frames = {name: catalog.read_released(name, catalog.record_folder(record)) for name in NAMES}
 
 where naming the folder keeps several tables of one reader together while another process updates. A record made
-from another release of the package is not read: current_record warns and returns None.
-``G287STATS_RECORD=released`` leaves the record aside, for results that must not depend on the user's folder.
+from another release of the package is not read: current_record warns and returns None. :func:`undo_record` goes
+back one update. ``G287STATS_RECORD=released`` leaves the record aside, for results that must not depend on the
+user's folder.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from g287stats.errors import DataWarning, SchemaError, caution
 
 RECORD_VARIABLE = "G287STATS_RECORD"
 _HOME, _POINTER = "agreements", "current"
+KEPT = 12
+"""Records kept in the user's folder: how many updates can be undone."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def keep_record(
         "release": before.release if before else released["version"],
         "base": _base(tuple(sorted(raw))),
         "lists": lists,
+        "before": before.folder.name if before else "",
     }
     package = {k: v for k, v in released.items() if k not in ("resources", "files")}
     text = manifest.text(package | {"record": about, "resources": resources})
@@ -129,7 +133,7 @@ def keep_record(
             change.put(f"{name}/{resource['path']}", raw[resource["name"]])
         change.put(f"{name}/{manifest.PACKAGE}", text)
         change.put(_POINTER, name + "\n")
-        keep = {name, before.folder.name if before else name}  # a reader may still be at the last one
+        keep = {name, *_chain(home, before.folder.name if before else "")}
         for old in home.iterdir():
             if old.is_dir() and not old.name.startswith(".") and old.name not in keep:
                 change.remove(old.name)
@@ -137,6 +141,34 @@ def keep_record(
     if kept is None:
         raise SchemaError(f"the record was written into {home} but is not read: {RECORD_VARIABLE} is set to released")
     return kept
+
+
+def undo_record() -> Record | None:
+    """Point at the record before the last update again; return it, or None where the release is in use again.
+
+    Raises :class:`SchemaError` where there is no update to take back. What was undone stays in its folder until the
+    next update.
+    """
+    home = user_data_dir() / _HOME
+    now = current_record()
+    if now is None:
+        raise SchemaError("no update to take back: the released record is in use")
+    before = _chain(home, now.folder.name)[1:2]
+    with changing(home) as change:
+        if before:
+            change.put(_POINTER, before[0] + "\n")
+        else:
+            change.remove(_POINTER)
+    return current_record()
+
+
+def _chain(home: Path, name: str) -> list[str]:
+    """Return record ``name`` and those before it, newest first, as far back as they are kept."""
+    found: list[str] = []
+    while name and (home / name / manifest.PACKAGE).is_file() and len(found) < KEPT:
+        found.append(name)
+        name = str(manifest.package(home / name)["record"].get("before", ""))
+    return found
 
 
 def read_released(name: str, folder: Path | None = None) -> pd.DataFrame:

@@ -18,9 +18,9 @@ FBI = FbiAgencies(
             ["FL0010600", "University of Florida", "FL", "ALACHUA", "University or College"],
             ["PA0110800", "Jackson Township", "PA", "CAMBRIA", "City"],
             ["PA0670900", "Jackson Township", "PA", "YORK", "City"],
-            ["NB0280000", "Douglas", "NB", "DOUGLAS", "County"],
+            ["NB0280000", "Douglas", "NE", "DOUGLAS", "County"],
         ],
-        columns=["ori", "pub_agency_name", "state_abbr", "county_name", "agency_type_name"],
+        columns=["ori", "agency", "state", "counties", "kind"],
     ),
     COUNTIES,
 )

@@ -88,7 +88,8 @@ def test_spells_of_one_agency_and_model_do_not_overlap(agreements):
 
 def test_dates_are_in_order(agreements):
     f = agreements.frame
-    assert (f["first_listed"].isna() | f["first_listed"].ge(f["signed_date"])).all()
+    early = f["first_listed"].lt(f["signed_date"])
+    assert f.loc[early, "signed_basis"].eq("ICE list, re-dated after listing").all() and early.sum() == 11
     assert (f["last_listed"].isna() | f["first_listed"].isna() | f["last_listed"].ge(f["first_listed"])).all()
     assert (f["gone_by"].isna() | f["last_listed"].isna() | f["gone_by"].ge(f["last_listed"])).all()
     assert (f["ended_date"].isna() | f["ended_date"].gt(f["signed_date"])).all()
@@ -133,16 +134,94 @@ def test_every_disappearance_is_adjudicated(agreements):
         assert not exits.loc[exits["agreement_id"].str.startswith(name), "ends_spell"].any()
 
 
-def test_signing_year_that_may_not_be_released_is_a_window(agreements, frame):
-    window = frame[frame["signed_precision"].eq("window")]
-    assert sorted(window["agency_id"]) == [
-        "GA-floyd-county-sheriff",
-        "MA-barnstable-county-sheriff",
-        "TX-nueces-county-sheriff",
-    ]
-    assert window["signed_date"].dt.year.eq(2020).all()
-    assert window["signed_not_before"].eq("2017-08-01").all()
-    assert len(catalog.read_released("qa_withheld")) == 6
+def test_signing_years_are_days_since_the_memoranda_are_cited(frame):
+    assert not frame["signed_precision"].eq("window").any()
+    assert len(catalog.read_released("qa_withheld")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "agency", "ice"),
+    [
+        ("GA-floyd-county-sheriff.JEM.2018-02-02", "2018-01-30", "2018-02-02"),
+        ("TX-nueces-county-sheriff.JEM.2018-02-08", "2018-01-18", "2018-02-08"),
+        ("MA-barnstable-county-sheriff.JEM.2018-01-25", "2018-01-10", "2018-01-25"),
+        ("WI-waukesha-county-sheriff.JEM.2018-02-22", "2018-02-16", "2018-02-22"),
+        ("AR-benton-county-sheriff.JEM.2009-10-15", "2009-10-08", "2009-10-15"),
+        ("AR-washington-county-sheriff.JEM.2009-10-07", "2009-10-07", None),
+    ],
+)
+def test_first_signings_by_memorandum(frame, name, agency, ice):
+    spell = frame.loc[name]
+    assert spell["signed_basis"] == "memorandum" and spell["signed_precision"] == "day"
+    assert spell["signed_agency"] == pd.Timestamp(agency)
+    assert pd.isna(spell["signed_ice"]) if ice is None else spell["signed_ice"] == pd.Timestamp(ice)
+
+
+@pytest.mark.parametrize(
+    ("name", "dates"),
+    [
+        ("NC-gaston-county-sheriff.JEM.2007-02-22", "2009-10-15;2013-06-28;2016-06-13;2020-06-09"),
+        ("OK-tulsa-county-sheriff.TFM.2007-08-06", "2009-10-15"),
+        ("SC-charleston-county-sheriff.JEM.2009-11-09", "2013-06-28;2016-06-23;2020-06-09"),
+        ("TX-kendall-county-sheriff.JEM.2018-03-26", "2020-03-13"),
+        ("TX-williamson-county-sheriff.JEM.2018-02-08", "2020-05-04"),
+        ("FL-jacksonville-sheriff.JEM.2008-07-08", "2009-11-12;2013-06-28;2016-06-30;2020-06-09;2026-04-05"),
+        ("NJ-monmouth-county-sheriff.JEM.2009-10-15", "2013-06-28;2014-05-21;2016-06-08"),
+    ],
+)
+def test_signings_again(frame, name, dates):
+    assert frame.loc[name, "resigned_dates"] == dates
+
+
+def test_an_extension_is_no_signing(frame):
+    assert frame.loc["NJ-monmouth-county-sheriff.JEM.2009-10-15", "expires"] == pd.Timestamp("2029-06-30")
+    assert pd.isna(frame.loc["GA-floyd-county-sheriff.JEM.2018-02-02", "expires"])  # signed again since
+
+
+THIRTEEN = {  # spells whose first signing was a date that ICE printed for a while and took back
+    "AL-lawrence-county-sheriff.JEM": "2025-06-30",
+    "AL-lawrence-county-sheriff.WSO": "2025-06-30",
+    "FL-florida-department-of-highway-safety-motor-vehicles-division-of-highway-patrol.TFM": "2025-02-07",
+    "FL-fort-walton-beach-police-department.TFM": "2025-08-04",
+    "FL-hardee-county-sheriff.TFM": "2025-05-08",
+    "FL-northwest-florida-state-college-police-department.TFM": "2025-05-08",
+    "FL-saint-lucie-county-sheriff.TFM": "2025-02-26",
+    "KS-rooks-county-sheriff.WSO": "2025-09-09",
+    "MO-comet-drug-task-force.TFM": "2026-03-13",
+    "NH-hillsborough-county-sheriff.TFM": "2025-05-22",
+    "PA-stowe-township-police-department.TFM": "2025-12-11",
+    "TX-parker-county-district-attorneys-office.TFM": "2026-04-30",
+    "TX-webb-county-sheriff.JEM": "2025-12-02",
+}
+
+
+def test_a_date_ice_took_back_is_no_signing(frame):
+    for name, day in THIRTEEN.items():
+        spell = frame.loc[f"{name}.{day}"]
+        assert pd.isna(spell["resigned_dates"])
+        later = pd.notna(spell["first_listed"]) and spell["first_listed"] < spell["signed_date"]
+        assert spell["signed_basis"] == ("ICE list, re-dated after listing" if later else "ICE list")
+
+
+def test_the_signing_of_a_listed_agreement_is_the_date_printed_last(agreements, frame):
+    printed = agreements.presence[agreements.presence["kind"].eq("participating")].sort_values("last_seq")
+    last = printed.groupby("record_id")["signed_date"].last()
+    mine = frame.loc[last.index]
+    again = mine["resigned_dates"].str.split(";").str[-1]
+    latest = pd.to_datetime(again).fillna(mine["signed_date"])
+    moved = latest.ne(last) & mine["signed_basis"].str.startswith("ICE list")
+    assert not moved.any()
+
+
+def test_no_window_contains_a_signing(agreements):
+    """A window of an end that begins before a later signing contradicts it (Charleston "gone after 2017")."""
+    f = agreements.frame[agreements.frame["end_precision"].eq("window")]
+    for r in f.itertuples():
+        known = [r.signed_date, *(pd.Timestamp(d) for c in (r.resigned_dates, r.moa_dates) if pd.notna(c)
+                                  for d in c.split(";"))]  # fmt: skip
+        inside = [d for d in known if d < r.gone_by]
+        redated = r.signed_basis == "ICE list, re-dated after listing"
+        assert redated or pd.isna(r.last_listed) or max(inside) <= r.last_listed, r.agreement_id
 
 
 def test_two_clocks_differ_as_said(agreements):
@@ -178,10 +257,10 @@ def test_as_known_gives_the_same_active_agreements(agreements, day):
 
 def test_as_known_forgets_later_corrections(agreements):
     known = agreements.as_known("2025-07-01").frame.set_index("agreement_id")
-    before = known.loc["AL-lawrence-county-sheriff.JEM.2025-05-20"]
-    assert pd.isna(before["resigned_dates"]) and pd.isna(before["gone_by"])
-    after = agreements.frame.set_index("agreement_id").loc["AL-lawrence-county-sheriff.JEM.2025-05-20"]
-    assert after["resigned_dates"] == "2025-06-30" and after["exit"] == "real"
+    before = known.loc["AL-lawrence-county-sheriff.JEM.2025-06-30"]  # the identifier is today's
+    assert before["signed_date"] == pd.Timestamp("2025-05-20") and pd.isna(before["gone_by"])
+    after = agreements.frame.set_index("agreement_id").loc["AL-lawrence-county-sheriff.JEM.2025-06-30"]
+    assert after["signed_date"] == pd.Timestamp("2025-06-30") and after["exit"] == "real"
     seen_then = known.loc["AL-franklin-county-sheriff.JEM.2025-06-11"]
     assert seen_then["signed_date"] == pd.Timestamp("2025-06-12")  # ICE printed the 12th until August 2025
 

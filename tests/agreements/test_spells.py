@@ -18,7 +18,7 @@ from g287stats.errors import SourceError
 from .authored import MODEL
 
 # Seven lists. A stays throughout; its name is respelt on list 4 and its county cell filled.
-# B is on the first list with a signing of 2020, reprinted as 2020-07-01 on list 5: a re-signing.
+# B is on the first list with a signing of 2020, reprinted as 2024-07-01 on list 5: a re-signing.
 # C is gone from list 2 on.
 # D is listed on 3, omitted on 4, back on 5 with the same date (an artefact), gone on 6, and back on 7 with a new
 #   date 92 days later: a second spell.
@@ -34,7 +34,7 @@ A2 = (
     "link",
 )
 B = ("TEXAS", "Tarrant County Sheriff's Office", "JEM", "2020-06-16", "", "link")
-B2 = ("TEXAS", "Tarrant County Sheriff's Office", "JEM", "2020-07-01", "", "link")
+B2 = ("TEXAS", "Tarrant County Sheriff's Office", "JEM", "2024-07-01", "", "link")
 C = ("GEORGIA", "Cobb County Sheriff's Office", "JEM", "2020-06-09", "", "link")
 D = ("NORTH CAROLINA", "Burlington Police Department", "TFM", "2025-02-18", "", "link")
 D2 = ("NORTH CAROLINA", "City of Burlington Police Department", "TFM", "2025-07-30", "Alamance County", "link")
@@ -51,7 +51,7 @@ FBI = FbiAgencies(
             ["NC0010200", "Burlington", "NC", "ALAMANCE, GUILFORD", "City"],
             ["NC0010000", "Alamance", "NC", "ALAMANCE", "County"],
         ],
-        columns=["ori", "pub_agency_name", "state_abbr", "county_name", "agency_type_name"],
+        columns=["ori", "agency", "state", "counties", "kind"],
     ),
     COUNTIES,
 )
@@ -121,7 +121,7 @@ def test_standing_on_the_first_list_is_censored(tables):
 
 
 def test_resigning_is_not_an_agreement(tables):
-    assert spell(tables, "TX-tarrant-county-sheriff.JEM.2020-06-16")["resigned_dates"] == "2020-07-01"
+    assert spell(tables, "TX-tarrant-county-sheriff.JEM.2020-06-16")["resigned_dates"] == "2024-07-01"
 
 
 def test_omission_is_no_exit_and_return_is_a_second_spell(tables):
@@ -279,15 +279,17 @@ def test_a_date_after_the_list_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("dates", "first", "censored", "expected"),
+    ("printed", "linked", "expected"),
     [
-        # corrected downwards before a re-signing: the last date up to the first listing counts
-        (["2025-07-07", "2025-06-25"], "2025-07-08", False, ("2025-06-25", [], ["2025-07-07"])),
-        (["2025-05-20", "2025-06-30"], "2025-05-22", False, ("2025-05-20", ["2025-06-30"], [])),
-        (["2016-06-08", "2020-06-09"], "2021-01-13", True, ("2016-06-08", ["2020-06-09"], [])),
-        (["2025-03-05"], "2025-03-01", False, ("2025-03-05", [], [])),
+        (["2025-07-07", "2025-06-25"], True, ("2025-06-25", [], ["2025-07-07"])),  # corrected downwards
+        (["2025-02-19", "2025-02-26"], True, ("2025-02-26", [], ["2025-02-19"])),  # listed before it was signed
+        (["2025-02-07", "2025-02-17", "2025-02-07"], True, ("2025-02-07", [], ["2025-02-17"])),  # taken back
+        (["2016-06-08", "2020-06-09"], True, ("2016-06-08", ["2020-06-09"], [])),  # signed again when it ran out
+        (["2016-06-08", "2020-06-09"], False, ("2020-06-09", [], ["2016-06-08"])),  # no memorandum to show for it
+        (["2016-06-08", "2020-06-12", "2020-06-09"], True, ("2016-06-08", ["2020-06-09"], ["2020-06-12"])),
+        (["2025-03-05"], False, ("2025-03-05", [], [])),
     ],
 )
-def test_first_signing(dates, first, censored, expected):
-    signed, again, corrected = spells.first_signing(map(pd.Timestamp, dates), pd.Timestamp(first), censored)
-    assert (f"{signed:%Y-%m-%d}", [f"{d:%Y-%m-%d}" for d in again], [f"{d:%Y-%m-%d}" for d in corrected]) == expected
+def test_first_signing(printed, linked, expected):
+    signed, again, taken_back = spells.first_signing(map(pd.Timestamp, printed), linked)
+    assert (f"{signed:%Y-%m-%d}", *([f"{d:%Y-%m-%d}" for d in ds] for ds in (again, taken_back))) == expected

@@ -53,13 +53,26 @@ def test_a_kept_record_is_read_in_place_of_the_release_and_says_so(home, monkeyp
     assert len(catalog.read_released("agreements")) == sizes["agreements"]
 
 
-def test_records_follow_one_another_and_only_the_last_two_stay(home):
+def test_records_follow_one_another_and_only_some_stay(home, monkeypatch):
+    monkeypatch.setattr(record, "KEPT", 1)
     first = keep(shorter(1))
     second = keep(shorter(2), first, DAY + pd.Timedelta(days=7))
     third = keep(shorter(3), second, DAY + pd.Timedelta(days=14))
     assert [day for day, _, _ in third.lists] == ["2030-01-02", "2030-01-09", "2030-01-16"]
     assert {p.name for p in home.iterdir()} == {second.folder.name, third.folder.name, "current"}
     assert keep(shorter(3), third, DAY + pd.Timedelta(days=14)).folder.exists()
+
+
+def test_updates_are_taken_back_one_by_one():
+    sizes = len(released_tables()["agreements"])
+    first = keep(shorter(1))
+    keep(shorter(2), first, DAY + pd.Timedelta(days=7))
+    assert catalog.undo_record() == first
+    assert len(catalog.read_released("agreements")) == sizes - 1
+    assert catalog.undo_record() is None and catalog.current_record() is None
+    assert len(catalog.read_released("agreements")) == sizes
+    with pytest.raises(SchemaError, match="no update to take back"):
+        catalog.undo_record()
 
 
 def test_an_update_of_an_older_state_is_refused():
