@@ -17,6 +17,14 @@ def run(bench):
     for name, claim in CLAIMS.items():
         note = f"{int(table.loc[name, 'identified']):,} of {int(table['identified'].sum()):,} identified"
         bench.result(claim, float(table.loc[name, "identified_share"]), data=SOURCE, note=note, related=True)
+    identified = counts.set_index("agency_id")["identified"].dropna().sort_values(ascending=False)
+    largest = float(identified.head(12).sum() / identified.sum())
+    bench.result("iv-MPI-12", largest, data=SOURCE, related=True, note="identified persons, twelve largest agencies")
+    two = float(identified[["AZ-maricopa-county-sheriff", "TX-harris-county-sheriff"]].sum() / identified.sum())
+    bench.result("iv-MPI-2", two, data=SOURCE, related=True, note="identified persons, sheriffs of Maricopa and Harris")
+    state = g.data.load_removals().query("state == 'NC'")["removed"].sum()
+    bench.result("iv-FN-count", int(state), data="ICE removals by agency, fiscal years 2006 to 2013",
+                 explained="North Carolina, 2003 to 2013")  # fmt: skip
     bench.table("by_model", table.reset_index(), title=f"Persons identified and removed by model, fiscal year {YEAR}",
                 provenance={"record": record.release, "counts": SOURCE, "models on": DAY})  # fmt: skip
 

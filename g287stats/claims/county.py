@@ -24,7 +24,7 @@ from g287stats.did.poisson import poisson
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, G287Error, IdentificationError
 from g287stats.estimate.estimate import Estimate
-from g287stats.geography import load_counties
+from g287stats.geography import load_counties, neighbours
 from g287stats.outcomes.context.population import load_hispanic
 from g287stats.panel import CountyPanel, Exposure, county_panel
 from g287stats.policies import load_secure_communities
@@ -43,6 +43,12 @@ TREATMENTS = {
     "task forces": Exposure(models=("TFM",)),
     "city police agreements": Exposure(level="municipal"),
     "agreement next door": Exposure(of="adjacent"),
+}
+SECURE: dict[str, tuple[str, list[str]]] = {  # treatment -> its column, and the columns beside it
+    "Secure Communities": ("active", []),
+    "own, neighbours active": ("own_with", ["own_without", "near"]),
+    "own, neighbours not active": ("own_without", ["own_with", "near"]),
+    "neighbours active": ("near", ["own_with", "own_without"]),
 }
 OWN = ("any agreement", "jail agreements", "task forces", "city police agreements")
 """Treatments by a place's own agreement, of which a design can lose treated places."""
@@ -66,6 +72,8 @@ class CountyDesigns:
 
     def __call__(self, spec: Mapping[str, Any]) -> Cell:
         """Estimate one specification."""
+        if spec.get("treatment") in SECURE:
+            return self._secure(spec)
         frame = self.sample(spec)
         rate, count = f"{OUTCOMES[spec['outcome']]}_rate", OUTCOMES[spec["outcome"]]
         weights = _weights(spec)
@@ -81,7 +89,7 @@ class CountyDesigns:
         elif estimator == "imputation":
             estimate = _imputed(frame, outcome, {**common, **trends})
         elif estimator == "Poisson":
-            estimate = poisson(frame, outcome, exposure="population", **common, **trends)
+            estimate = poisson(frame, outcome, at_risk="population", **common, **trends)
         elif estimator == "group-time":
             if trends:
                 raise DesignError("group-time effects take no trends")
@@ -98,6 +106,23 @@ class CountyDesigns:
             interval = permuted(estimate)
         leads = self.leads(spec) if not trends else float("nan")
         return Cell(estimate, base, tuple(treated), effective_number(by_unit.to_numpy()), interval, leads)
+
+    def _secure(self, spec: Mapping[str, Any]) -> Cell:
+        """Effect of a year under Secure Communities, errors by state."""
+        name, others = SECURE[spec["treatment"]]
+        frame, rate = self.sample(spec), f"{OUTCOMES[spec['outcome']]}_rate"
+        options: dict[str, Any] = {"unit": "county_fips", "time": "year", "treatment": name, "cluster": "state"}
+        options |= {"covariates": others, **_trends(spec["trends"])}
+        weighted = spec.get("weights") == "population"
+        if spec["estimator"] == "Poisson":
+            estimate = poisson(frame, OUTCOMES[spec["outcome"]], at_risk="population", **options)
+        else:
+            frame = _logged(frame, rate)
+            estimate = twfe(frame, "log_outcome", weights="population" if weighted else None, **options)
+        sized = weighted or spec["estimator"] == "Poisson"
+        size = frame.groupby("state")["population"].sum() if sized else frame.groupby("state").size()
+        used = sorted(frame.loc[frame[name] > 0, "county_fips"].unique())
+        return Cell(estimate, 1.0, tuple(used), effective_number(size.to_numpy(dtype=float)))
 
     def panel(self, data: str, treatment: str) -> CountyPanel:
         """County panel of a data set of the declaration, with its treatment and the features of similar counties."""
@@ -120,15 +145,15 @@ class CountyDesigns:
         options: dict[str, Any] = {}
         if "coverage" in card:
             options = {"min_coverage": card["coverage"], "on_low_coverage": "drop"}
+        if "denominator" in card:
+            options["denominator"] = card["denominator"]
         exposure = TREATMENTS.get(treatment, Exposure())
         panel = county_panel(card["table"], years, exposure=exposure, **options)
         if states := card.get("states"):
             panel = panel.query(f"state in {list(states)!r}")
         panel = self._slim(panel)
-        if treatment == "Secure Communities":
-            first = load_secure_communities().set_index("county_fips")["month"].dt.year
-            cohort = panel.frame["county_fips"].map(first).where(lambda y: y <= panel.frame["year"].max())
-            panel = replace(panel, frame=panel.frame.assign(cohort=cohort.astype("Int64")))
+        if treatment in SECURE:
+            panel = replace(panel, frame=_with_secure_communities(panel.frame))
         if treatment == "agreement next door":
             own = county_panel(years=years, exposure=Exposure()).frame
             signers = set(own.loc[own["cohort"].notna(), "county_fips"])
@@ -274,6 +299,20 @@ class CountyDesigns:
             else:
                 out[county] = "no similar county, or no match feature"
         return out
+
+
+def _with_secure_communities(frame: pd.DataFrame) -> pd.DataFrame:
+    """Share of the year's months with Secure Communities: own, mean over adjacent counties, own by neighbours'."""
+    first = load_secure_communities().set_index("county_fips")["month"]
+    years = sorted(frame["year"].unique())
+    begun = (first.dt.year * 12 + first.dt.month - 1).astype(float)
+    share = pd.DataFrame({y: ((12 * (y + 1) - begun) / 12).clip(0, 1) for y in years})
+    pairs = neighbours()
+    near = share.reindex(pairs["neighbour_fips"]).set_axis(pairs["county_fips"]).groupby(level=0).mean()
+    keys = pd.MultiIndex.from_frame(frame[["county_fips", "year"]])
+    own, beside = (table.stack().reindex(keys).to_numpy() for table in (share, near))
+    out = frame.assign(active=own, near=beside, own_with=own * beside, own_without=own * (1 - beside))
+    return out.dropna(subset=["active", "near"]).reset_index(drop=True)
 
 
 def _weights(spec: Mapping[str, Any]) -> str | None:

@@ -9,33 +9,73 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import read_released, schema, write_released
-from g287stats.claims.vocabulary import VERDICTS
+from g287stats.claims.vocabulary import STANDINGS, VERDICTS
 from g287stats.errors import Problems, SourceError, UnavailableError
 
 _NUMBERS = ("year", "estimate", "estimate_low", "estimate_high", "se", "ci_low", "ci_high")
 
 
 def build(sources: Path, out: Path) -> list[Path]:
-    """Write ``claims`` from ``claims/claims.csv`` beside the sources; every cell is checked against the schema."""
+    """Write ``claims``: the compiled file beside the sources, corrected and added to from ``fixes/``.
+
+    ``fixes/claims.csv`` corrects cells, keyed on the value that is corrected and with its evidence;
+    ``claims_added.csv`` holds further claims; ``claim_standings.csv`` how a published number itself stands. Every cell
+    is checked against the schema.
+    """
     path = sources.parent / "claims" / "claims.csv"
     if not path.is_file():
         raise SourceError(f"{path} is absent: the claims file lies beside the sources folder")
-    raw = pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
-    fields = [f["name"] for f in schema("claims", out)["schema"]["fields"]]
     problems = Problems(path.name)
-    if list(raw.columns) != fields:
-        odd = sorted(set(raw.columns) ^ set(fields))
+    raw = _text(path)
+    fields = [f["name"] for f in schema("claims", out)["schema"]["fields"]]
+    expected = [f for f in fields if f != "standing"]
+    if list(raw.columns) != expected:
+        odd = sorted(set(raw.columns) ^ set(expected))
         problems.add("columns are not those of the schema", odd or list(raw.columns))
         problems.raise_if_any(SourceError)
-    frame = raw.copy()
+    frame = _corrected(raw, _text(out / "fixes" / "claims.csv"), problems)
+    frame = pd.concat([frame, _text(out / "fixes" / "claims_added.csv")], ignore_index=True)
+    standings = _text(out / "fixes" / "claim_standings.csv").set_index("claim_id")["standing"]
+    problems_of(standings, frame, problems)
+    frame["standing"] = frame["claim_id"].map(standings).fillna("as published")
     for name in _NUMBERS:
-        values = pd.to_numeric(raw[name], errors="coerce")
-        bad = values.isna() & raw[name].notna()
+        values = pd.to_numeric(frame[name], errors="coerce")
+        bad = values.isna() & frame[name].notna()
         if bad.any():
-            problems.add(f"{name} is not a number", raw.loc[bad, "claim_id"] + "=" + raw.loc[bad, name])
+            problems.add(f"{name} is not a number", frame.loc[bad, "claim_id"] + "=" + frame.loc[bad, name])
         frame[name] = values
     problems.raise_if_any(SourceError)
-    return [write_released(frame, "claims", out)]
+    return [write_released(frame[fields].sort_values("claim_id", ignore_index=True), "claims", out)]
+
+
+def problems_of(standings: pd.Series, frame: pd.DataFrame, problems: Problems) -> None:
+    """Note standings outside the vocabulary, of no claim, and claims that are there twice."""
+    if odd := sorted(set(standings) - set(STANDINGS)):
+        problems.add("standings outside the vocabulary", odd, f"use one of {', '.join(STANDINGS)}")
+    if lost := sorted(set(standings.index) - set(frame["claim_id"])):
+        problems.add("standings of no claim", lost)
+    twice = frame["claim_id"][frame["claim_id"].duplicated()]
+    if len(twice):
+        problems.add("claims repeat", twice)
+
+
+def _text(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype="string", keep_default_na=False, na_values=[""])
+
+
+def _corrected(raw: pd.DataFrame, fixes: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+    """Apply corrections in order; one whose wrong value is not there any more is a problem."""
+    frame = raw.set_index("claim_id", drop=False)
+    for r in fixes.itertuples(index=False):
+        if r.claim_id not in frame.index or r.column not in frame:
+            problems.add("correction of an unknown cell", [f"{r.claim_id}.{r.column}"])
+            continue
+        here, wrong = frame.loc[r.claim_id, r.column], r.printed
+        if not (here == wrong if pd.notna(here) and pd.notna(wrong) else pd.isna(here) and pd.isna(wrong)):
+            problems.add("correction of a value that is not there", [f"{r.claim_id}.{r.column}"])
+            continue
+        frame.loc[r.claim_id, r.column] = r.corrected
+    return frame.reset_index(drop=True)
 
 
 def findings(statement: str | None = None, *, policy: str | None = None, tier: str | None = None) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 import g287stats as g
 from g287stats.claims.judge import judge_number
 from g287stats.claims.registry import published_text
-from g287stats.claims.vocabulary import STATUS, VERDICTS
+from g287stats.claims.vocabulary import STANDINGS, STATUS, VERDICTS
 from g287stats.errors import UnavailableError
 
 
@@ -18,18 +18,28 @@ def claim(**kw):
 
 def test_registry_holds_all_claims_with_a_statement_and_a_verdict():
     table = g.findings()
-    assert len(table) == 99
-    assert (table["seed_statement"] == "count").sum() == 19
+    assert len(table) == 125
+    assert (table["seed_statement"] == "count").sum() == 22
     assert "statement_verdict" not in table  # a verdict belongs to a statement, never to one of its claims
     assert g.statements()["statement_id"].is_unique
     assert set(g.statements()["verdict"]) <= set(VERDICTS)
 
 
 def test_no_published_standard_error_is_pretended():
-    # no published standard error of a 287(g) crime estimate is in hand: any se must be marked derived in the note
+    # no published standard error of a 287(g) crime estimate is in hand: any se says whether it is derived or printed
     table = g.findings()
-    derived = table[table["se"].notna()]
-    assert derived["note"].str.contains("derived").all()
+    told = table[table["se"].notna()]
+    assert told["note"].str.contains("derived|SE as printed by the author").all()
+
+
+def test_each_claim_has_a_standing_of_its_own():
+    table = g.findings().set_index("claim_id")
+    assert set(table["standing"]) <= set(STANDINGS)
+    assert table.loc["count-2025-08-29-tfm", "standing"] == "contested"  # its statement is supported, it is not
+    assert "withdrew its appeal" in table.loc["iii-DOJ-ALA", "note"]
+    assert "after the agreement had ended" in table.loc["iii-INDY", "finding"]
+    assert table.loc["iv-GK-CAP", "standing"] == "not on 287(g)"
+    assert table.loc["iii-DOJ-MAR", "estimate_high"] == 9
 
 
 @pytest.mark.parametrize(
