@@ -14,6 +14,7 @@ _package.__path__ = [str(_HERE)]
 sys.modules.setdefault("tests", _package)
 
 MARKERS = {
+    "browser": "needs Chromium and the extra 'browser'; run with: g287stats test -m browser",
     "private_data": "needs the raw inputs, named by the environment variable G287STATS_SOURCES",
     "slow": "long simulation; run with: g287stats test -m slow",
 }
@@ -26,12 +27,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "slow" in (config.option.markexpr or ""):
-        return
-    skip = pytest.mark.skip(reason="slow; run with: g287stats test -m slow")
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+    for kind in ("slow", "browser"):
+        if kind in (config.option.markexpr or ""):
+            continue
+        skip = pytest.mark.skip(reason=f"{kind}; run with: g287stats test -m {kind}")
+        for item in items:
+            if kind in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

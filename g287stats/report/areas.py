@@ -24,9 +24,9 @@ def areas(
     out = []
     for model in ORDER:
         high = low + part[model]
-        up = " ".join(f"{i} {height - height * v / top:.1f}" for i, v in enumerate(high))
-        down = " ".join(f"{i} {height - height * v / top:.1f}" for i, v in reversed(list(enumerate(low))))
-        out.append(f'<path class="k{KIND[model]}" d="M{_steps(up)}L{_steps(down)}z"/>')
+        up, down = _bends(high.tolist()), _bends(low.tolist())[::-1]
+        line = "L".join(f"{i} {_short(height - height * v / top)}" for i, v in up + down)
+        out.append(f'<path class="k{KIND[model]}" d="M{line}z"/>')
         low = high
     return (
         f'<svg class="areas" viewBox="0 0 {n - 1} {height}" preserveAspectRatio="none" role="img" '
@@ -34,8 +34,14 @@ def areas(
     )
 
 
-def _steps(text: str) -> str:
-    return text.replace(".0 ", " ").removesuffix(".0")
+def _bends(values: list[float]) -> list[tuple[int, float]]:
+    """Points without those in the middle of a flat stretch, which draw nothing."""
+    last = len(values) - 1
+    return [(i, v) for i, v in enumerate(values) if i in (0, last) or not values[i - 1] == v == values[i + 1]]
+
+
+def _short(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def years_under(months: pd.PeriodIndex, every: int) -> str:
