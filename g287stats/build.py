@@ -87,11 +87,13 @@ def _package_files(out: Path) -> dict[str, str]:
             resource | {"profile": "tabular-data-resource", **manifest.entry(table.read_bytes()), "rows": rows}
         )
     listed = {r["path"] for r in resources} | {manifest.PACKAGE, "codebook.md"}
+    package = json.loads((out / "package.json").read_text(encoding="utf-8")) | {"resources": resources}
+    book = codebook(package)
     names = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
     others = [n for n in names if n not in listed and not n.startswith(".")]
     files = [{"path": n, **manifest.entry((out / n).read_bytes())} for n in others]
-    package = json.loads((out / "package.json").read_text(encoding="utf-8")) | {"resources": resources}
-    return {"codebook.md": codebook(package), manifest.PACKAGE: manifest.text(package | {"files": files})}
+    files.append({"path": "codebook.md", **manifest.entry(book.encode("utf-8"))})
+    return {"codebook.md": book, manifest.PACKAGE: manifest.text(package | {"files": files})}
 
 
 def codebook(package: dict[str, Any]) -> str:

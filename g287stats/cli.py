@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from g287stats._version import __version__
 
@@ -23,16 +25,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return int(options.run(options) or 0)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            return int(options.run(options) or 0)
     except G287Error as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        _say(f"{type(error).__name__}: {error}", sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted", sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (head, less) has enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written, a file where a folder should be
+        where = f" {error.filename}" if error.filename else ""
+        notes = "".join(f". {note}" for note in getattr(error, "__notes__", ()))
+        _say(f"{type(error).__name__}:{where} {error.strerror or error}{notes}", sys.stderr)
+        return 1
+
+
+def _say(what: object, to: TextIO | None = None) -> None:
+    """Print without letting text from a file steer the terminal."""
+    from g287stats.errors import printable
+
+    print(printable(str(what)), file=to or sys.stdout)
+
+
+def _warn(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """Show a warning in one line."""
+    _say(f"{category.__name__}: {message}", sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,11 +138,11 @@ def _replicate(options: argparse.Namespace) -> int:
     done = replicate(options.only, out=options.out)
     counts = done.table["status"].value_counts()
     for status, number in counts.items():
-        print(f"{number:4d}  {status}")
+        _say(f"{number:4d}  {status}")
     for name, why in done.failed.items():
-        print(f"{name} did not run: {why}", file=sys.stderr)
-    print(f"exhibits: {len(done.exhibits)}; seconds: {sum(done.seconds.values()):.1f}")
-    print(f"report: {done.report}")
+        _say(f"{name} did not run: {why}", sys.stderr)
+    _say(f"exhibits: {len(done.exhibits)}; seconds: {sum(done.seconds.values()):.1f}")
+    _say(f"report: {done.report}")
     if done.interrupted:
         return 130
     return 1 if done.failed else 0
@@ -129,7 +153,7 @@ def _findings(options: argparse.Namespace) -> int:
     from g287stats.claims.registry import published_text
 
     for _, row in findings(options.statement).iterrows():
-        print(f"{row['claim_id']:26s} {published_text(row):38s} {row['finding']}")
+        _say(f"{row['claim_id']:26s} {published_text(row):38s} {row['finding']}")
     return 0
 
 
@@ -137,12 +161,12 @@ def _update(options: argparse.Namespace) -> int:
     from g287stats.agreements.update import update_all
 
     done = update_all(options.lists, options.as_of, apply=options.apply, explain=options.explain)
-    print("\n\n".join(map(str, done)))
+    _say("\n\n".join(map(str, done)))
     if options.details:
         from g287stats import catalog
 
         catalog.write(options.details, "\n".join(d.details() for d in done))
-        print(f"Every change: {options.details}")
+        _say(f"Every change: {options.details}")
     return 0
 
 
@@ -150,7 +174,7 @@ def _undo(options: argparse.Namespace) -> int:
     from g287stats import catalog
 
     record = catalog.undo_record()
-    print(record or "No update is left: the released record is in use.")
+    _say(record or "No update is left: the released record is in use.")
     return 0
 
 
@@ -159,11 +183,11 @@ def _log(options: argparse.Namespace) -> int:
 
     record = catalog.current_record()
     if record is None:
-        print("No list taken in since the release.")
+        _say("No list taken in since the release.")
         return 0
-    print(record)
+    _say(record)
     for day, file, sha256 in record.lists:
-        print(f"{day}  {file}  sha256 {sha256[:16]}")
+        _say(f"{day}  {file}  sha256 {sha256[:16]}")
     return 0
 
 
@@ -175,7 +199,7 @@ def _data(function: str, *names: str, **keywords: str) -> Callable[[argparse.Nam
 
         named = {k: getattr(options, v) for k, v in keywords.items()}
         result = getattr(catalog, function)(*(getattr(options, n) for n in names), **named)
-        print(result)
+        _say(result)
         return 0 if getattr(result, "ok", True) else 1
 
     return run
@@ -184,7 +208,7 @@ def _data(function: str, *names: str, **keywords: str) -> Callable[[argparse.Nam
 def _cite(options: argparse.Namespace) -> int:
     from g287stats.citation import cite
 
-    print(cite())
+    _say(cite())
     return 0
 
 
@@ -192,7 +216,7 @@ def _export(options: argparse.Namespace) -> int:
     from g287stats.exporting import export
 
     for path in export(options.out, format=options.format, tables=options.tables):
-        print(path)
+        _say(path)
     return 0
 
 
@@ -220,5 +244,5 @@ def _build(options: argparse.Namespace) -> int:
     else:
         written = build(options.sources, options.out, tuple(options.only))
     for path in written:
-        print(path)
+        _say(path)
     return 0

@@ -6,6 +6,7 @@ that lists them all; use :class:`Problems` to collect them.
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Iterable
@@ -14,9 +15,23 @@ from pathlib import Path
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _GUESTS = (f"{_PACKAGE}_tests/", f"{_PACKAGE}_analyses/")  # callers of the package that an installed wheel holds
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return text that steers no terminal: control characters are spelled out.
+
+    >>> printable("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+
 
 class G287Error(Exception):
     """Base of all errors raised on purpose by g287stats."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class SourceError(G287Error):
@@ -68,6 +83,9 @@ class UnavailableError(G287Error):
 
 class G287Warning(UserWarning):
     """Base of all warnings: something was counted and listed rather than silently changed."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DataWarning(G287Warning):

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 from python_calamine import CalamineError, CalamineWorkbook
 
+from g287stats.catalog.workbooks import Limits, checked
 from g287stats.errors import Problems, SourceError
 
 COLUMNS = {
@@ -39,12 +40,8 @@ REQUIRED = {
 }
 ROW_FIELDS = ["row", *COLUMNS.values()]
 
-MAX_BYTES = 16 << 20  # the largest workbook ICE has published is under 0.3 MB
-MAX_UNPACKED = 96 << 20
-MAX_ROWS, MAX_COLUMNS = 100_000, 64
-
-_CELL = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,4})(\d{1,8})"')
-_FORMULA = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,4}\d{1,8})"[^>]*>\s*<f[\s/>]')
+LIMITS = Limits(packed=16 << 20, unpacked=96 << 20, rows=100_000, columns=64)
+"""The largest workbook ICE has published is under 0.3 MB."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,9 @@ def read_list(path: Path, kind: str = "participating") -> PrintedList:
     :class:`SourceError` for a file that is not an intact workbook, is larger or wider than a list can be, holds
     formulas, has unknown or missing columns, or is a list of the other kind.
     """
-    data = _checked(Path(path))
+    if not Path(path).exists():
+        raise SourceError(f"{path}: no such file")
+    data = checked(Path(path), LIMITS)
     name = Path(path).name
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
@@ -113,52 +112,6 @@ def read_list(path: Path, kind: str = "participating") -> PrintedList:
         repairs.append(f"{blank} blank rows dropped")
     frame = pd.DataFrame(body, columns=ROW_FIELDS, dtype=object)
     return PrintedList(name, kind, frame, tuple(repairs))
-
-
-def _checked(path: Path) -> bytes:
-    """Return the bytes of an intact, bounded, formula-free workbook, or raise."""
-    if not path.is_file():
-        raise SourceError(f"{path}: no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise SourceError(f"{path.name}: {path.stat().st_size:,} bytes; a list has under {MAX_BYTES:,}. Not read")
-    data = path.read_bytes()
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        unpacked = sum(i.file_size for i in archive.infolist())
-        if unpacked > MAX_UNPACKED:
-            raise SourceError(f"{path.name}: unpacks to {unpacked:,} bytes; a list to under {MAX_UNPACKED:,}. Not read")
-        damaged = archive.testzip()
-        if damaged:
-            raise SourceError(f"{path.name}: part {damaged!r} is damaged. Fetch the file again")
-        sheets = [i for i in archive.namelist() if re.fullmatch(r"xl/worksheets/[^/]+\.xml", i)]
-        parts = {s: archive.read(s) for s in sheets}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise SourceError(f"{path.name}: not an intact .xlsx archive ({error}). Fetch the file again") from error
-    except Exception as error:
-        if isinstance(error, SourceError):
-            raise
-        raise SourceError(f"{path.name}: cannot be unpacked ({error}). Fetch the file again") from error
-    problems = Problems(path.name)
-    for sheet, xml in sorted(parts.items()):
-        rows = columns = 0
-        for letters, digits in _CELL.findall(xml):
-            rows, columns = max(rows, int(digits)), max(columns, _column_number(letters))
-        if rows > MAX_ROWS or columns > MAX_COLUMNS:
-            problems.add(
-                f"{sheet} reaches row {rows:,} and column {columns:,}; a list has at most {MAX_ROWS:,} × {MAX_COLUMNS}"
-            )
-        formulas = [cell.decode() for cell in _FORMULA.findall(xml)]
-        if formulas:
-            problems.add(f"{sheet} holds formulas", formulas, "ICE prints values: fetch the file again")
-    problems.raise_if_any(SourceError)
-    return data
-
-
-def _column_number(letters: bytes) -> int:
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
 
 
 def _check_header(name: str, kind: str, header: list[str]) -> None:

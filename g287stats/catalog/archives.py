@@ -6,12 +6,15 @@ archive has been looked at. One bad entry refuses the whole archive.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
+import lzma
 import re
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,6 +32,10 @@ MAX_DEPTH = 2
 """Archives inside archives are opened to this depth (openICPSR projects are zips of zips)."""
 
 _CHUNK = 1 << 20
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What reading a damaged archive, or one packed by a method unknown here, raises."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def regular(path: Path) -> Path:
+    """Return ``path`` if it is a file with an end; raise :class:`OSError` for a folder, pipe, socket or device."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+    return path
+
+
 def collect(paths: list[Path], into: Path, wanted: Callable[[str], bool]) -> list[Member]:
     """Gather the wanted files of ``paths`` (files, folders, zip archives), unpacking into ``into``.
 
@@ -72,15 +88,17 @@ def collect(paths: list[Path], into: Path, wanted: Callable[[str], bool]) -> lis
     problems = Problems("files to add")
     found: list[Member] = []
     for path in paths:
-        if not path.exists():
-            problems.add(f"{path}: no such file or folder")
-            continue
-        if path.is_dir():
-            for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()):
-                name = file.relative_to(path).as_posix()
-                found += list(_take(file, name, file, into, wanted, problems, 0))
-        else:
-            found += list(_take(path, path.name, path, into, wanted, problems, 0))
+        try:
+            if not path.exists():
+                problems.add(f"{path}: no such file or folder")
+            elif path.is_dir():
+                for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()):
+                    name = file.relative_to(path).as_posix()
+                    found += list(_take(file, name, file, into, wanted, problems, 0))
+            else:
+                found += list(_take(regular(path), path.name, path, into, wanted, problems, 0))
+        except OSError as error:
+            problems.add(f"{path}: cannot be read ({error.strerror or error})")
     problems.raise_if_any(SourceError)
     return found
 
@@ -105,7 +123,7 @@ def _take(
         try:
             with gzip.open(file, "rb") as source:
                 _copy(source, target, file.stat().st_size, name)
-        except (OSError, EOFError) as error:
+        except _DAMAGE as error:
             problems.add(f"{name}: cannot be decompressed ({error}). Download it again")
             return
         yield Member(name[:-3], origin, target, sha256(target))
@@ -130,7 +148,7 @@ def _unzip(
         return
     try:
         archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
+    except _DAMAGE as error:
         problems.add(f"{name}: not a complete zip archive ({error}). Download it again")
         return
     with archive:
@@ -151,7 +169,7 @@ def _unzip(
             try:
                 with archive.open(entry) as source:
                     _copy(source, target, entry.compress_size, entry.filename)
-            except (zipfile.BadZipFile, OSError, EOFError) as error:
+            except _DAMAGE as error:
                 problems.add(f"{name}: {entry.filename} cannot be unpacked ({error}). Download it again")
                 continue
             if entry.filename.lower().endswith((".zip", ".gz")) and not wanted(entry.filename):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
-import json
+import importlib.metadata
 import re
-import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,11 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from g287stats.catalog import archives, released, store
+from g287stats.catalog import archives, manifest, released, store
+from g287stats.catalog.fetching import fetch
+from g287stats.catalog.record import current_record
 from g287stats.catalog.tables import BUNDLED, TABLES, Table
+from g287stats.catalog.writing import working
 from g287stats.errors import Problems, SchemaError, SourceError, UnavailableError
 
 
@@ -78,7 +81,8 @@ class AddReport:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """Checksums against what was recorded: columns table, part, file, status (ok, changed, missing, stray)."""
+    """Checksums against what was recorded: columns table, part, file, status (ok, changed, missing,
+    unreadable, broken, stray, left over)."""
 
     frame: pd.DataFrame
 
@@ -184,8 +188,8 @@ def data_add(name: str, paths: Sequence[str | Path]) -> AddReport:
     given = [Path(p).expanduser() for p in paths]
     if not given:
         raise missing(name)
-    with tempfile.TemporaryDirectory(prefix="g287stats-add-") as temporary:
-        members = archives.collect(given, Path(temporary), entry.wanted)
+    with working(store.user_data_dir()) as folder:
+        members = archives.collect(given, folder, entry.wanted)
         if not members:
             named = ", ".join(p.name for p in given[:5])
             raise SourceError(
@@ -200,7 +204,9 @@ def data_fetch(name: str, *, address: str | None = None, refresh: bool = False, 
 
     ``address`` replaces the folder the files are fetched from (a mirror). A file whose checksum is not known to
     the package is recorded when first fetched; a later download that differs is refused unless ``refresh=True``,
-    which records the new one. Nothing is fetched except by this function.
+    which records the new one. ``timeout`` is the longest silence of the server in seconds; a file that is larger
+    than the catalog says, or takes longer than ten times that, is given up. Nothing is kept that the table's parser
+    does not accept, and nothing is fetched except by this function.
     """
     entry = table(name)
     if not entry.downloads:
@@ -211,13 +217,14 @@ def data_fetch(name: str, *, address: str | None = None, refresh: bool = False, 
     recorded = {k.source_member: k.source_sha256 for k in store.kept(name).values()}
     notes: list[str] = []
     problems = Problems(f"fetching {name} from {base}")
-    with tempfile.TemporaryDirectory(prefix="g287stats-fetch-") as temporary:
+    with working(store.user_data_dir()) as folder:
         files = []
         for download in entry.downloads:
-            expected = download.sha256 or (None if refresh else recorded.get(download.name))
-            file = _download(base + download.name, download.name, Path(temporary), timeout, problems)
+            file = fetch(base + download.name, folder / download.name, download.max_bytes, timeout, problems)
             if file is None:
                 continue
+            files.append(file)
+            expected = download.sha256 or (None if refresh else recorded.get(download.name))
             found = archives.sha256(file)
             if expected and found != expected:
                 whose = "this package" if download.sha256 else "the first fetch"
@@ -227,36 +234,81 @@ def data_fetch(name: str, *, address: str | None = None, refresh: bool = False, 
                 )
             elif not expected:
                 notes.append(f"{download.name}: checksum was unknown and is now recorded: {found}")
-            files.append(file)
         problems.raise_if_any(SourceError)
-        with tempfile.TemporaryDirectory(prefix="g287stats-add-") as unpacked:
-            members = archives.collect(files, Path(unpacked), entry.wanted)
+        with working(store.user_data_dir()) as unpacked:
+            members = archives.collect(files, unpacked, entry.wanted)
             return _parse_and_keep(entry, members, url=base, notes=tuple(notes))
 
 
 def data_verify() -> VerifyReport:
-    """Hash every bundled table and every kept part again and compare with what was recorded."""
-    rows: list[dict[str, str]] = []
-    folder = released.released_dir()
-    package = folder / "datapackage.json"
-    if package.is_file():
-        for resource in json.loads(package.read_text(encoding="utf-8"))["resources"]:
-            status = _status(folder / resource["path"], resource["hash"].removeprefix("sha256:"))
-            rows.append({"table": resource["name"], "part": "", "file": resource["path"], "status": status})
+    """Hash again every file of the installed package, every released table, the newer record and every kept part.
+
+    A manifest that is missing or broken is a row of its own, never a pass.
+    """
+    rows = [*_installed(), *_verified(released.released_dir(), "")]
+    home = store.user_data_dir()
+    if (home / "agreements").is_dir():
+        rows += _verified_record(home / "agreements")
     for entry in TABLES:
-        home = store.user_data_dir() / entry.name
-        try:
-            have = store.kept(entry.name)
-        except SchemaError:
-            rows.append({"table": entry.name, "part": "", "file": "manifest.json", "status": "changed"})
-            continue
-        for k in have.values():
-            status = _status(home / k.file, k.sha256)
-            rows.append({"table": entry.name, "part": k.key, "file": k.file, "status": status})
-        if home.is_dir():
-            for stray in sorted({p.name for p in home.glob("*.parquet")} - {k.file for k in have.values()}):
-                rows.append({"table": entry.name, "part": "", "file": stray, "status": "stray"})
+        rows += _verified_parts(entry.name, home / entry.name)
+    rows += [_row("", "", p.relative_to(home).as_posix(), "left over") for p in sorted(home.glob("**/.g287stats-w*"))]
     return VerifyReport(pd.DataFrame(rows, columns=["table", "part", "file", "status"]))
+
+
+def _row(name: str, part: str, file: str, status: str) -> dict[str, str]:
+    return {"table": name, "part": part, "file": file, "status": status}
+
+
+def _installed() -> list[dict[str, str]]:
+    """Hold every file of the wheel against the record its installer wrote; nothing for a source tree."""
+    try:
+        wheel = importlib.metadata.distribution("g287stats")
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    here = Path(__file__).resolve().parent.parent
+    rows = []
+    for file in wheel.files or ():
+        path = Path(str(wheel.locate_file(file)))
+        if file.hash is None or file.hash.mode != "sha256" or here not in path.resolve().parents:
+            continue
+        digest = base64.urlsafe_b64decode(file.hash.value + "=" * (-len(file.hash.value) % 4)).hex()
+        rows.append(_row("package", "", file.as_posix(), manifest.status(path, manifest.Promise(digest))))
+    return rows
+
+
+def _verified(folder: Path, part: str) -> list[dict[str, str]]:
+    """Hold the files of a data package against its manifest."""
+    try:
+        content = manifest.package(folder)
+    except SchemaError:
+        status = "broken" if (folder / manifest.PACKAGE).exists() else "missing"
+        return [_row("", part, manifest.PACKAGE, status)]
+    promised = manifest.promises(folder)
+    named = {r["path"]: r["name"] for r in content["resources"]}
+    rows = [_row(named.get(p, ""), part, p, manifest.status(folder / p, k)) for p, k in promised.items()]
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    strays = sorted(p for p in present - set(promised) - {manifest.PACKAGE} if not p.startswith("."))
+    return rows + [_row("", part, p, "stray") for p in strays if "__pycache__" not in p]
+
+
+def _verified_record(home: Path) -> list[dict[str, str]]:
+    try:
+        record = current_record()
+    except SchemaError:
+        return [_row("agreements", "record", "current", "broken")]
+    return [] if record is None else _verified(record.folder, record.folder.name)
+
+
+def _verified_parts(name: str, home: Path) -> list[dict[str, str]]:
+    try:
+        have = store.kept(name)
+    except SchemaError:
+        return [_row(name, "", "manifest.json", "changed")]
+    rows = [
+        _row(name, k.key, k.file, manifest.status(home / k.file, manifest.Promise(k.sha256))) for k in have.values()
+    ]
+    strays = sorted({p.name for p in home.glob("*.parquet")} - {k.file for k in have.values()})
+    return rows + [_row(name, "", p, "stray") for p in strays]
 
 
 def _parse_and_keep(
@@ -274,32 +326,6 @@ def _parse_and_keep(
 def _parser(entry: Table) -> Callable[[list[archives.Member]], list[store.Part]]:
     module, function = entry.parser.split(":")
     return getattr(importlib.import_module(module), function)
-
-
-def _download(url: str, name: str, folder: Path, timeout: float, problems: Problems) -> Path | None:
-    import pooch
-
-    try:
-        got = pooch.retrieve(
-            url,
-            known_hash=None,
-            fname=name,
-            path=folder,
-            downloader=pooch.HTTPDownloader(timeout=timeout),
-        )
-    except Exception as error:  # requests raises many kinds; each means the file did not arrive
-        problems.add(
-            f"{name}: not fetched ({type(error).__name__}: {error})",
-            remedy="Check the address in a browser; a file saved by hand can be added: g287stats data add",
-        )
-        return None
-    return Path(got)
-
-
-def _status(path: Path, recorded: str) -> str:
-    if not path.is_file():
-        return "missing"
-    return "ok" if archives.sha256(path) == recorded else "changed"
 
 
 def _bundled_names() -> list[str]:

@@ -24,7 +24,7 @@ class Promise:
     """What is recorded of one file: checksum, size in bytes and, of a table, its rows."""
 
     sha256: str
-    bytes: int
+    bytes: int | None = None
     rows: int | None = None
 
 
@@ -74,13 +74,26 @@ def read(path: Path, promise: Promise, cure: str) -> bytes:
     if known is None or known[0] != stamp or len(raw) != stamp[1]:
         _seen[path] = known = (stamp, hashlib.sha256(raw).hexdigest())
     if known[1] != promise.sha256:
-        lines = "" if path.suffix == ".gz" or promise.rows is None else f" and {max(raw.count(10) - 1, 0):,} lines"
+        lines = "" if path.suffix != ".csv" or promise.rows is None else f" and {max(raw.count(10) - 1, 0):,} lines"
         was = "" if promise.rows is None else f" and {promise.rows:,} rows"
+        size = "" if promise.bytes is None else f" where {promise.bytes:,} bytes{was} were"
         raise SchemaError(
-            f"{path} is not the file that was recorded: {len(raw):,} bytes{lines} where "
-            f"{promise.bytes:,} bytes{was} were. It is cut, doubled or otherwise altered. {cure}"
+            f"{path} is not the file that was recorded: {len(raw):,} bytes{lines}{size}. "
+            f"It is cut, doubled or otherwise altered. {cure}"
         )
     return raw
+
+
+def status(path: Path, promise: Promise) -> str:
+    """Return ``ok``, ``missing`` or ``changed`` for a file, hashed now."""
+    if not path.is_file():
+        return "missing"
+    try:
+        with path.open("rb") as handle:
+            found = hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
+    return "ok" if found == promise.sha256 else "changed"
 
 
 def remedy(folder: Path) -> str:

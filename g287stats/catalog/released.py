@@ -19,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import fields, manifest
+from g287stats.catalog.text import controls, runs
 from g287stats.catalog.writing import changing
 from g287stats.errors import Problems, SchemaError
 
@@ -159,6 +160,8 @@ def _checked_text(frame: pd.DataFrame, declaration: dict[str, Any], where: str) 
     text = pd.DataFrame({f["name"]: _as_text(frame[f["name"]], f) for f in columns})
     for f in columns:
         _check_column(text[f["name"]], f.get("constraints", {}), problems)
+        if f["type"] == "string":
+            _check_text(text[f["name"]], problems)
     key = declaration["schema"].get("primaryKey", [])
     if key:
         twice = text.duplicated(key, keep=False)
@@ -167,6 +170,13 @@ def _checked_text(frame: pd.DataFrame, declaration: dict[str, Any], where: str) 
         text = text.sort_values(key, kind="mergesort")
     problems.raise_if_any(SchemaError)
     return text
+
+
+def _check_text(column: pd.Series, problems: Problems) -> None:
+    """Refuse text that a spreadsheet would run, or that steers a terminal."""
+    for found, what in ((runs(column), "text a spreadsheet would run"), (controls(column), "control characters")):
+        if found.any():
+            problems.add(f"column {column.name} holds {what}", sorted(set(column[found]))[:8], "Correct the source")
 
 
 def _check_column(column: pd.Series, rules: Mapping[str, Any], problems: Problems) -> None:

@@ -24,10 +24,14 @@ NACJD_STUDIES = {  # county-level detailed arrest and offense data: year -> ICPS
 
 @dataclass(frozen=True)
 class Download:
-    """One file of a downloadable table. ``sha256`` is missing until somebody has fetched and checked it."""
+    """One file of a downloadable table, at most ``max_bytes`` long.
+
+    ``sha256`` is missing until somebody has fetched and checked it.
+    """
 
     name: str
     sha256: str | None = None
+    max_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ derived from their agency names by our rules, so that the two records can be com
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 from g287stats import catalog
 from g287stats.agreements.identity import Fixes, agency_id, classify, name_key
+from g287stats.catalog.workbooks import Limits, checked
 from g287stats.errors import Problems, SourceError, UnavailableError
 
 REQUIRED = {
@@ -70,7 +72,7 @@ def _find(folder: Path, name: str) -> Path | None:
 def _read(path: Path, name: str) -> pd.DataFrame:
     readers = {".parquet": pd.read_parquet, ".dta": pd.read_stata}
     if path.suffix == ".xlsx":
-        frame = pd.read_excel(path, engine="calamine")
+        frame = pd.read_excel(io.BytesIO(checked(path, Limits(rows=1_000_000, columns=256))), engine="calamine")
     elif path.suffix in readers:
         frame = readers[path.suffix](path)  # type: ignore[operator]
     else:

@@ -23,6 +23,7 @@ from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import labels
 from g287stats.catalog.store import Part, kept
+from g287stats.catalog.workbooks import rows_of_xls
 from g287stats.errors import Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import harmonise
@@ -81,14 +82,10 @@ def item_year(item: str) -> tuple[str, int] | None:
 
 
 def _read(member: Member, problems: Problems) -> pd.DataFrame | None:
-    import python_calamine
-
     try:
-        with member.path.open("rb") as handle:
-            book = python_calamine.CalamineWorkbook.from_filelike(handle)
-            sheets = [(n, book.get_sheet_by_name(n).to_python(skip_empty_area=False)) for n in book.sheet_names]
-    except Exception as error:  # calamine raises its own kinds for every defect of a workbook
-        problems.add(f"not a readable workbook ({type(error).__name__}: {error}). Truncated: download it again")
+        sheets = rows_of_xls(member.path, member.label).items()
+    except SourceError as error:
+        problems.add(str(error))
         return None
     pieces = []
     for name, cells in sheets:
