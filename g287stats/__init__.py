@@ -37,8 +37,6 @@ Start with ``panel = g.county_panel(...)``; ``help(g.att_gt)`` and its siblings 
 
 from __future__ import annotations
 
-import difflib
-
 import lazy_loader
 
 from g287stats._version import __version__ as __version__
@@ -49,6 +47,6 @@ _import, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str) -> object:
     if name in __all__:
         return _import(name)
-    near = difflib.get_close_matches(name, __all__, n=1)
-    hint = f"; did you mean g.{near[0]}?" if near and not name.startswith("_") else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    from g287stats.words import NAMES, no_attribute
+
+    raise no_attribute(f"module {__name__!r}", name, NAMES, __all__, "g.")

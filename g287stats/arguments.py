@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from itertools import groupby
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from g287stats.words import explain_call
+
+C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., object])
 
 _KEYS = "Key columns (default: those of the panel)."
@@ -72,4 +76,24 @@ def documented(**texts: str) -> Callable[[F], F]:
         function.__doc__ = "\n".join([doc[:end].rstrip(), *lines]) + (doc[end:] and "\n" + doc[end:])
         return function
 
-    return fill
+    return lambda function: guided(fill(function))
+
+
+def guided(function: F) -> F:
+    """Answer arguments that the function does not have with what to type instead (:mod:`g287stats.words`)."""
+
+    @wraps(function)
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            explain_call(function, args, kwargs)
+            raise
+
+    return cast(F, call)
+
+
+def guided_class(kind: type[C]) -> type[C]:
+    """:func:`guided` for what makes an object of a class."""
+    kind.__init__ = guided(kind.__init__)  # type: ignore[method-assign]
+    return kind

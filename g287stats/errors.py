@@ -11,6 +11,9 @@ import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar, cast
+
+Choice = TypeVar("Choice")
 
 _PACKAGE = str(Path(__file__).resolve().parent) + "/"
 _GUESTS = (f"{_PACKAGE}_tests/", f"{_PACKAGE}_analyses/")  # callers of the package that an installed wheel holds
@@ -125,11 +128,25 @@ def _inside(file: str) -> bool:
     return file.startswith(_PACKAGE) and not file.startswith(_GUESTS)
 
 
-def choose(name: str, value: object, allowed: Iterable[object]) -> None:
-    """Refuse a value that is not among the choices of an argument; the error lists them."""
-    *first, last = map(repr, choices := tuple(allowed))
-    if value not in choices:
-        raise DesignError(f"{name}={value!r}: choose {', '.join(first)} or {last}")
+EQUALS = {  # values of R did, csdid and others that mean one of ours
+    "nevertreated": "never",
+    "never_treated": "never",
+    "notyettreated": "notyet",
+    "not_yet_treated": "notyet",
+    "dynamic": "event",
+    "group": "cohort",
+}
+
+
+def choose(name: str, value: Choice, allowed: Iterable[Choice]) -> Choice:
+    """Return a value that is among the choices of an argument, by their names or :data:`EQUALS`; else list them."""
+    *first, last = choices = tuple(allowed)
+    if value in choices:
+        return value
+    if isinstance(value, str) and (ours := EQUALS.get(value)) in choices:
+        return cast(Choice, ours)
+    listed = f"{', '.join(map(repr, first))} or {last!r}" if first else repr(last)
+    raise DesignError(f"{name}={value!r}: choose {listed}")
 
 
 def check_level(level: float) -> None:

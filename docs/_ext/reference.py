@@ -11,7 +11,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
 import g287stats as g
+from g287stats import words
+from g287stats.errors import EQUALS
 
 SPACES = {
     "data": "Tables inside the package and your own",
@@ -76,7 +81,29 @@ def write(folder: Path) -> None:
             path.write_text(text, "utf-8")
 
 
+class Translations(SphinxDirective):
+    """The tables of :mod:`g287stats.words`, as they answer in a session."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the tables as MyST."""
+        lines = []
+        for title, table in (
+            ("Functions", words.NAMES),
+            ("Arguments", words.ARGUMENTS),
+            ("Values", {k: repr(v) for k, v in EQUALS.items()}),
+            ("On a result", words.ATTRIBUTES),
+        ):
+            by_answer: dict[str, list[str]] = {}
+            for word, answer in table.items():
+                by_answer.setdefault(answer, []).append(f"`{word}`")
+            lines += [f"**{title}**", "", "| elsewhere | here |", "|---|---|"]
+            lines += [f"| {', '.join(found)} | `{answer.replace('|', 'or')}` |" for answer, found in by_answer.items()]
+            lines.append("")
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Sphinx's entry point."""
     write(Path(app.srcdir) / "reference")
+    app.add_directive("translations", Translations)
     return {"version": g.__version__, "parallel_read_safe": True}

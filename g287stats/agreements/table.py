@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats import catalog, labels
+from g287stats.arguments import guided
 from g287stats.errors import DataWarning, UnavailableError, caution
 
 Basis = Literal["listed", "signed"]
@@ -72,6 +73,7 @@ class Agreements:
             )
         return found
 
+    @guided
     def active(self, on: Any, basis: Basis = "listed") -> pd.DataFrame:
         """Return the agreements active at ``on``, one row each, with the columns of ``frame``.
 
@@ -115,6 +117,7 @@ class Agreements:
         found.attrs = {"on": str(on)} | attrs
         return found
 
+    @guided
     def pending(self, on: Any) -> pd.DataFrame:
         """Return the applications on ICE's pending list in force at ``on`` (columns of ``applications``).
 
@@ -126,6 +129,7 @@ class Agreements:
         found.attrs = {"on": str(on), "list": in_force["file"], "list_date": in_force["list_date"]}
         return found
 
+    @guided
     def as_known(self, on: Any) -> Agreements:
         """Return the record as it could be known at the end of day ``on``: for replicating a dated claim.
 

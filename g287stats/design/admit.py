@@ -29,6 +29,7 @@ from g287stats.errors import DesignError, Problems
 from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Rows
+from g287stats.words import nearest
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,11 @@ def _find(frame: pd.DataFrame, wanted: Mapping[str, None], problems: Problems) -
             found[name] = column
     absent = [c for c in wanted if c not in found]
     if absent:
-        hint = next((f" Write {c!r} as {tuple(c.split('^'))!r}." for c in absent if "^" in str(c)), "")
-        problems.add("columns not in the frame", absent, f"Columns are {list(map(str, frame.columns[:15]))}.{hint}")
+        hints = [f"Write {c!r} as {tuple(c.split('^'))!r}." for c in absent if "^" in str(c)]
+        near = {c: nearest(str(c), map(str, frame.columns)) for c in absent}
+        hints += [f"Did you mean {close!r} for {c!r}?" for c, close in near.items() if close]
+        hints.append(f"Columns are {', '.join(map(str, frame.columns[:15]))}{' …' if len(frame.columns) > 15 else ''}")
+        problems.add("columns not in the frame", absent, " ".join(hints))
     problems.raise_if_any()
     if frame.empty:
         raise DesignError(f"{problems.where}: the frame has no rows")

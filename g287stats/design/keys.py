@@ -67,6 +67,11 @@ def frame_of(data: object) -> pd.DataFrame:
         return data
     if isinstance(data, Panel):
         return data.frame
+    if isinstance(data, str):
+        raise DesignError(
+            f"data is the text {data!r}: formulas are not read; name the columns: "
+            'g.twfe(frame, "y", unit="county_fips", time="year", treatment="d", covariates=("x",))'
+        )
     lacks = [f".{a}" for a in ("frame", "keys", "provenance", "exits") if not hasattr(data, a)]
     told = f" (it lacks {', '.join(lacks)})" if len(lacks) < 4 else ""
     raise DesignError(f"data is a {type(data).__name__}: give a pandas DataFrame or a CountyPanel{told}")

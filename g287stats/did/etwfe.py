@@ -82,7 +82,7 @@ def etwfe(
         Treatment that ends; no untreated comparison; cells or covariates that are not identified, by name.
     """
     choose("model", model, ("linear", "poisson"))
-    choose("control", control, ("never", "notyet"))
+    control = choose("control", control, ("never", "notyet"))
     if at_risk and model == "linear":
         raise DesignError('at_risk= goes with model="poisson"; divide the outcome by it for a linear model of rates')
     design = prepare(

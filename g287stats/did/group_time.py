@@ -131,7 +131,7 @@ def att_gt(
     IdentificationError
         No controls, collinear covariates (named), no overlap (cohort and covariates named).
     """
-    choose("control", control, ("never", "notyet"))
+    control = choose("control", control, ("never", "notyet"))
     choose("method", method, ("dr", "ipw", "reg"))
     choose("base", base, ("varying", "universal"))
     choose("panel", panel, ("balanced_only", "pairwise", "keep_unbalanced", "cross_section"))

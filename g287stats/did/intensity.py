@@ -101,7 +101,7 @@ def intensity_did(
         No untreated comparison for any unit; too few different doses for the shape.
     """
     choose("curve", curve, ("bins", "polynomial"))
-    choose("control", control, ("never", "notyet"))
+    control = choose("control", control, ("never", "notyet"))
     choose("small_sample", small_sample, ("did", "neyman"))
     degree = whole("degree", degree, 1)
     if not isinstance(bins, Sequence | np.ndarray):

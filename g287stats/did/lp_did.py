@@ -85,7 +85,7 @@ def lp_did(
     low, high = window = window_pair(window)
     if low > high or high < 0:
         raise DesignError(f"window={window} must end at 0 or later: window=(-2, 3)")
-    choose("control", control, ("never", "notyet"))
+    control = choose("control", control, ("never", "notyet"))
     choose("scheme", scheme, ("variance", "equal"))
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,

@@ -93,7 +93,7 @@ def stacked(
         No cohort with its window inside the panel and clean controls.
     """
     choose("shape", shape, ("event", "static"))
-    choose("control", control, ("never", "notyet"))
+    control = choose("control", control, ("never", "notyet"))
     choose("corrective", corrective, get_args(Corrective))
     low, high = window = window_pair(window)
     if low > -1 or high < 0:

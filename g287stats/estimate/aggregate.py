@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from g287stats.errors import DesignError
+from g287stats.design.coding import window_pair
+from g287stats.errors import DesignError, choose
 from g287stats.estimate.estimate import Aggregation, Cells
 from g287stats.numerics.memory import room
 
@@ -51,8 +52,7 @@ def aggregate(
             f"a {estimate.kind!r} estimate of {estimate.method.key} has no cohort × time cells to aggregate; "
             "aggregate the group-time estimate itself (att_gt, sun_abraham, imputation)"
         )
-    if kind not in get_args(Aggregation):
-        raise DesignError(f"unknown aggregation {kind!r}; choose from {', '.join(get_args(Aggregation))}")
+    kind = choose("kind", kind, get_args(Aggregation))
     if kind != "event" and (window is not None or balance is not None):
         raise DesignError(f"window= and balance= go with 'event', not {kind!r}")
     cells = estimate.cells
@@ -60,9 +60,7 @@ def aggregate(
     event = frame["event_time"].to_numpy()
     keep = np.ones(len(frame), dtype=bool) if kind == "event" else event >= 0
     if window is not None:
-        low, high = window
-        if low > high:
-            raise DesignError(f"window={window}: the first event time is after the last")
+        low, high = window = window_pair(window)
         keep &= (event >= low) & (event <= high)
     if balance is not None:
         last = frame["event_time"].groupby(frame["cohort"].to_numpy()).transform("max").to_numpy()

@@ -27,6 +27,7 @@ from g287stats.errors import DesignError, InferenceWarning, caution, check_level
 from g287stats.estimate.covariance import CovarianceRule, Influence, Neyman
 from g287stats.estimate.fit import Averages, RegressionFit
 from g287stats.shown import Shown, number
+from g287stats.words import ATTRIBUTES, no_attribute
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,6 +166,9 @@ class Estimate:
             )
 
     # ---- numbers ------------------------------------------------------------------------------------------
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute("an Estimate", name, ATTRIBUTES, dir(type(self)), ".")
+
     @property
     def terms(self) -> list[str]:
         """Names of the parameters, in order."""

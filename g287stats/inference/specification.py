@@ -116,7 +116,7 @@ class SpecificationCurve(Shown):
 def specification_curve(
     data: Data,
     outcome: str | Sequence[str],
-    estimators: Mapping[str, Estimator],
+    estimators: Mapping[str, Estimator] | Sequence[Estimator],
     *,
     samples: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame] | None] | None = None,
     choices: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
@@ -165,6 +165,8 @@ def specification_curve(
     1208–1214. Romano, J. and Wolf, M. (2005). Econometrica 73, 1237–1282.
     """
     outcomes = (outcome,) if isinstance(outcome, str) else tuple(outcome)
+    if not isinstance(estimators, Mapping):
+        estimators = {getattr(e, "__name__", str(e)): e for e in estimators}
     samples = samples or {"all": None}
     choices = choices or {}
     reserved = {"outcome", "estimator", "sample"} & set(choices)

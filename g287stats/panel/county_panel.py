@@ -10,6 +10,7 @@ import pandas as pd
 
 from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
+from g287stats.arguments import guided
 from g287stats.catalog import codebook
 from g287stats.errors import DesignError, SourceError
 from g287stats.flow import Flow, Step
@@ -26,6 +27,7 @@ PER = 100_000
 Freq = Literal["Y", "Q", "M"]
 
 
+@guided
 def county_panel(
     outcomes: str | Sequence[str] = (),
     years: tuple[int, int] | Iterable[int] | None = None,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from g287stats.arguments import guided_class
 from g287stats.errors import DesignError
 from g287stats.flow import EMPTY, Flow, Step
 
@@ -21,6 +22,7 @@ LEVELS = ("county", "municipal", "constable", "campus", "regional", "special", "
 DAY = np.timedelta64(1, "D")
 
 
+@guided_class
 @dataclass(frozen=True)
 class Exposure:
     """Which agreements treat a county, from which day, and what their ending does.

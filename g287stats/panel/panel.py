@@ -16,6 +16,7 @@ from g287stats.catalog.writing import changing
 from g287stats.errors import DataWarning, DesignError, caution
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise, load_counties
+from g287stats.words import FRAME, no_attribute
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class CountyPanel:
     flow: Flow = EMPTY
     unit: str = "county_fips"
     time: str = "year"
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_attribute("a CountyPanel", name, FRAME, dir(type(self)), ".")
 
     def __getitem__(self, column: str) -> pd.Series:
         """Return a column of the frame."""

@@ -104,11 +104,11 @@ def test_refusals():
     gt = cells_of()
     with pytest.raises(DesignError, match="no cohort × time cells"):
         gt.aggregate("event").aggregate("simple")
-    with pytest.raises(DesignError, match="unknown aggregation 'dynamic'; choose from simple, event, cohort, calendar"):
-        gt.aggregate("dynamic")
+    with pytest.raises(DesignError, match="kind='events': choose 'simple', 'event', 'cohort' or 'calendar'"):
+        gt.aggregate("events")
     with pytest.raises(DesignError, match="go with 'event'"):
         gt.aggregate("simple", window=(0, 1))
-    with pytest.raises(DesignError, match="first event time is after the last"):
+    with pytest.raises(DesignError, match="first event time comes after the last"):
         gt.aggregate("event", window=(1, 0))
     with pytest.raises(DesignError, match=r"event times run from -2 to 1"):
         gt.aggregate("event", window=(5, 9))
