@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.arguments import guided
 from g287stats.catalog import codebook
-from g287stats.errors import DesignError, SourceError
+from g287stats.errors import DataWarning, DesignError, SourceError, caution
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
@@ -212,10 +213,6 @@ def _add_exposure(
         )
     block = f"exposure{tail}"
     steps: list[Step] = []
-    if wanted[-1].end_time > last:
-        steps.append(
-            Step(f"record ends {last:%Y-%m-%d}: the share of {wanted[-1]} is of the days to then", 0, kind="noted")
-        )
     # cohorts look back to the first agreement, also before the panel starts
     periods = pd.period_range(min(first.to_period(freq), wanted[0]), wanted[-1], freq=freq)
     until = last + pd.Timedelta(days=1)
@@ -236,12 +233,14 @@ def _add_exposure(
         long["period"] = long["period"].dt.year
         long["cohort"] = long["cohort"].dt.year.where(long["cohort"].notna()).astype("Int64")
     long = long.rename(columns={"period": time})
-    columns = ["exposure_share", "treated", "cohort", "first_share", "after_exit", *(["policed_share"] if part else [])]
+    ends = _both_ends(record, definition, until, periods) if definition.end_window == "both" else {}
+    for name, wide in ends.items():
+        long[name] = wide.reindex(long[place].unique(), fill_value=0.0).to_numpy().ravel()
+    shares = ["exposure_share", *ends, *(["policed_share"] if part else [])]
+    columns = [*shares, "treated", "cohort", "first_share", "after_exit"]
     keys = ["county_fips", time, "state"]
     merged = frame[keys].merge(long[[place, time, *columns]], on=[place, time], how="left", validate="many_to_one")
-    merged["exposure_share"] = merged["exposure_share"].fillna(0.0)
-    if part:
-        merged["policed_share"] = merged["policed_share"].fillna(0.0)
+    merged[shares] = merged[shares].fillna(0.0)
     merged["treated"] = merged["treated"].fillna(False).astype(bool)
     merged["after_exit"] = merged["after_exit"].fillna(False).astype(bool)
     steps += found.flow
@@ -259,12 +258,49 @@ def _add_exposure(
     ever = merged.loc[merged["cohort"].notna(), "county_fips"].nunique()
     steps.append(Step("treated counties in the panel", int(ever), kind="noted"))
     sentence = definition.describe()
-    order = ["cohort", "treated", "exposure_share", "first_share", "after_exit", *(["policed_share"] if part else [])]
-    words = {name: {"note": sentence} for name in ("cohort", "treated", "exposure_share", "policed_share")}
+    order = ["cohort", "treated", *shares, "first_share", "after_exit"]
+    if wanted[-1].end_time.normalize() > last:
+        merged["exposure_known"] = merged[time].astype(str).ne(str(wanted[-1]))
+        order.append("exposure_known")
+        steps.append(_beyond(merged, time, shares, definition, last))
+    words = {name: {"note": sentence} for name in ("cohort", "treated", *shares)}
     entries = codebook(order, **words)
     book |= {name + tail: entry for name, entry in entries.items()}
     merged = merged[[*keys, *order]].rename(columns={c: c + tail for c in order})
     return frame.merge(merged, on=keys, how="inner", validate="one_to_one"), list(Flow(tuple(steps)).under(block))
+
+
+def _both_ends(
+    record: Agreements, definition: Exposure, until: pd.Timestamp, periods: pd.PeriodIndex
+) -> dict[str, pd.DataFrame]:
+    """Shares with every windowed end on the first and on the last day possible."""
+    out = {}
+    for end in ("first", "last"):
+        found = intervals(record.frame, replace(definition, end_window=end), until)
+        days = found.frame if definition.of == "own" else spread(found.frame, _links(definition))
+        out[f"exposure_share_{end}"] = exposure_shares(days, found.frame.columns[0], periods, until)
+    return out
+
+
+def _beyond(merged: pd.DataFrame, time: str, shares: list[str], definition: Exposure, last: pd.Timestamp) -> Step:
+    """Blank, or only flag, the exposure of the period that ends after the last certain day; say so in a step."""
+    unknown = ~merged["exposure_known"]
+    period = merged.loc[unknown, time].iloc[0]
+    what = f"{period} is known to {last:%Y-%m-%d}"
+    if definition.beyond == "flag":
+        note = "exposure_known is false; shares are of the days to then, and who signed later counts as untreated"
+        return Step(what, int(unknown.sum()), note, kind="noted")
+    merged.loc[unknown, shares] = np.nan
+    settled = merged["treated"] & (definition.on_exit == "absorbing")
+    if (unknown & ~settled).any():
+        merged["treated"] = merged["treated"].astype("boolean").mask(unknown & ~settled)
+    caution(
+        f"{what}: exposure of that period is missing in {int(unknown.sum()):,} rows, and whether it is treated in "
+        f"{int((unknown & ~settled).sum()):,}. Estimators that read cohorts need the rows left out: "
+        'panel.query("exposure_known"). Exposure(beyond="flag") keeps the share of the certain days',
+        DataWarning,
+    )
+    return Step(what, int(unknown.sum()), "exposure missing in these rows; exposure_known is false", kind="noted")
 
 
 def _links(definition: Exposure) -> pd.DataFrame:

@@ -50,8 +50,13 @@ class Exposure:
         A period counts as treated when the share of its days under an agreement is positive and at least
         ``min_share``: 0 takes the first partial period as the first treated one, 1 the first full period.
     end_window
-        The end of a spell known only to lie between two lists: ``"last_listed"``, ``"midpoint"`` or
-        ``"gone_by"``.
+        The end of a spell known only to lie between two days: the ``"first"`` day possible (after the last list with
+        it), the ``"last"`` (the first list without it), their ``"midpoint"``, or ``"both"``: the midpoint, with the
+        share under either end beside it (``exposure_share_first``, ``exposure_share_last``).
+    beyond
+        Periods that end after the last day the record is certain of. ``"missing"``: their shares are missing,
+        and so is ``treated`` where the certain days do not settle it. ``"flag"``: the share of the certain days, and
+        whoever was not treated then counts as untreated. Either way ``exposure_known`` is false there.
     of
         Whose agreements: the county's ``"own"``, those of ``"adjacent"`` counties (a land border, 2010),
         ``"adjacent_or_water"``, or of counties in a ring ``(more than, up to)`` kilometres away between centres
@@ -64,7 +69,8 @@ class Exposure:
     lag: int = 0
     on_exit: Literal["absorbing", "censor", "switching"] = "absorbing"
     min_share: float = 0.0
-    end_window: Literal["last_listed", "midpoint", "gone_by"] = "midpoint"
+    end_window: Literal["first", "midpoint", "last", "both"] = "midpoint"
+    beyond: Literal["missing", "flag"] = "missing"
     of: Literal["own", "adjacent", "adjacent_or_water"] | tuple[float, float] = "own"
 
     def __post_init__(self) -> None:
@@ -91,7 +97,8 @@ class Exposure:
         for name, value, allowed in (
             ("date", self.date, ("signed", "first_listed")),
             ("on_exit", self.on_exit, ("absorbing", "censor", "switching")),
-            ("end_window", self.end_window, ("last_listed", "midpoint", "gone_by")),
+            ("end_window", self.end_window, ("first", "midpoint", "last", "both")),
+            ("beyond", self.beyond, ("missing", "flag")),
         ):
             if value not in allowed:
                 raise DesignError(f"Exposure: {name}={value!r}; choose one of {allowed}")
@@ -256,12 +263,14 @@ def _merge(days: pd.DataFrame, place: str) -> pd.DataFrame:
 
 def _ends(spells: pd.DataFrame, exposure: Exposure, horizon: pd.Timestamp) -> pd.Series:
     """End of each spell (exclusive): the dated end, a point of its window, or the horizon when open."""
-    low, high = spells["last_listed"] + pd.Timedelta(days=1), spells["gone_by"]
+    high = spells["gone_by"]
+    low = (spells["last_listed"].fillna(spells["signed_date"])) + pd.Timedelta(days=1)
+    low = low.where(~(low > high), high)  # two lists of one day
     window = {
-        "last_listed": low.fillna(high),
-        "gone_by": high.fillna(low),
+        "first": low.fillna(high),
+        "last": high.fillna(low),
         "midpoint": (low + (high - low) / 2).dt.floor("D").fillna(high).fillna(low),
-    }[exposure.end_window]
+    }["midpoint" if exposure.end_window == "both" else exposure.end_window]
     is_open = spells["end_precision"].eq("open")
     return spells["ended_date"].fillna(window).where(~is_open, horizon).fillna(horizon)
 

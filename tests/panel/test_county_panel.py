@@ -133,7 +133,7 @@ def test_exports_bring_their_codebook(panel, tmp_path):
 
 
 def test_last_period_is_a_share_of_the_days_the_record_covers():
-    frame = g.county_panel(years=(2026, 2026)).frame.set_index("county_fips")
+    frame = g.county_panel(years=(2026, 2026), exposure=g.Exposure(beyond="flag")).frame.set_index("county_fips")
     assert frame.loc["37001", "exposure_share"] == 1.0  # in force on every day of 2026 to the last list
 
 

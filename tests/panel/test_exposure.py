@@ -82,11 +82,11 @@ def test_end_known_to_a_window_is_a_stated_choice():
     )
     ends = {
         choice: intervals(table(row), Exposure(end_window=choice), HORIZON).frame["end"].iloc[0]
-        for choice in ("last_listed", "midpoint", "gone_by")
+        for choice in ("first", "midpoint", "last", "both")
     }
-    assert ends["last_listed"] == pd.Timestamp("2010-01-02")  # in force on the last list, so to the day after
-    assert ends["gone_by"] == pd.Timestamp("2010-01-11")
-    assert ends["midpoint"] == pd.Timestamp("2010-01-06")
+    assert ends["first"] == pd.Timestamp("2010-01-02")  # in force on the last list, so to the day after
+    assert ends["last"] == pd.Timestamp("2010-01-11")
+    assert ends["midpoint"] == ends["both"] == pd.Timestamp("2010-01-06")
 
 
 def test_models_levels_and_several_counties():
