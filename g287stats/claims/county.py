@@ -7,14 +7,14 @@ the sample; this file says what each word does. Analyses declare which of them t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from g287stats.agreements.removals import load_removals
+from g287stats.agreements.removals import apportion_removals, load_removals
 from g287stats.claims.grid import Cell, Grid
 from g287stats.claims.recommended import FEW, effective_number, permuted
 from g287stats.did.group_time import att_gt
@@ -44,11 +44,28 @@ TREATMENTS = {
     "city police agreements": Exposure(level="municipal"),
     "agreement next door": Exposure(of="adjacent"),
 }
-SECURE: dict[str, tuple[str, list[str]]] = {  # treatment -> its column, and the columns beside it
-    "Secure Communities": ("active", []),
-    "own, neighbours active": ("own_with", ["own_without", "near"]),
-    "own, neighbours not active": ("own_without", ["own_with", "near"]),
-    "neighbours active": ("near", ["own_with", "own_without"]),
+
+
+@dataclass(frozen=True)
+class Dose:
+    """A treatment with a size: its column, the columns beside it, the errors' cluster, what makes the columns."""
+
+    column: str
+    beside: tuple[str, ...]
+    cluster: str
+    make: str
+
+
+DOSES = {
+    "Secure Communities": Dose("active", (), "state", "secure"),
+    "own, neighbours active": Dose("own_with", ("own_without", "near"), "state", "secure"),
+    "own, neighbours not active": Dose("own_without", ("own_with", "near"), "state", "secure"),
+    "neighbours active": Dose("near", ("own_with", "own_without"), "state", "secure"),
+    "identified per 1,000 residents": Dose("identified", (), "county_fips", "identified"),
+    "20 points Hispanic after 2016": Dose("hispanic", ("signed",), "county_fips", "hispanic"),
+    "20 points Hispanic after 2016, more under an agreement": Dose(
+        "hispanic_signed", ("hispanic", "signed"), "county_fips", "hispanic"
+    ),
 }
 OWN = ("any agreement", "jail agreements", "task forces", "city police agreements")
 """Treatments by a place's own agreement, of which a design can lose treated places."""
@@ -72,8 +89,8 @@ class CountyDesigns:
 
     def __call__(self, spec: Mapping[str, Any]) -> Cell:
         """Estimate one specification."""
-        if spec.get("treatment") in SECURE:
-            return self._secure(spec)
+        if spec.get("treatment") in DOSES:
+            return self._dosed(spec)
         frame = self.sample(spec)
         rate, count = f"{OUTCOMES[spec['outcome']]}_rate", OUTCOMES[spec["outcome"]]
         weights = _weights(spec)
@@ -107,21 +124,22 @@ class CountyDesigns:
         leads = self.leads(spec) if not trends else float("nan")
         return Cell(estimate, base, tuple(treated), effective_number(by_unit.to_numpy()), interval, leads)
 
-    def _secure(self, spec: Mapping[str, Any]) -> Cell:
-        """Effect of a year under Secure Communities, errors by state."""
-        name, others = SECURE[spec["treatment"]]
+    def _dosed(self, spec: Mapping[str, Any]) -> Cell:
+        """Effect of one unit of a dose: a two-way regression of the log rate, or Poisson of the counts."""
+        dose = DOSES[spec["treatment"]]
         frame, rate = self.sample(spec), f"{OUTCOMES[spec['outcome']]}_rate"
-        options: dict[str, Any] = {"unit": "county_fips", "time": "year", "treatment": name, "cluster": "state"}
-        options |= {"covariates": others, **_trends(spec["trends"])}
+        options: dict[str, Any] = {"unit": "county_fips", "time": "year", "treatment": dose.column}
+        options |= {"cluster": dose.cluster, "covariates": dose.beside, **_trends(spec.get("trends", "none"))}
         weighted = spec.get("weights") == "population"
         if spec["estimator"] == "Poisson":
             estimate = poisson(frame, OUTCOMES[spec["outcome"]], at_risk="population", **options)
         else:
             frame = _logged(frame, rate)
             estimate = twfe(frame, "log_outcome", weights="population" if weighted else None, **options)
-        sized = weighted or spec["estimator"] == "Poisson"
-        size = frame.groupby("state")["population"].sum() if sized else frame.groupby("state").size()
-        used = sorted(frame.loc[frame[name] > 0, "county_fips"].unique())
+        used = sorted(frame.loc[frame[dose.column] > 0, "county_fips"].unique())
+        moving = frame[frame["county_fips"].isin(used)]
+        by = moving.groupby(dose.cluster)["population"]
+        size = by.sum() if weighted or spec["estimator"] == "Poisson" else by.size()
         return Cell(estimate, 1.0, tuple(used), effective_number(size.to_numpy(dtype=float)))
 
     def panel(self, data: str, treatment: str) -> CountyPanel:
@@ -152,8 +170,8 @@ class CountyDesigns:
         if states := card.get("states"):
             panel = panel.query(f"state in {list(states)!r}")
         panel = self._slim(panel)
-        if treatment in SECURE:
-            panel = replace(panel, frame=_with_secure_communities(panel.frame))
+        if treatment in DOSES:
+            panel = replace(panel, frame=_DOSED[DOSES[treatment].make](panel.frame))
         if treatment == "agreement next door":
             own = county_panel(years=years, exposure=Exposure()).frame
             signers = set(own.loc[own["cohort"].notna(), "county_fips"])
@@ -313,6 +331,33 @@ def _with_secure_communities(frame: pd.DataFrame) -> pd.DataFrame:
     own, beside = (table.stack().reindex(keys).to_numpy() for table in (share, near))
     out = frame.assign(active=own, near=beside, own_with=own * beside, own_without=own * (1 - beside))
     return out.dropna(subset=["active", "near"]).reset_index(drop=True)
+
+
+def _with_identified(frame: pd.DataFrame) -> pd.DataFrame:
+    """Persons identified under 287(g) per 1,000 residents, counties with a count only; a blank year is missing.
+
+    Fiscal years are spread over calendar years by days. Years before a county's first count are without a dose.
+    """
+    counts = apportion_removals(load_removals()).dropna(subset=["county_fips"])
+    counts = counts.assign(year=counts["period"].dt.year)
+    by = counts.groupby(["county_fips", "year"])["identified"].agg(lambda v: v.sum(skipna=False))
+    out = frame[frame["county_fips"].isin(by.index.get_level_values(0))]
+    value = by.reindex(pd.MultiIndex.from_frame(out[["county_fips", "year"]])).to_numpy(dtype=float)
+    first = by.dropna().reset_index().groupby("county_fips")["year"].min()
+    before = (out["year"] < out["county_fips"].map(first)).to_numpy()
+    return out.assign(identified=np.where(before, 0.0, 1000 * value / out["population"].to_numpy(dtype=float)))
+
+
+def _with_hispanic(frame: pd.DataFrame) -> pd.DataFrame:
+    """Hispanic share (of 2005–2009, in units of 20 points) after 2016, and the same under an agreement."""
+    after = (frame["year"] > 2016).astype(float)
+    signed = frame["cohort"].notna() & (frame["cohort"].astype("Float64") <= 2017).fillna(False)
+    share = after * frame["hispanic_share_2009"].astype(float) / 0.2
+    out = frame.assign(hispanic=share, signed=after * signed, hispanic_signed=share * signed)
+    return out.dropna(subset=["hispanic"]).reset_index(drop=True)
+
+
+_DOSED = {"secure": _with_secure_communities, "identified": _with_identified, "hispanic": _with_hispanic}
 
 
 def _weights(spec: Mapping[str, Any]) -> str | None:

@@ -155,9 +155,10 @@ def _part(folder: Path, source: Path, ids: set[str], margin: float | None) -> _P
         return None
     declared = load_grid(source / "grid.toml")
     mine = [c for c in declared.claims if c in ids]
-    outcomes = {o for c in mine for o in declared.claims[c].where.get("outcome", tuple(declared.outcomes))}
-    if not outcomes:
+    if not mine:
         return None
+    whole = tuple(declared.outcomes)
+    outcomes = set(whole) if len(ids) > 1 else set(declared.claims[mine[0]].where.get("outcome", whole))
     read = {n: _read(folder / f"{n}.csv") for n in ("grid", "axes", "lost")}
     kept = {n: f[f["outcome"].isin(outcomes)] if len(f) else f for n, f in read.items()}
     grid = kept["grid"].assign(analysis=source.name)

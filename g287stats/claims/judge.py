@@ -12,8 +12,8 @@ Swapping the sign of the data swaps decline and rise; a longer interval only tur
 
 A grid is read by its rows. Point estimates alone sort each row into decline, rise or negligible. When three quarters
 of the rows fall into one sort the grid says that, if at least half of its rows say so with their intervals too. When
-they do not, specifications disagree, and the grid *depends on the design* if half of the rows are decided, or an
-axis of the grid moves the estimate by at least m and by more than its error allows. Otherwise it is *uninformative*.
+they do not, the grid *depends on the design* if half of the rows are decided and decide differently, or an axis of
+the grid moves the estimate by at least m and by more than its error allows. Otherwise it is *uninformative*.
 The error of an axis comes from joint influence functions: specifications share counties, and a difference between
 two of them is known better than either.
 
@@ -112,7 +112,8 @@ def read_grid(rows: pd.DataFrame, margin: float, axes: pd.DataFrame | None = Non
         most = str(common.index[0])
         says = most if shares[most] >= DECIDED else "uninformative"
         return GridReading(says, len(numbers), shares, middle)
-    if 1 - shares["uninformative"] >= DECIDED or axis is not None:
+    kinds = sum(shares[r] > 0 for r in ("decline", "negligible", "rise"))
+    if axis is not None or (kinds > 1 and 1 - shares["uninformative"] >= DECIDED):
         return GridReading("depends", len(numbers), shares, middle, axis)
     return GridReading("uninformative", len(numbers), shares, middle)
 
