@@ -19,6 +19,7 @@ from g287stats.errors import Problems, SourceError
 from g287stats.geography import STATES, harmonise, load_counties
 
 SC_ENDED = pd.Period("2014-11", "M")  # announced 20 November 2014, replaced by the Priority Enforcement Program
+SECURE_COMMUNITIES_END = "2014-11-20"
 SC_RESTORED = pd.Period("2017-02", "M")  # Executive Order 13768 of 25 January 2017: first full month
 
 

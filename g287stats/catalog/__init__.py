@@ -20,9 +20,9 @@ from g287stats.catalog.commands import (
     missing,
     table,
 )
-from g287stats.catalog.fields import codebook
+from g287stats.catalog.fields import released_dir
 from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder, undo_record
-from g287stats.catalog.released import analyses_dir, released_dir, schema, write_released, write_tables
+from g287stats.catalog.released import analyses_dir, codebook, schema, write_released, write_tables
 from g287stats.catalog.store import read_kept, user_data_dir
 from g287stats.catalog.writing import changing, write
 

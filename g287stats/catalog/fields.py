@@ -9,7 +9,7 @@ a constraint or source of the table's own stands beside.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,22 @@ from typing import Any
 from g287stats.errors import SchemaError
 
 
+def released_dir() -> Path:
+    """Return the folder of the released tables (installed wheel first, then the source tree)."""
+    here = Path(__file__).resolve().parent.parent
+    for folder in (here / "_released", here.parent / "data"):
+        if (folder / "schema").is_dir():
+            return folder
+    raise SchemaError(
+        f"no released tables beside {here}; reinstall the package: pip install --force-reinstall g287stats"
+    )
+
+
 @cache
 def declared(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the declarations in ``folder``, by identifier; those of the release where the folder has none."""
     path = folder / "fields.json"
     if not path.is_file():
-        from g287stats.catalog.released import released_dir
-
         if folder == released_dir():
             raise SchemaError(f"{path} is missing. Reinstall the package: pip install --force-reinstall g287stats")
         return declared(released_dir())
@@ -43,34 +52,3 @@ def merged(field: str | Mapping[str, Any], columns: Mapping[str, Mapping[str, An
     text = f"{base['description']}; {note}" if note else base["description"]
     whole = {"name": own.pop("name")} | base | {"description": text} | own
     return whole | {"constraints": rules} if rules else whole
-
-
-def codebook(
-    columns: Iterable[Any], source: str = "", table: str = "", /, **particular: Any
-) -> dict[str, dict[str, str]]:
-    """Return description, unit and source of columns for a panel or an outcome table.
-
-    ``source`` is that of every column that does not declare its own; columns of the released ``table`` are described
-    as there. ``particular`` says for a column which entry describes it where that has another name (text), or what
-    differs: a mapping with any of ``is``, ``note``, ``unit`` and ``source``.
-
-    >>> codebook(["county_fips"])["county_fips"]["description"]
-    'County: five-digit FIPS code of the harmonised unit'
-    """
-    from g287stats.catalog.released import released_dir, schema
-
-    known, book = declared(released_dir()), {}
-    printed = {f["name"]: f for f in schema(table)["schema"]["fields"]} if table else {}
-    for column in columns:
-        own = particular.get(column)
-        if own is None and column in printed:
-            found = printed[column]
-        else:
-            line = {"name": column} | ({"is": own} if isinstance(own, str) else dict(own or {}))
-            found = merged(line, known, f"codebook of {column}")
-        book[str(column)] = {
-            "description": found["description"],
-            "unit": found.get("unit", ""),
-            "source": found.get("source", source),
-        }
-    return book

@@ -31,7 +31,8 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from g287stats.catalog import manifest
-from g287stats.catalog.released import read_table, released_dir, render, schema
+from g287stats.catalog.fields import released_dir
+from g287stats.catalog.released import read_table, render, schema
 from g287stats.catalog.store import user_data_dir
 from g287stats.catalog.writing import changing, settle
 from g287stats.errors import DataWarning, SchemaError, caution

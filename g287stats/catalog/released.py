@@ -11,7 +11,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,12 @@ from typing import Any
 import pandas as pd
 
 from g287stats.catalog import fields, manifest
+from g287stats.catalog.fields import released_dir
 from g287stats.catalog.text import controls, runs
 from g287stats.catalog.writing import changing
 from g287stats.errors import Problems, SchemaError
 
 _PANDAS_TYPE = {"string": "string", "integer": "Int64", "number": "float64", "boolean": "boolean"}
-
-
-def released_dir() -> Path:
-    """Return the folder of the released tables (installed wheel first, then the source tree)."""
-    here = Path(__file__).resolve().parent.parent
-    for folder in (here / "_released", here.parent / "data"):
-        if (folder / "schema").is_dir():
-            return folder
-    raise SchemaError(
-        f"no released tables beside {here}; reinstall the package: pip install --force-reinstall g287stats"
-    )
 
 
 def analyses_dir() -> Path:
@@ -60,6 +50,35 @@ def schema(name: str, folder: Path | None = None) -> dict[str, Any]:
     columns = fields.declared(path.parent.parent)
     content["schema"]["fields"] = [fields.merged(f, columns, path.name) for f in content["schema"]["fields"]]
     return content
+
+
+def codebook(
+    columns: Iterable[Any], source: str = "", table: str = "", /, **particular: Any
+) -> dict[str, dict[str, str]]:
+    """Return description, unit and source of columns for a panel or an outcome table.
+
+    ``source`` is that of every column that does not declare its own; columns of the released ``table`` are described
+    as there. ``particular`` says for a column which entry describes it where that has another name (text), or what
+    differs: a mapping with any of ``is``, ``note``, ``unit`` and ``source``.
+
+    >>> codebook(["county_fips"])["county_fips"]["description"]
+    'County: five-digit FIPS code of the harmonised unit'
+    """
+    known, book = fields.declared(released_dir()), {}
+    printed = {f["name"]: f for f in schema(table)["schema"]["fields"]} if table else {}
+    for column in columns:
+        own = particular.get(column)
+        if own is None and column in printed:
+            found = printed[column]
+        else:
+            line = {"name": column} | ({"is": own} if isinstance(own, str) else dict(own or {}))
+            found = fields.merged(line, known, f"codebook of {column}")
+        book[str(column)] = {
+            "description": found["description"],
+            "unit": found.get("unit", ""),
+            "source": found.get("source", source),
+        }
+    return book
 
 
 def read_table(name: str, folder: Path) -> pd.DataFrame:

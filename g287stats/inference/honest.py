@@ -118,7 +118,10 @@ class HonestDiD(Shown):
         """Robust intervals against the bound, the original at left; returns the matplotlib axes."""
         from g287stats.inference.plots import plot_honest
 
-        return plot_honest(self, ax=ax)
+        bounds = {"smoothness": "M: largest change of slope"}
+        what = bounds.get(self.kind, "Mbar: multiple of the largest lead violation")
+        ends = (self.conf_low_original, self.conf_high_original)
+        return plot_honest(ax, self.frame, ends, value=self.value, name=what, outcome=self.outcome)
 
     def _words(self) -> str:
         return self.sentence

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from g287stats.shown import GREY, INK, clean
 
-if TYPE_CHECKING:
-    from g287stats.inference.honest import HonestDiD
-    from g287stats.inference.specification import SpecificationCurve
 
-
-def plot_honest(result: HonestDiD, ax: Axes | None = None) -> Axes:
-    """Draw robust intervals against the bound on violations (a result of ``g.honest_did``), the original at left."""
+def plot_honest(
+    ax: Axes | None, frame: pd.DataFrame, original: tuple[float, float], *, value: float, name: str, outcome: str
+) -> Axes:
+    """Draw robust intervals against the bound on violations, called ``name``, the ``original`` one at left."""
     ax = ax or plt.subplots(figsize=(6.5, 4))[1]
-    frame = result.frame
     step = float(frame["bound"].diff().median()) if len(frame) > 1 else 1.0
     ax.vlines(frame["bound"], frame["conf_low"], frame["conf_high"], color="#4477AA", lw=3)
-    ends = (result.conf_low_original, result.conf_high_original)
-    ax.vlines(float(frame["bound"].min()) - step, *ends, color=INK, lw=3, label="exact parallel trends")
-    ax.axhline(result.value, color=INK, lw=0.8)
-    name = (
-        "M: largest change of slope" if result.kind == "smoothness" else "Mbar: multiple of the largest lead violation"
-    )
+    ax.vlines(float(frame["bound"].min()) - step, *original, color=INK, lw=3, label="exact parallel trends")
+    ax.axhline(value, color=INK, lw=0.8)
     ax.set_xlabel(name)
-    ax.set_ylabel(f"effect on {result.outcome.replace('_', ' ')}")
+    ax.set_ylabel(f"effect on {outcome.replace('_', ' ')}")
     ax.legend(frameon=False)
     return clean(ax)
 
 
-def plot_specification_curve(result: SpecificationCurve, *, width: float = 9.0) -> Figure:
-    """Draw all specifications in order of the estimate above the choices that make them (``g.specification_curve``).
+def plot_specification_curve(
+    frame: pd.DataFrame, dimensions: Sequence[str], *, level: float, width: float = 9.0
+) -> Figure:
+    """Draw all specifications in order of the estimate above the choices that make them.
 
     Bars are pointwise intervals; filled points differ from zero after Romano–Wolf correction.
     """
-    frame = result.frame
-    choices = [(d, str(v)) for d in result.dimensions for v in sorted(frame[d].astype(str).unique())]
+    choices = [(d, str(v)) for d in dimensions for v in sorted(frame[d].astype(str).unique())]
     heights = (3, max(1.0, 0.22 * len(choices)))
     figure, (top, bottom) = plt.subplots(
         2, 1, figsize=(width, 1.1 * sum(heights)), height_ratios=heights, sharex=True, layout="constrained"
     )
     x = np.arange(len(frame))
     top.vlines(x, frame["conf_low"], frame["conf_high"], color=GREY, lw=2)
-    kept = (frame["p_value_romano_wolf"] < 1 - result.level).to_numpy()
+    kept = (frame["p_value_romano_wolf"] < 1 - level).to_numpy()
     top.plot(x[~kept], frame["estimate"][~kept], "o", mfc="white", mec="#4477AA", ms=4)
     top.plot(x[kept], frame["estimate"][kept], "o", color="#4477AA", ms=4)
     top.axhline(0, color=INK, lw=0.8)

@@ -99,7 +99,7 @@ class SpecificationCurve(Shown):
         """Estimates in order above the choices that make them; returns the matplotlib figure."""
         from g287stats.inference.plots import plot_specification_curve
 
-        return plot_specification_curve(self, width=width)
+        return plot_specification_curve(self.frame, self.dimensions, level=self.level, width=width)
 
     def _words(self) -> str:
         if self.failed.empty:

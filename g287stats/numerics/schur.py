@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import linalg, sparse
 
-if TYPE_CHECKING:
-    from g287stats.numerics.within import Projection
+from g287stats.numerics.memory import ELEMENTS
+from g287stats.numerics.rows import Rows
 
 RANK = 1e-9
 """A level whose pivot falls below this share of its own weight is a combination of the levels before it."""
@@ -24,25 +25,32 @@ FEW = 16
 class UnitSlopes:
     """Orthonormal basis, within each unit, of the variables with unit-specific slopes (off the intercept)."""
 
-    def __init__(self, projection: Projection, trends: np.ndarray):
+    def __init__(
+        self,
+        rows: Rows,
+        weighted: Callable[[np.ndarray], np.ndarray],
+        unit_weight: np.ndarray,
+        unit_scale: np.ndarray,
+        trends: np.ndarray,
+    ):
         self.steps: list[tuple[np.ndarray, list[np.ndarray], np.ndarray]] = []
         self.q: list[np.ndarray] = []
         self.rank = 0
-        missing = np.zeros(projection.n_units, dtype=bool)
-        sums, unit = projection.rows.unit_sums, projection.unit
+        missing = np.zeros(rows.n_units, dtype=bool)
+        sums, unit = rows.unit_sums, rows.unit
         for z in trends:
-            mean = sums(projection._weighted(z)) * projection._scale**2
+            mean = sums(weighted(z)) * unit_scale**2
             left = z - mean[unit]
-            scale = sums(projection._weighted(z * z))
-            parts = [np.zeros(projection.n_units) for _ in self.q]
+            scale = sums(weighted(z * z))
+            parts = [np.zeros(rows.n_units) for _ in self.q]
             for _ in range(2):
                 for k, q in enumerate(self.q):
-                    c = sums(projection._weighted(left) * q)
+                    c = sums(weighted(left) * q)
                     left = left - q * c[unit]
                     parts[k] += c
-            norm = sums(projection._weighted(left * left))
+            norm = sums(weighted(left * left))
             exists = norm > 1e-20 * scale
-            missing |= ~exists & (projection.unit_weight > 0)
+            missing |= ~exists & (unit_weight > 0)
             with np.errstate(divide="ignore", invalid="ignore"):
                 inverse = np.where(exists, 1 / np.sqrt(norm), 0.0)
             self.steps.append((mean, parts, inverse))
@@ -289,3 +297,128 @@ class Coupling:
     def tdot(self, levels: np.ndarray) -> np.ndarray:
         """From the main levels (L, k) to the others (M, k)."""
         return self.a.T @ levels - self.q.T @ (self.p @ levels)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effects of a projection with their sums, as its Schur complements read them.
+
+    Attributes
+    ----------
+    rows, weights
+        Units and periods by row, and weights by row or None.
+    further, sizes
+        Codes by row of the effects beyond the period, and number of levels of the period and of each of them.
+    level_weight
+        Weight of every level, by effect.
+    main, rest, offset
+        The effect with most levels, the others, and where the levels of each of these start when put side by side.
+    pairs
+        Unit × level sums of every effect, one matrix per basis function of the units.
+    sloped
+        Whether units have slopes.
+    """
+
+    rows: Rows
+    weights: np.ndarray | None
+    further: tuple[np.ndarray, ...]
+    sizes: tuple[int, ...]
+    level_weight: tuple[np.ndarray, ...]
+    main: int
+    rest: tuple[int, ...]
+    offset: np.ndarray
+    pairs: Sequence[Sequence[Pair]]
+    sloped: bool
+
+    def code(self, effect: int) -> np.ndarray:
+        """Codes by row of one effect."""
+        return self.further[effect - 1] if effect else self.rows.time
+
+
+def main_blocks(effects: Effects, unweighted: Callable[[int], Block] | None) -> list[Block] | list[Components]:
+    """Schur complement of the main effect in blocks of levels that share no unit.
+
+    ``unweighted`` gives the same block without weights, which decides its rank where weights are stiff.
+    """
+    main, pairs, rows = effects.main, effects.pairs[effects.main], effects.rows
+    mass, laplacian = effects.level_weight[main], not effects.sloped
+
+    def like(k: int) -> Callable[[], Block] | None:
+        return None if unweighted is None else partial(unweighted, k)
+
+    if isinstance(pairs[0].matrix, np.ndarray):
+        schur = np.diag(mass)
+        step = max(1, 2 * ELEMENTS // len(mass))
+        for p in pairs:
+            for start in range(0, rows.n_units, step):
+                part = p.take(slice(start, start + step)).scaled()
+                schur -= part.T @ part
+        return [Block(np.arange(effects.sizes[main]), schur, mass, like(0), laplacian)]
+    graph = sparse.csr_array(
+        (np.ones(rows.n, dtype=np.int32), (rows.unit, effects.code(main) + rows.n_units)),
+        shape=(rows.n_units + effects.sizes[main],) * 2,
+    )
+    _, label = sparse.csgraph.connected_components(graph, directed=False)
+    if laplacian and np.bincount(label[: rows.n_units]).max() <= FEW:
+        return [Components(sparse.csr_array(pairs[0].scaled()), mass, label[: rows.n_units])]
+    by_unit = np.argsort(label[: rows.n_units], kind="stable")
+    by_level = np.argsort(label[rows.n_units :], kind="stable")
+    unit_label, level_label = label[: rows.n_units][by_unit], label[rows.n_units :][by_level]
+    blocks: list[Block] = []
+    for c in np.unique(level_label):
+        units = by_unit[np.searchsorted(unit_label, c) : np.searchsorted(unit_label, c, "right")]
+        levels = by_level[np.searchsorted(level_label, c) : np.searchsorted(level_label, c, "right")]
+        schur = np.diag(mass[levels])
+        for p in pairs:
+            scaled = p.take(units).scaled()
+            assert not isinstance(scaled, np.ndarray)
+            part = scaled[:, levels]
+            if part.shape[0] * part.shape[1] <= max(8 * part.nnz, 200_000):
+                dense = part.toarray()
+                schur -= dense.T @ dense
+            else:
+                schur -= (part.T @ part).toarray()
+        blocks.append(Block(levels, schur, mass[levels], like(len(blocks)), laplacian))
+    return blocks
+
+
+def border(
+    effects: Effects, blocks: list[Block] | list[Components], model: Block | None
+) -> tuple[Pair | Coupling, Block]:
+    """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
+    ones = np.ones(effects.rows.n) if effects.weights is None else effects.weights
+    total = int(effects.offset[-1])
+    mass = np.concatenate([effects.level_weight[j] for j in effects.rest])
+    if isinstance(main := blocks[0], Components):
+        coupling, schur = main.border(*_sums_of_rest(effects, ones))
+        return coupling, Block(np.arange(total), schur, mass, model)
+    dense = np.zeros((effects.sizes[effects.main], total))
+    schur = np.zeros((total, total))
+    for a, j in enumerate(effects.rest):
+        here = slice(effects.offset[a], effects.offset[a + 1])
+        dense[:, here] = _together(effects, effects.main, j, ones)
+        for b, i in enumerate(effects.rest):
+            schur[here, effects.offset[b] : effects.offset[b + 1]] = _together(effects, j, i, ones)
+    for block in blocks:
+        schur -= dense[block.levels].T @ block.solve(dense[block.levels])
+    return Pair(dense), Block(np.arange(total), schur, mass, model)
+
+
+def _sums_of_rest(effects: Effects, ones: np.ndarray) -> tuple[sparse.csr_array, np.ndarray, np.ndarray]:
+    """Weighted sums of the remaining levels by main level, by unit in its basis, and by each other."""
+    code = [effects.code(j) + effects.offset[a] for a, j in enumerate(effects.rest)]
+    total, k = int(effects.offset[-1]), len(code)
+    pairs = (np.tile(effects.code(effects.main), k), np.concatenate(code))
+    by_main = sparse.csr_array((np.tile(ones, k), pairs), (effects.sizes[effects.main], total))
+    by_unit = np.hstack([effects.pairs[j][0].dense() for j in effects.rest])
+    cross = sum(np.bincount(i * total + j, ones, total * total) for i in code for j in code)
+    return by_main, by_unit, np.asarray(cross).reshape(total, total)
+
+
+def _together(effects: Effects, i: int, j: int, ones: np.ndarray) -> np.ndarray:
+    """Cross product V_i' W M_U V_j."""
+    pair = effects.code(i) * effects.sizes[j] + effects.code(j)
+    out = np.bincount(pair, ones, effects.sizes[i] * effects.sizes[j]).reshape(effects.sizes[i], effects.sizes[j])
+    for p, q in zip(effects.pairs[i], effects.pairs[j]):
+        out = out - p.cross(q)
+    return out

@@ -23,10 +23,19 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from g287stats.numerics.factorisation import border, main_blocks
 from g287stats.numerics.memory import ELEMENTS, inner, room
 from g287stats.numerics.rows import Rows
-from g287stats.numerics.schur import Block, Components, Coupling, Flat, Pair, UnitSlopes
+from g287stats.numerics.schur import (
+    Block,
+    Components,
+    Coupling,
+    Effects,
+    Flat,
+    Pair,
+    UnitSlopes,
+    border,
+    main_blocks,
+)
 from g287stats.numerics.threads import one_thread
 
 PASSES = 3
@@ -123,7 +132,7 @@ class Projection:
         weights: np.ndarray | None,
         trends: np.ndarray | None,
     ):
-        self.rows, self._effects, self.weights, self._trends = rows, effects, weights, trends
+        self.rows, self._further, self.weights, self._trends = rows, effects, weights, trends
         self.n, self.n_units = rows.n, rows.n_units
         self.sizes = (rows.n_periods, *sizes)
         self._grid = rows.complete
@@ -131,7 +140,7 @@ class Projection:
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
-        self._slopes = None if trends is None else UnitSlopes(self, trends)
+        self._slopes = None if trends is None else UnitSlopes(rows, self._weighted, mass, self._scale, trends)
         self.level_weight = tuple(
             self._counts(j) if weights is None else self._level_sums(weights, j) for j in range(len(self.sizes))
         )
@@ -149,10 +158,10 @@ class Projection:
     @property
     def codes(self) -> tuple[np.ndarray, ...]:
         """Codes by row of the period and of every further effect."""
-        return (self.rows.time, *self._effects)
+        return (self.rows.time, *self._further)
 
     def _code(self, effect: int) -> np.ndarray:
-        return self._effects[effect - 1] if effect else self.rows.time
+        return self._further[effect - 1] if effect else self.rows.time
 
     def _counts(self, effect: int | None) -> np.ndarray:
         """Rows by level of an effect (None: by unit)."""
@@ -203,12 +212,24 @@ class Projection:
         equal = Flat(np.sqrt(self.unit_weight / self.sizes[0] ** 2), self.sizes[0])
         return [[equal], *(self._pair_matrices(j) for j in self._rest)]
 
+    @property
+    def _effects(self) -> Effects:
+        return Effects(
+            self.rows, self.weights, self._further, self.sizes, self.level_weight,
+            self._main, self._rest, self._offset, self._pairs, self._slopes is not None,
+        )  # fmt: skip
+
+    def _dense_block(self, k: int) -> Block:
+        found = self._blocks[k]
+        assert isinstance(found, Block)
+        return found
+
     @cached_property
     def _blocks(self) -> list[Block] | list[Components]:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
-                return main_blocks(self)
+                return main_blocks(self._effects, None if self.weights is None else self._structure._dense_block)
         size, mass = self.sizes[0], self.level_weight[0]
         schur = mass[0] * (np.eye(size) - 1 / size)
         return [Block(np.arange(size), schur, mass)]
@@ -238,13 +259,16 @@ class Projection:
     @cached_property
     def _border(self) -> tuple[Pair | Coupling, Block] | None:
         """Coupling of the main effect with the remaining ones, and their Schur complement given the main one."""
-        return border(self) if self._rest else None
+        if not self._rest:
+            return None
+        unweighted = self._structure._border if self.stiff else None
+        return border(self._effects, self._blocks, None if unweighted is None else unweighted[1])
 
     # ---- what is identified -------------------------------------------------------------------------------------
     @cached_property
     def _structure(self) -> Projection:
         """The same effects without weights, which decide nothing about what is identified."""
-        return Projection(self.rows, self._effects, self.sizes[1:], None, self._trends)
+        return Projection(self.rows, self._further, self.sizes[1:], None, self._trends)
 
     @cached_property
     def stiff(self) -> bool:

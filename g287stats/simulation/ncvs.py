@@ -25,6 +25,7 @@ from g287stats.catalog import read_released
 from g287stats.errors import DesignError, choose
 from g287stats.outcomes.ncvs.files import NcvsFile, ncvs_from_frame
 from g287stats.panel.exposure import Exposure, intervals
+from g287stats.policies import SECURE_COMMUNITIES_END
 from g287stats.simulation.design_ncvs import Places, allocate, draw_counties
 from g287stats.simulation.ncvs_tables import GROUPS, achieved, household_table, incident_table, person_table
 from g287stats.survey.design import year_group
@@ -33,7 +34,6 @@ from g287stats.victimization.window import month_intervals, window_shares
 WAVES, RECALL = 7, 6
 LAST_DAY = pd.Timestamp("2014-12-31")
 NON_INTERVIEWS = 0.01  # assumption: rows without an interview beside every interview
-SECURE_COMMUNITIES_END = "2014-11-20"
 Dates = Literal["agreements", "assumed"]
 Scale = Literal["odds_ratio", "risk_ratio"]
 

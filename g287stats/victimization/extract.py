@@ -28,8 +28,8 @@ from g287stats.catalog import read_released
 from g287stats.errors import Problems, SourceError
 from g287stats.outcomes.ncvs.files import NcvsFile, read_ncvs
 from g287stats.panel.exposure import Exposure, intervals
-from g287stats.policies import load_secure_communities
-from g287stats.simulation.ncvs import SECURE_COMMUNITIES_END, PlantedEffects, simulate_ncvs
+from g287stats.policies import SECURE_COMMUNITIES_END, load_secure_communities
+from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 from g287stats.victimization.interviews import Interviews, person_interviews
 from g287stats.victimization.window import month_intervals
 

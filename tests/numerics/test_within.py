@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from g287stats.numerics import factorisation
+from g287stats.numerics import schur
 from g287stats.numerics.least_squares import Collinear, Factor, least_squares
 from g287stats.numerics.schur import Block, Components
 from g287stats.numerics.within import absorb
@@ -151,7 +151,7 @@ def test_levels_through_units_are_the_pivoted_blocks(monkeypatch):
     kw = {"n_units": 600, "n_periods": 12, "weights": w, "effects": effects, "sizes": [3600, 24]}
     found = []
     for few in (16, 0):
-        monkeypatch.setattr(factorisation, "FEW", few)
+        monkeypatch.setattr(schur, "FEW", few)
         p = absorb(unit, time, **kw)
         assert isinstance(p._blocks[0], Components if few else Block)
         everywhere = np.repeat(np.arange(600), 12), np.tile(np.arange(12), 600)
