@@ -112,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     q.set_defaults(run=_data("data_verify"))
 
     p = commands.add_parser("cite", help="how to cite the software, the data and the producers")
+    p.add_argument("--format", choices=("text", "apa", "bibtex", "csl"), default="text")
     p.set_defaults(run=_cite)
 
     p = commands.add_parser("export", help="write the released tables as CSV, Parquet or Stata files")
@@ -208,7 +209,7 @@ def _data(function: str, *names: str, **keywords: str) -> Callable[[argparse.Nam
 def _cite(options: argparse.Namespace) -> int:
     from g287stats.citation import cite
 
-    _say(cite())
+    _say(cite(format=options.format))
     return 0
 
 

@@ -55,7 +55,7 @@ def test_findings_and_cite_print(capsys):
     assert main(["findings", "--statement", "ii"]) == 0
     assert "111 %" in capsys.readouterr().out
     assert main(["cite"]) == 0
-    assert "data version 2026.1" in capsys.readouterr().out
+    assert "(Version 2026.1) [Data set]" in capsys.readouterr().out
 
 
 def test_arguments_of_test_go_to_pytest_and_others_are_refused(monkeypatch, capsys):
