@@ -1,7 +1,10 @@
 """Archives are not trusted: every way of harming the user's disk is refused before anything is unpacked."""
 
 import gzip
+import os
 import zipfile
+from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -106,3 +109,58 @@ def test_folder_is_walked_and_links_in_it_left_alone(tmp_path):
     (folder / "y.txt").symlink_to("/etc/hostname")
     (member,) = take([tmp_path / "unpacked"], tmp_path)
     assert member.name == "DS4/x.txt"
+
+
+def test_a_corrupted_stream_and_an_unknown_method_are_told(tmp_path):
+    path = make_zip(tmp_path / "a.zip", {"x.txt": "".join(str(n) for n in range(5000))})
+    raw = path.read_bytes()
+    damaged = bytearray(raw)
+    damaged[60:120] = bytes(range(60))
+    path.write_bytes(damaged)
+    with pytest.raises(SourceError, match=r"x\.txt cannot be unpacked"):
+        take([path], tmp_path)
+    unknown = bytearray(raw)
+    for start, where in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
+        at = unknown.find(start)
+        unknown[at + where : at + where + 2] = (97).to_bytes(2, "little")
+    path.write_bytes(unknown)
+    with pytest.raises(SourceError, match=r"x\.txt cannot be unpacked"):
+        take([path], tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_damage_to_an_archive_escapes_as_another_error(tmp_path, seed):
+    random = Random(seed)
+    text = "".join(random.choice("abcdef\n") for _ in range(4000)).encode()
+    name, raw = ("x.txt.gz", gzip.compress(text)) if seed % 2 else ("a.zip", None)
+    path = tmp_path / name
+    if raw is None:
+        raw = make_zip(path, {"x.txt": text, "y.txt": text}).read_bytes()
+    damaged = bytearray(raw)
+    for _ in range(random.choice((1, 3, 20))):
+        damaged[random.randrange(len(damaged))] = random.randrange(256)
+    path.write_bytes(damaged[: random.choice((len(damaged), len(damaged) // 2))])
+    try:
+        assert all(m.path.is_file() for m in take([path], tmp_path))
+    except SourceError as error:
+        assert name in str(error)
+
+
+def test_pipes_devices_and_unreadable_files_are_told_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(SourceError, match=r"(?s)pipe\.txt: cannot be read.*/dev/zero: cannot be read"):
+        take([tmp_path / "pipe.txt", Path("/dev/zero")], tmp_path)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.txt")
+    assert take([folder], tmp_path) == []
+    (tmp_path / "folder.zip").mkdir()
+    assert take([tmp_path / "folder.zip"], tmp_path) == []
+
+
+def test_a_bomb_inside_a_packed_stream_is_stopped_by_size_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1000)
+    path = tmp_path / "x.txt.gz"
+    path.write_bytes(gzip.compress(os.urandom(5000)))
+    with pytest.raises(SourceError, match="unpacks to more than"):
+        take([path], tmp_path)

@@ -1,17 +1,23 @@
 """list, describe, add, fetch, verify: nothing partial, everything named."""
 
+import contextlib
+import dataclasses
+import errno
 import functools
 import http.server
+import os
 import threading
+import time
+import warnings
 import zipfile
 
 import pandas as pd
 import pytest
 from fixtures import nacjd
 
-from g287stats import catalog
-from g287stats.catalog import commands, store, tables
-from g287stats.errors import SourceError, UnavailableError
+from g287stats import catalog, cli
+from g287stats.catalog import commands, fetching, store, tables, writing
+from g287stats.errors import DataWarning, SourceError, UnavailableError
 from g287stats.outcomes import OUTCOMES
 
 
@@ -190,3 +196,152 @@ def test_fetch_failure_says_what_to_do_and_keeps_nothing(server, fetchable):
 def test_user_supplied_table_is_never_fetched():
     with pytest.raises(UnavailableError, match="ICPSR"):
         catalog.data_fetch("icpsr-county-crimes")
+
+
+# --- hostile answers ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answering():
+    """A server whose answer the test writes: a function of the request handler."""
+    servers = []
+
+    def serve(answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                answer(self)
+
+            def log_message(self, *args):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _answers(handler, body=b"", status=200, **headers):
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _endless(handler):
+    _answers(handler)
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(b"x" * 65536)
+
+
+def _drips(handler):
+    _answers(handler, Content_Length="50")
+    with contextlib.suppress(OSError):
+        for _ in range(50):
+            handler.wfile.write(b"x")
+            time.sleep(0.1)
+
+
+HOSTILE = {
+    "announces too much": (lambda h: _answers(h, b"x", Content_Length=str(1 << 40)), "bytes are announced"),
+    "never ends": (_endless, "more than the expected"),
+    "drips": (_drips, "arrived in the time allowed"),
+    "ends early": (lambda h: _answers(h, b"x\n1\n", Content_Length="500"), "not fetched"),
+    "a page": (lambda h: _answers(h, b"\n<!DOCTYPE html><p>log in"), "a page, not the file"),
+    "not there": (lambda h: _answers(h, status=404), "Not Found"),
+    "sends on to a file": (lambda h: _answers(h, status=302, Location="file:///etc/passwd"), "not fetched"),
+    "sends on to ftp": (lambda h: _answers(h, status=302, Location="ftp://127.0.0.1/a"), "sends on to"),
+    "sends on for ever": (lambda h: _answers(h, status=302, Location="/again"), "not fetched"),
+    "is no server": (lambda h: h.wfile.write(b"\x00" * 200), "not fetched"),
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_hostile_answer_is_given_up_and_nothing_is_kept(answering, fetchable, home, monkeypatch, capfd, how):
+    answer, told = HOSTILE[how]
+    small = dataclasses.replace(fetchable.downloads[0], max_bytes=1 << 20)
+    monkeypatch.setattr(commands, "TABLES", (dataclasses.replace(fetchable, downloads=(small,)),))
+    monkeypatch.setattr(fetching, "_PATIENCE", 1)
+    with pytest.raises(SourceError, match=told):
+        catalog.data_fetch("small", address=answering(answer), timeout=0.8)
+    assert not home.exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_content_the_parser_refuses_is_not_kept_and_nothing_else_is_said(server, fetchable, home, capfd):
+    (server[0] / "a.csv").write_bytes(b'"')
+    with pytest.raises(pd.errors.ParserError):
+        catalog.data_fetch("small", address=server[1])
+    assert not home.exists()
+    assert "known_hash" not in "".join(capfd.readouterr())
+
+
+def test_unpacked_files_of_a_killed_add_are_gone_after_the_next(tmp_path, home):
+    left = home / ".g287stats-working-dead"
+    (left / "files").mkdir(parents=True)
+    (left / "files" / "big.txt").write_text("x")
+    catalog.data_add("icpsr-county-crimes", [nacjd.write_crimes(tmp_path, 2003)])
+    assert [p.name for p in home.iterdir()] == ["icpsr-county-crimes"]
+
+
+# --- the command line ---------------------------------------------------------------------------------------
+
+
+def _fails(capsys, *argv):
+    assert cli.main(list(map(str, argv))) == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    assert "\x1b" not in out + err
+    assert err.strip()
+    return err
+
+
+def test_every_command_that_writes_ends_with_a_message_where_it_cannot(tmp_path, capsys, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    crimes = nacjd.write_crimes(tmp_path, 2003)
+    assert "file" in _fails(capsys, "export", "--out", blocked / "x", "--tables", "claims")
+    assert "file" in _fails(capsys, "export", "--out", blocked, "--tables", "claims")
+    assert "file" in _fails(capsys, "replicate", "--out", blocked / "x", "--only", "detainers-by-model")
+    monkeypatch.setenv(store.DATA_DIR_VARIABLE, str(blocked))
+    _fails(capsys, "data", "add", "icpsr-county-crimes", crimes)
+    _fails(capsys, "data", "fetch", "census-usa-counties-crime", "--from", "http://127.0.0.1:9/")
+    _fails(capsys, "agreements", "update", tmp_path, "--as-of", "2026-09-01", "--apply")
+    _fails(capsys, "build", "--sources", blocked)
+    assert blocked.read_text() == "in the way"
+
+
+def test_a_full_disk_is_one_message(tmp_path, capsys, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(writing, "_flush", full)
+    crimes = nacjd.write_crimes(tmp_path, 2003)
+    assert "No space left on device" in _fails(capsys, "export", "--out", tmp_path / "x", "--tables", "claims")
+    assert "No space left on device" in _fails(capsys, "data", "add", "icpsr-county-crimes", crimes)
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_a_file_says_does_not_steer_the_terminal(tmp_path, capsys):
+    path = tmp_path / "a\x1b[31m.pdf"
+    path.write_text("x")
+    assert "\\x1b[31m" in _fails(capsys, "data", "add", "icpsr-county-crimes", path)
+    assert "\\x1b" in _fails(capsys, "data", "describe", "\x1b[2J")
+    warned = DataWarning("a\x9bb")
+    assert str(warned) == "a\\x9bb"
+    with pytest.warns(DataWarning):
+        warnings.warn(warned, stacklevel=1)
+
+
+def test_folders_pipes_and_devices_as_input_are_messages(tmp_path, capsys):
+    os.mkfifo(tmp_path / "icpsr.txt")
+    for path in (tmp_path / "icpsr.txt", "/dev/zero", tmp_path / "none"):
+        _fails(capsys, "data", "add", "icpsr-county-crimes", path)
+        _fails(capsys, "agreements", "update", path, "--as-of", "2026-09-01")
