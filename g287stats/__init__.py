@@ -21,7 +21,7 @@ Estimates: how sure we are.
     plot_group_time, regression_table
 
 Atlas: what was signed and recorded in a county, a state, the nation.
-    county_facts, state_facts, nation_facts, write_atlas
+    county_facts, state_facts, nation_facts, write_atlas, county_map, timeline, adoption
 
 Findings: what was published, and how our answers stand beside it.
     evidence, finding, findings, replicate, statements, cite

@@ -76,6 +76,9 @@ from .atlas.facts import county_facts as county_facts
 from .atlas.facts import nation_facts as nation_facts
 from .atlas.facts import state_facts as state_facts
 from .atlas.write import write_atlas as write_atlas
+from .atlas.figures import adoption as adoption
+from .atlas.figures import county_map as county_map
+from .atlas.figures import timeline as timeline
 
 # findings: what was published, and how our answers stand beside it
 from .claims import evidence as evidence

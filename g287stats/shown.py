@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats.errors import choose
+from g287stats.palette import GREY as GREY
+from g287stats.palette import INK as INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,7 +119,6 @@ def _tex(text: str) -> str:
     return text.translate(_TEX)
 
 
-INK, GREY = "#222222", "#BBBBBB"
 """Colours of lines and of what stands behind them."""
 
 

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 import g287stats as g
+from g287stats.palette import SERIES_COLORS
 
 YEARS = [2006, 2009, 2010, 2011, 2012]
 SOURCES = {"icpsr_county": "NACJD county files (imputed)", "fbi_county_sums": "sums of FBI agency tables"}
@@ -22,7 +23,7 @@ def run(bench):
             frame = kept[name].frame
             effects = g.att_gt(frame[frame["county_fips"].isin(common)], rate, on_unidentified="drop", **KEYS)
             event = effects.aggregate("event", window=(-4, 5))
-            event.plot(ax, color=("#4477AA", "#CC6677")[shift], label=words, offset=0.15 * shift)
+            event.plot(ax, color=SERIES_COLORS[shift], label=words, offset=0.15 * shift)
             table = event.tidy(bands=False)[["term", "estimate", "std_error"]]
             rows.append(table.assign(outcome=rate, source=words, treated=event.sample["n_treated"]))
     axes[0].legend(frameon=False)

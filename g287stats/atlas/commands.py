@@ -181,7 +181,7 @@ COLUMNS = ("state", "county_fips", "county", "agency", "model", "model_name", "s
 def _named(frame: pd.DataFrame) -> pd.DataFrame:
     """Put names beside codes: counties and models."""
     from g287stats.geography import load_counties
-    from g287stats.report.palette import MODEL_WORDS
+    from g287stats.palette import MODEL_WORDS
 
     names = load_counties().set_index("county_fips")["name"].to_dict()
     codes = frame["county_fips"].fillna("")

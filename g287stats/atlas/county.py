@@ -9,9 +9,9 @@ import numpy as np
 
 from g287stats.atlas.links import ROOT, Links, foot
 from g287stats.atlas.records import CountyFacts, CrimeYear, Place, Spell
+from g287stats.palette import CLASSES, MODEL_WORDS
 from g287stats.report.maps import county_map, frame_around
 from g287stats.report.page import XLSX, download, page, swatch, table
-from g287stats.report.palette import CLASSES, MODEL_WORDS
 from g287stats.report.shapes import county_rings
 from g287stats.report.timeline import axis, legend, rows
 from g287stats.report.words import count, day

@@ -33,7 +33,7 @@ from g287stats.atlas.records import (
 from g287stats.atlas.sources import MIN_COVERAGE, OFFENCES, Sources, load_sources
 from g287stats.errors import SourceError
 from g287stats.geography import STATE_NAMES, UNIT_OF, name_key
-from g287stats.report.palette import MODEL_WORDS, class_of
+from g287stats.palette import MODEL_WORDS, class_of
 from g287stats.report.words import count, day, join
 
 TERRITORIES = ("AS", "GU", "MP", "PR", "VI")

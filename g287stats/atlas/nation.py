@@ -14,10 +14,10 @@ from g287stats.atlas.links import ROOT, Links, foot
 from g287stats.atlas.records import NationFacts, Spell
 from g287stats.atlas.sources import Sources
 from g287stats.geography import STATE_FIPS, STATE_NAMES, STATES
+from g287stats.palette import CLASSES
 from g287stats.report.areas import areas, sentence, years_under
 from g287stats.report.maps import borders, centre, path, state_rings
 from g287stats.report.page import page, swatch, table
-from g287stats.report.palette import CLASSES
 from g287stats.report.shapes import county_rings
 from g287stats.report.words import count, day, join, month
 

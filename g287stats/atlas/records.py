@@ -7,7 +7,7 @@ from datetime import date
 
 import pandas as pd
 
-from g287stats.report.palette import CLASSES, MODEL_WORDS
+from g287stats.palette import CLASSES, MODEL_WORDS
 from g287stats.report.words import day
 
 COUNTY_LEVEL = ("county", "regional")

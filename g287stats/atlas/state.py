@@ -11,10 +11,10 @@ from g287stats.atlas.county import AGREEMENT_COLUMNS, first_year, place_cell
 from g287stats.atlas.links import ROOT, Links, foot
 from g287stats.atlas.records import Place, Spell, StateFacts
 from g287stats.geography import STATE_FIPS
+from g287stats.palette import CLASSES
 from g287stats.report.areas import adoption_figure, sentence
 from g287stats.report.maps import county_map, frame_around
 from g287stats.report.page import XLSX, download, page, swatch, table
-from g287stats.report.palette import CLASSES
 from g287stats.report.shapes import county_rings
 from g287stats.report.timeline import axis, legend, rows
 from g287stats.report.words import count, day

@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, BAND, QUIET = "#4477AA", "#DDDDDD", "#999999"
+from g287stats.palette import INK
+
+BAND, QUIET = "#DDDDDD", "#999999"
 
 
 def forest(rows: pd.DataFrame, axes: Sequence[str], *, unit: str = "percent", ax: Axes | None = None) -> Axes:

@@ -12,13 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from g287stats.errors import DesignError
+from g287stats.palette import ACCENT, SERIES_COLORS
 from g287stats.shown import GREY, INK, clean
 
 if TYPE_CHECKING:
     from g287stats.estimate.estimate import Estimate
-
-SERIES_COLORS = ("#4477AA", "#CC6677", "#117733", "#DDCC77", "#882255", "#44AA99")
-"""Colours of several effects in one plot (the same scheme)."""
 
 
 def plot_estimate(
@@ -27,7 +25,7 @@ def plot_estimate(
     *,
     level: float = 0.95,
     bands: bool = True,
-    color: str = "#4477AA",
+    color: str = ACCENT,
     label: str | None = None,
     offset: float = 0.0,
     draws: int = 999,
@@ -138,8 +136,8 @@ def plot_group_time(estimate: Estimate, *, columns: int = 3, level: float = 0.95
         x = np.asarray([float(getattr(v, "ordinal", v)) for v in part["event_time"]])
         ax.vlines(x, part["conf_low"], part["conf_high"], color=GREY, lw=2)
         after = x >= 0
-        ax.plot(x[after], part["estimate"][after], "o", color="#4477AA", ms=4)
-        ax.plot(x[~after], part["estimate"][~after], "o", mfc="white", mec="#4477AA", ms=4)
+        ax.plot(x[after], part["estimate"][after], "o", color=ACCENT, ms=4)
+        ax.plot(x[~after], part["estimate"][~after], "o", mfc="white", mec=ACCENT, ms=4)
         ax.axhline(0, color=INK, lw=0.8)
         ax.set_title(cohort, fontsize=10)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

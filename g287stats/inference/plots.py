@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from g287stats.palette import ACCENT
 from g287stats.shown import GREY, INK, clean
 
 
@@ -19,7 +20,7 @@ def plot_honest(
     """Draw robust intervals against the bound on violations, called ``name``, the ``original`` one at left."""
     ax = ax or plt.subplots(figsize=(6.5, 4))[1]
     step = float(frame["bound"].diff().median()) if len(frame) > 1 else 1.0
-    ax.vlines(frame["bound"], frame["conf_low"], frame["conf_high"], color="#4477AA", lw=3)
+    ax.vlines(frame["bound"], frame["conf_low"], frame["conf_high"], color=ACCENT, lw=3)
     ax.vlines(float(frame["bound"].min()) - step, *original, color=INK, lw=3, label="exact parallel trends")
     ax.axhline(value, color=INK, lw=0.8)
     ax.set_xlabel(name)
@@ -43,8 +44,8 @@ def plot_specification_curve(
     x = np.arange(len(frame))
     top.vlines(x, frame["conf_low"], frame["conf_high"], color=GREY, lw=2)
     kept = (frame["p_value_romano_wolf"] < 1 - level).to_numpy()
-    top.plot(x[~kept], frame["estimate"][~kept], "o", mfc="white", mec="#4477AA", ms=4)
-    top.plot(x[kept], frame["estimate"][kept], "o", color="#4477AA", ms=4)
+    top.plot(x[~kept], frame["estimate"][~kept], "o", mfc="white", mec=ACCENT, ms=4)
+    top.plot(x[kept], frame["estimate"][kept], "o", color=ACCENT, ms=4)
     top.axhline(0, color=INK, lw=0.8)
     top.set_ylabel("estimate")
     for line, (dimension, value) in enumerate(choices):

@@ -6,7 +6,7 @@ from html import escape as e
 
 import pandas as pd
 
-from g287stats.report.palette import MODEL_WORDS
+from g287stats.palette import MODEL_WORDS
 from g287stats.report.words import count, month
 
 ORDER = ("WSO", "JEM", "TFM")

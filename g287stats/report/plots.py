@@ -14,11 +14,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
+from g287stats.palette import MODEL_COLORS
 from g287stats.report.shapes import county_rings
 from g287stats.shown import GREY, INK, clean
-
-MODEL_COLORS = {"JEM": "#4477AA", "TFM": "#CC6677", "WSO": "#DDCC77", "all": "#333333"}
-"""Colours of the models (Tol's colour-blind safe scheme)."""
 
 
 def plot_adoption(

@@ -11,7 +11,7 @@ from html import escape as e
 from itertools import groupby
 from typing import Any
 
-from g287stats.report.palette import MODEL_WORDS
+from g287stats.palette import MODEL_WORDS
 from g287stats.report.words import join
 
 Span = tuple[date, date]

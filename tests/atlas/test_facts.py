@@ -75,11 +75,12 @@ def test_connecticut_keeps_its_counties_and_says_so():
     assert county.agreements[0].end_words.startswith("ended 31 Dec 2012")
 
 
-def test_withheld_days_are_said(record):
-    county = g.county_facts("Floyd County, GA")
-    spell = next(s for s in county.agreements if s.model == "JEM")
-    assert "not released: source forbids it" in spell.signed_words
-    assert any("not released" in t for t in county.not_known)
+def test_withheld_days_and_agreements_are_said(nation):
+    (spell,) = g.county_facts("37071").agreements
+    hidden = dataclasses.replace(spell, withheld="its only source forbids redistribution")
+    assert hidden.signed_words == "signed by 22 Feb 2007; first signing not released: source forbids it"
+    assert any("not released" in t for t in facts.not_known(load_sources(), (hidden,), "NC"))
+    assert nation.withheld[0] == "3 agreements not released: source forbids it"
 
 
 def test_an_application_alone_has_a_page_and_no_class():

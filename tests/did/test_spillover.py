@@ -10,6 +10,7 @@ from g287stats.errors import DesignError, DesignWarning, IdentificationError
 from g287stats.inference.honest import honest_did
 from g287stats.inference.small_sample import bias_reduced
 from g287stats.inference.wild import wild_bootstrap
+from g287stats.palette import SERIES_COLORS
 
 KEYS = {"unit": "county", "time": "year"}
 
@@ -205,7 +206,7 @@ def test_the_plot_has_a_line_for_every_exposure():
     ax = e.plot()
     assert [t.get_text() for t in ax.get_legend().get_texts()] == list(NAMES)
     drawn = {line.get_label(): line for line in ax.lines}
-    for name, color in zip(NAMES, ("#4477AA", "#CC6677", "#117733")):
+    for name, color in zip(NAMES, SERIES_COLORS):
         assert drawn[name].get_color() == color
         assert drawn[name].get_ydata() == pytest.approx(e.point[e.labels["treatment"] == name])
 

@@ -44,10 +44,10 @@ def test_survival_starts_at_one_falls_and_task_forces_end(record):
     assert tfm[tfm.index < 10].min() < 0.1  # every task-force memorandum of the first generation had lapsed by 2012
 
 
-def test_lag_is_measured_in_days_and_never_negative(record):
+def test_lag_is_measured_in_days_and_hardly_ever_negative(record):
     days = ap.listing_lag(record).dropna()
     assert len(days) > 1700
-    assert days.min() >= 0
+    assert (days < 0).mean() < 0.01  # listed before the day printed last, or before the day of the memorandum
     assert days.median() == 1
 
 

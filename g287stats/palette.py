@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 INK, MUTED, RULE, PAPER, WASH = "#1d1d1f", "#57575c", "#d9d7d0", "#ffffff", "#f7f6f3"
-LINK, EDGE, GREY = "#174a86", "#2b2b2e", "#BBBBBB"
+LINK, EDGE, GREY, ACCENT = "#174a86", "#2b2b2e", "#BBBBBB", "#2B6CA3"
 
 
 class Kind(NamedTuple):
