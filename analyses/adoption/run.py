@@ -19,7 +19,7 @@ CLASSES = ("2002–06", "2007–08", "2009–16", "2017–20", "2021–24", "202
 def run(bench):
     a = g.load_agreements()
     record = {"record": a.release, "spells": len(a)}
-    signed = a.adoption_curve(freq="M", basis="signed")
+    signed = a.adoption_curve(freq="M", basis="signed").query("counted_only == 0")  # to the last list in hand
     listed = a.adoption_curve(freq="W", basis="listed").loc["2025-01":]
     claims = g.findings("count").set_index("claim_id")["estimate"]
     days = pd.to_datetime(list(PUBLISHED.values()))
@@ -32,10 +32,12 @@ def run(bench):
     recent.tick_params(axis="x", rotation=45)
     note = "Open circles: published counts. Shaded: no list in hand, ends known to a window only."
     bench.figure("adoption", figure, title="Active agreements by model", note=note, provenance=record)
-    monthly = signed.rename_axis("month").reset_index().astype({"month": str})
+    monthly = signed.drop(columns=["named", "counted_only"]).rename_axis("month").reset_index().astype({"month": str})
     bench.table("adoption_monthly", monthly, title="Agreements signed and not ended, at month ends", provenance=record)
 
-    panel = g.county_panel(years=(2002, 2026), exposure=g.Exposure(models="any", level="county"), agreements=a)
+    panel = g.county_panel(
+        years=(2002, 2026), exposure=g.Exposure(models="any", level="county", beyond="flag"), agreements=a
+    )
     first = panel.treated_units()
     figure, ax = plt.subplots(figsize=(10, 6.2))
     years = first.set_index("county_fips")["cohort"].astype(float)
@@ -47,4 +49,4 @@ def run(bench):
 
 
 def dated(curve):
-    return curve.drop(columns="total").set_axis(curve.index.to_timestamp(how="end"))
+    return curve.drop(columns=["total", "named", "counted_only"]).set_axis(curve.index.to_timestamp(how="end"))

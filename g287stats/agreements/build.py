@@ -11,6 +11,7 @@ import pandas as pd
 from g287stats import catalog
 from g287stats.agreements import history, removals, spells
 from g287stats.agreements.assemble import assemble, repairs_table
+from g287stats.agreements.counts import read_counts
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, agency_id, name_key
 from g287stats.agreements.rosters import PrintedList, clean, name_date, parse_date, read_list
 from g287stats.agreements.spells import lines
@@ -39,6 +40,7 @@ def build(sources: Path, out: Path) -> list[Path]:
     past, withheld = history.read_history(folder, fixes)
     result = assemble(lists, rows, pending_lists, pending_rows, past, fixes, counties, fbi)
     result["fbi_agencies"] = fbi_list
+    result["ice_counts"] = read_counts(folder / "evidence" / "state_counts_after_2026_05_18.csv", fixes)
     result["qa_withheld"] = withheld
     result["qa_repairs"] = repairs_table(rows, pending_rows, tables | pending_tables)
     written = [catalog.write_released(result[name], name, out) for name in sorted(result)]

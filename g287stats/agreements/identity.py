@@ -35,7 +35,6 @@ STATE_NAMES = {
     "WEST VIRGINIA": "WV", "WISCONSIN": "WI", "WYOMING": "WY", "AMERICAN SAMOA": "AS",
 }  # fmt: skip
 USPS = frozenset(STATE_NAMES.values())
-MODELS = ("JEM", "TFM", "WSO")
 NO_COUNTY = {"", "#NA", "#N/A", "N/A", "NA", "COUNTY", "NONE"}
 
 _WORDS = {

@@ -17,6 +17,7 @@ import pandas as pd
 REJOIN_DAYS = 31
 """An agreement absent from the lists for longer, and back with a new signing date, is a second spell."""
 
+MODELS = ("JEM", "TFM", "WSO")
 Key = tuple[str, str, str]
 
 

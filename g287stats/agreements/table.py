@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from g287stats import catalog, labels
+from g287stats.agreements.counts import COLUMNS as COUNTS
+from g287stats.agreements.counts import LATER, counted, gone_by_counts
 from g287stats.arguments import guided
 from g287stats.errors import DataWarning, UnavailableError, caution
 
@@ -24,7 +26,8 @@ class Agreements:
 
     ``frame`` has one row per spell and the columns of the released table ``agreements``. ``lists`` are the
     captured lists in order and ``presence`` says on which each agreement or application is printed; ``release`` says
-    whose record this is.
+    whose record this is. ``counts`` are ICE's counts by state and model on lists that are not in hand, ``memoranda``
+    agreements signed by a memorandum that no list in hand prints (:meth:`with_evidence`).
     """
 
     frame: pd.DataFrame
@@ -32,6 +35,8 @@ class Agreements:
     lists: pd.DataFrame
     presence: pd.DataFrame
     release: str = "g287stats"
+    counts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COUNTS))
+    memoranda: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LATER))
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -46,6 +51,30 @@ class Agreements:
         columns = ["agency", "state", "model", "signed_date", "gone_by", "end_precision", "county_fips"]
         shown = [c for c in columns if c in self.frame]
         return f"<p>{self!r}</p>".replace("<Agreements", "&lt;Agreements") + self.frame[shown].head(8).to_html()
+
+    @property
+    def last_day(self) -> pd.Timestamp:
+        """The last day the record is certain of: that of the last list in hand, or of the last dated event."""
+        if len(self.lists):
+            return self.lists.loc[self.lists["kind"].eq("participating"), "list_date"].max()
+        return self.frame[["signed_date", "last_listed", "gone_by", "ended_date"]].max().max()
+
+    @property
+    def later(self) -> pd.DataFrame:
+        """What is known after :attr:`last_day`, one row an agreement; no listed count includes any of it.
+
+        ``standing`` is *gone between two dates* (after ``not_before``, by ``by``; the counts of ICE's later lists say
+        so) or *signed by memorandum, not yet seen on a list in hand*; ``source`` says how it is known.
+        """
+        parts = [p for p in (gone_by_counts(self._standing(), self.counts, self.last_day), self.memoranda) if len(p)]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=LATER)
+
+    def _standing(self) -> pd.DataFrame:
+        """Agreements on the last list in hand."""
+        lists = self.lists[self.lists["kind"].eq("participating")] if len(self.lists) else self.lists
+        if not len(lists):
+            return self.frame[self.frame["end_precision"].eq("open")]
+        return self.frame[self.frame["agreement_id"].isin(self._on_list("participating", int(lists["seq"].max())))]
 
     def list_in_force(self, on: Any, kind: str = "participating") -> pd.Series:
         """Return the captured list in force at ``on`` (a row of ``lists``).
@@ -112,6 +141,9 @@ class Agreements:
             ended = self.frame["ended_date"].fillna(self.frame["gone_by"])
             once = self.frame["duplicate_of"].isna()
             found = self.frame[once & self.frame["signed_date"].le(day) & ~ended.le(day).fillna(False)]
+            if day > self.last_day:
+                later = self.later
+                found = found[~found["agreement_id"].isin(later.loc[later["by"].le(day), "agreement_id"])]
             attrs = {"basis": "signed", "list": None, "list_date": None}
         found = found.reset_index(drop=True)
         found.attrs = {"on": str(on)} | attrs
@@ -148,6 +180,7 @@ class Agreements:
         return Agreements(
             frame, self._applications_as_known(runs, lists, set(frame["agreement_id"])), lists,
             runs.reset_index(drop=True), f"{self.release} as known on {day:%Y-%m-%d}",
+            self.counts[self.counts["list_date"].le(day)].reset_index(drop=True),
         )  # fmt: skip
 
     def _folded(self, runs: pd.DataFrame, lists: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
@@ -199,9 +232,13 @@ class Agreements:
         """Return active agreements at the end of each period, one column per value of ``by`` and ``total``.
 
         ``freq`` is a pandas period code (``"D"``, ``"M"``, ``"Q"``, ``"Y"``); rows are a ``PeriodIndex`` from the first
-        signing to the last list in hand. ``by`` is a column of ``frame`` (``model``, ``agency_type``, ``state``, …);
+        signing on. ``by`` is a column of ``frame`` (``model``, ``agency_type``, ``state``, …);
         rows where it is missing are not counted.
         ``basis`` as in :meth:`active`; with ``"listed"`` the curve starts with the first list in hand.
+
+        After the last list in hand the curve of models or states goes on with ICE's counts (``counts``), whatever the
+        basis: nothing else is known then. Two columns tell apart what is ``named``, agreements of a list in hand or a
+        memorandum not known to be gone, and what is ``counted_only``; ``attrs["last_certain_day"]`` says from when.
         """
         lists = self.lists[self.lists["kind"].eq("participating")].sort_values("seq")
         frame = self.frame
@@ -232,7 +269,32 @@ class Agreements:
             counts[value] = begun_by - np.searchsorted(np.sort(stop[mine]), at, side="right")
         curve = pd.DataFrame(counts, index=periods).astype("int64")
         curve.columns.name = by
-        return curve.assign(total=curve.sum(axis=1))
+        curve = curve.assign(total=curve.sum(axis=1))
+        if by in ("model", "state") and len(self.counts):
+            curve = self._counted_on(curve.assign(named=curve["total"], counted_only=0), freq, by)
+        curve.attrs = {"basis": basis, "last_certain_day": self.last_day}
+        return curve
+
+    def _counted_on(self, curve: pd.DataFrame, freq: str, by: str) -> pd.DataFrame:
+        """Continue a curve with ICE's counts, to the period of the last one."""
+        days = self.counts["list_date"]
+        standing, later = self._standing(), self.later
+        rows = {
+            p: counted(self.counts, standing, later, min(p.end_time.normalize(), days.max()), by)
+            for p in pd.period_range(self.last_day, days.max(), freq=freq)
+            if p.end_time >= days.min()
+        }
+        more = pd.DataFrame(rows).T.reindex(columns=curve.columns, fill_value=0)
+        new = [c for c in pd.DataFrame(rows).T.columns if c not in curve.columns]
+        if new:  # a state without an agreement before
+            extra = pd.DataFrame(rows).T[new]
+            keep = [c for c in curve.columns if c not in ("total", "named", "counted_only")]
+            order = [*sorted([*keep, *new]), "total", "named", "counted_only"]
+            curve, more = curve.reindex(columns=order, fill_value=0), more.join(extra)[order]
+        more.index = pd.PeriodIndex(more.index, freq=curve.index.freq)
+        out = pd.concat([curve[~curve.index.isin(more.index)], more.fillna(0)]).astype("int64")
+        out.columns.name = by
+        return out
 
     def _on_list(self, kind: str, seq: int) -> set[str]:
         runs = self.presence
@@ -262,6 +324,14 @@ def load_agreements(source: Path | str | None = None) -> Agreements:
     else:
         names = ("agreements", "applications", "ice_lists", "list_presence")
         tables, release = {n: catalog.read_released(n, path) for n in names}, "g287stats"
+    days = tables["ice_lists"].loc[tables["ice_lists"]["kind"].eq("participating"), "list_date"]
+    counts = catalog.read_released("ice_counts") if release == "g287stats" else pd.DataFrame(columns=COUNTS)
+    counts = counts[counts["list_date"].gt(days.max())].reset_index(drop=True)
     return Agreements(
-        tables["agreements"], tables["applications"], tables["ice_lists"], tables["list_presence"], release
+        tables["agreements"],
+        tables["applications"],
+        tables["ice_lists"],
+        tables["list_presence"],
+        release,
+        counts,
     )

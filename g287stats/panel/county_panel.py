@@ -85,7 +85,7 @@ def county_panel(
     years = labels.years(years)
     _check_exposure(exposure)
     record = agreements if agreements is not None else load_agreements()
-    last_day = _last_day(record)
+    last_day = record.last_day
     exposures: Mapping[str, Exposure] = (
         exposure if isinstance(exposure, Mapping) else {"": exposure if exposure is not None else Exposure()}
     )
@@ -145,14 +145,6 @@ def _check_exposure(exposure: Any) -> None:
         )
 
 
-def _last_day(record: Agreements) -> pd.Timestamp:
-    """Day of the last list of participating agencies, or of the last dated event of a record without lists."""
-    lists = record.lists
-    if len(lists):
-        return lists.loc[lists["kind"].eq("participating"), "list_date"].max()
-    return record.frame[["signed_date", "last_listed", "gone_by", "ended_date"]].max().max()
-
-
 def _load(name: str, years: Any, freq: Freq) -> OutcomeTable:
     table = load_outcome(name, years)
     if table.freq != freq:
@@ -205,7 +197,7 @@ def _add_exposure(
     tail = f"_{suffix}" if suffix else ""
     span = frame[time].drop_duplicates()
     wanted = pd.PeriodIndex(span.astype(str) if freq == "Y" else span, freq=freq).sort_values()
-    first, last = record.frame["signed_date"].min(), _last_day(record)
+    first, last = record.frame["signed_date"].min(), record.last_day
     if wanted[-1].start_time > last:
         raise SourceError(
             f"the agreement record ends {last:%Y-%m-%d}; the panel asks for {wanted[0]}–{wanted[-1]}. "

@@ -24,7 +24,8 @@ def adoption(
     record: Agreements, ax: Axes | None = None, *, by: Literal["model", "agency_type"] = "model", freq: str = "M"
 ) -> Axes:
     """Draw active agreements at period ends by model or by type of agency."""
-    curve = record.adoption_curve(freq=freq, by=by).drop(columns="total")
+    curve = record.adoption_curve(freq=freq, by=by)
+    curve = curve.drop(columns=["total", "named", "counted_only"], errors="ignore")
     curve.index = curve.index.to_timestamp(how="end")
     if by == "model":
         return plots.plot_adoption(curve, ax)

@@ -167,7 +167,7 @@ def test_every_list_day_is_exact(agreements):
 def test_adoption_curve_is_active_at_each_period_end(agreements, basis):
     curve = agreements.adoption_curve("Q", basis=basis)
     assert curve.index[0] == pd.Period("2002Q3" if basis == "signed" else "2021Q1")
-    for period in ("2010Q4", "2012Q4", "2020Q2", "2021Q1", "2022Q3", "2025Q1", "2025Q3", "2026Q2"):
+    for period in ("2010Q4", "2012Q4", "2020Q2", "2021Q1", "2022Q3", "2025Q1", "2025Q3", "2026Q1"):
         if pd.Period(period) not in curve.index:
             continue
         day = min(pd.Period(period).end_time.normalize(), pd.Timestamp("2026-05-18"))
@@ -180,5 +180,38 @@ def test_adoption_curve_is_active_at_each_period_end(agreements, basis):
 
 def test_adoption_curve_by_another_column(agreements):
     curve = agreements.adoption_curve("Y", by="state")
-    assert curve.loc["2026", "FL"] == agreements.active("2026-05-18", "signed")["state"].eq("FL").sum()
+    assert curve.loc["2025", "FL"] == agreements.active("2025-12-31", "signed")["state"].eq("FL").sum()
     assert curve.loc["2010", "total"] == len(agreements.active("2010-12-31"))
+
+
+def test_the_curve_goes_on_with_ices_counts(agreements):
+    """Totals of the lists of 9 June, 14 July, 8 September and 9 October 2026, which are not in hand."""
+    curve = agreements.adoption_curve()
+    last = curve.loc["2026-10", ["TFM", "WSO", "JEM", "total"]]
+    assert last.tolist() == [1902, 569, 183, 2654]
+    assert curve.loc[["2026-06", "2026-07", "2026-09"], "total"].tolist() == [1934, 2127, 2466]
+    assert (curve["named"] + curve["counted_only"] == curve["total"]).all()
+    assert not curve.loc[:"2026-05", "counted_only"].any() and (curve.loc["2026-06":, "counted_only"] > 0).all()
+    assert curve.attrs["last_certain_day"] == pd.Timestamp("2026-05-18")
+    by_state = agreements.adoption_curve(by="state")
+    assert by_state.loc["2026-10", "NY"] == 1 and by_state.loc["2026-10", "total"] == 2654
+    assert by_state.index.equals(curve.index)
+
+
+def test_what_is_known_after_the_last_list_is_in_no_listed_count(agreements):
+    later = agreements.later
+    assert later["standing"].eq("gone between two dates").all()
+    gone = later.groupby(["state", "model"]).size().to_dict()
+    assert gone == {("NE", "WSO"): 1, ("NY", "TFM"): 7, ("NY", "WSO"): 6, ("PA", "JEM"): 1, ("VA", "JEM"): 1}
+    broome = later.set_index("agreement_id").loc["NY-broome-county-sheriff.WSO.2025-03-10"]
+    assert (broome["not_before"], broome["by"]) == (pd.Timestamp("2026-05-18"), pd.Timestamp("2026-09-08"))
+    with pytest.warns(DataWarning):
+        listed = agreements.active("2026-10-09")
+    assert len(listed) == 1843 and listed.attrs["last_certain_day"] == pd.Timestamp("2026-05-18")
+    before, after = (agreements.active(day, "signed") for day in ("2026-05-18", "2026-10-09"))
+    assert set(before["agreement_id"]) - set(after["agreement_id"]) == set(later["agreement_id"])
+
+
+def test_counts_are_forgotten_with_the_lists_they_come_from(agreements):
+    assert agreements.as_known("2026-05-18").later.empty
+    assert len(agreements.as_known("2026-07-20").later) == 2
