@@ -63,6 +63,46 @@ class PlantedEffects:
 
 
 @dataclass(frozen=True)
+class CountyShocks:
+    """Shocks to the log odds by county and half-year: standard deviation, and correlation from one half to the next."""
+
+    sd: float
+    persistence: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not self.sd >= 0 or not 0 <= self.persistence < 1:
+            raise DesignError(
+                f"shocks of sd {self.sd} and persistence {self.persistence}: sd ≥ 0, persistence in [0, 1)"
+            )
+
+    def draw(self, rng: np.random.Generator, counties: int, halves: int) -> np.ndarray:
+        """A stationary first-order autoregression for each county, (counties, halves)."""
+        fresh = rng.normal(0, self.sd, (counties, halves))
+        out = fresh.copy()
+        for t in range(1, halves):
+            out[:, t] = self.persistence * out[:, t - 1] + np.sqrt(1 - self.persistence**2) * fresh[:, t]
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """What stands behind each person row: marginal log odds, household and person effects, county, half-year."""
+
+    logit: np.ndarray
+    effect: np.ndarray
+    county: np.ndarray
+    half: np.ndarray
+    answered: np.ndarray
+    sigma: float
+
+    def redraw(self, rng: np.random.Generator, shocks: CountyShocks) -> np.ndarray:
+        """Draw again who is a victim, (n,), with shocks by county and half-year; planted effects stay."""
+        shock = shocks.draw(rng, int(self.county.max()) + 1, int(self.half.max()) + 1)[self.county, self.half]
+        eta = conditional_intercept(self.logit + shock, self.sigma) + self.effect
+        return (rng.random(len(eta)) < 1 / (1 + np.exp(-eta))) & self.answered
+
+
+@dataclass(frozen=True)
 class SimulatedNcvs:
     """Simulated tables with what was planted.
 
@@ -79,6 +119,8 @@ class SimulatedNcvs:
         Every moment: target, achieved, unit, status and source.
     settings
         Seed and size.
+    latent
+        What stands behind each person row, for drawing outcomes again on the same sample.
     """
 
     person: NcvsFile
@@ -88,6 +130,7 @@ class SimulatedNcvs:
     effects: PlantedEffects
     moments: pd.DataFrame = field(repr=False)
     settings: Mapping[str, object]
+    latent: Latent = field(repr=False)
 
 
 def simulate_ncvs(
@@ -101,6 +144,7 @@ def simulate_ncvs(
     secure_communities: pd.DataFrame | None = None,
     n_counties: int = 600,
     only_group: str | None = None,
+    county_shocks: CountyShocks | None = None,
 ) -> SimulatedNcvs:
     """Simulate the survey of 2005–2014 with county codes.
 
@@ -129,11 +173,15 @@ def simulate_ncvs(
     only_group
         Keep the rows of one group, for studies of a subgroup estimate over many seeds; sampling units without a
         member of the group are then absent from the file.
+    county_shocks
+        Shocks by county and half-year (:class:`CountyShocks`); none by default. Sizes have not been measured on
+        county-coded interviews.
     """
     choose("dates", dates, get_args(Dates))
     if only_group is not None:
         choose("only_group", only_group, GROUPS)
     rng = np.random.Generator(np.random.PCG64(seed))
+    shocks = (county_shocks or CountyShocks(0.0)).draw(np.random.Generator(np.random.PCG64([seed, 1])), n_counties, 20)
     effects = effects or PlantedEffects()
     table = read_released("ncvs_moments").set_index("moment")
     m = pd.to_numeric(table["value"], errors="coerce")
@@ -146,7 +194,7 @@ def simulate_ncvs(
         member = houses["group"].to_numpy() == GROUPS.index(only_group)
         rows = rows[member[people["home"].to_numpy()[rows["person"].to_numpy()]]].reset_index(drop=True)
     share = _shares(rows, houses, people, places, treatments)
-    _victimize(rng, m, rows, people, houses, places, share, effects, rate)
+    _victimize(rng, m, rows, people, houses, places, share, effects, rate, shocks)
     person, household = person_table(rows, people, houses, places), household_table(rows, people, houses, places)
     incident, true = incident_table(rng, m, rows, share, effects.reporting, person, table)
     moments = achieved(rows, people, true, table)
@@ -163,8 +211,10 @@ def simulate_ncvs(
         "dates": dates,
         "n_counties": n_counties,
         "only_group": only_group,
+        "county_shocks": county_shocks,
     }
-    return SimulatedNcvs(files[0], files[1], files[2], treatments, effects, moments, settings)
+    latent = _latent(m, rows, people, houses)
+    return SimulatedNcvs(files[0], files[1], files[2], treatments, effects, moments, settings, latent)
 
 
 # ---- who is treated, when --------------------------------------------------------------------------------------
@@ -312,6 +362,7 @@ def _victimize(
     share: Mapping[str, np.ndarray],
     effects: PlantedEffects,
     rate: float,
+    shocks: np.ndarray,
 ) -> None:
     """Add ``weight``, ``psu``, ``p`` (marginal probability, as reported) and ``n`` (victimizations) to ``rows``."""
     person = rows["person"].to_numpy()
@@ -336,6 +387,7 @@ def _victimize(
         np.log(age[people["band"].to_numpy()[person]])
         + np.log(relative[group])
         + county_effect[houses["county"].to_numpy()[home]]
+        + shocks[houses["county"].to_numpy()[home], rows["half"].to_numpy()]
         + psu_effect[(year > 2005).astype(int), rows["psu"].to_numpy()]
     )
     counts, chance = _count_distribution(m)
@@ -373,6 +425,19 @@ def _victimize(
     victim = (rng.random(len(rows)) < 1 / (1 + np.exp(-eta))) & rows["answered"].to_numpy()
     rows["n"] = 0
     rows.loc[victim, "n"] = rng.choice(counts, int(victim.sum()), p=chance)
+
+
+def _latent(m: pd.Series, rows: pd.DataFrame, people: pd.DataFrame, houses: pd.DataFrame) -> Latent:
+    person = rows["person"].to_numpy()
+    home = people["home"].to_numpy()[person]
+    return Latent(
+        logit=rows["logit"].to_numpy(),
+        effect=houses["effect"].to_numpy()[home] + people["effect"].to_numpy()[person],
+        county=houses["county"].to_numpy()[home],
+        half=rows["half"].to_numpy(),
+        answered=rows["answered"].to_numpy(),
+        sigma=float(np.hypot(m["sigma_household"], m["sigma_person"])),
+    )
 
 
 def _count_distribution(m: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Are planted effects recovered? Bias and coverage over many simulated surveys, SIMULATED.
 
     python -m g287stats.simulation.recovery_ncvs --seeds 200
+    python -m g287stats.simulation.recovery_ncvs --seeds 200 --shocks
 
 By default the survey of the study: its size, its violent rates, the real activation dates of task forces, jail
 agreements and Secure Communities, and the rows of one group only (a seventh of the file, which is all a subgroup
@@ -14,15 +15,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from g287stats.catalog.writing import write
-from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
+from g287stats.simulation.ncvs import CountyShocks, PlantedEffects, simulate_ncvs
 from g287stats.survey.effects import both_errors
-from g287stats.survey.regression import FamilyName
-from g287stats.victimization.did import Comparison, treated_sample, victimization_did
+from g287stats.survey.regression import FamilyName, GlmEstimate
+from g287stats.victimization.did import Comparison, TreatedSample, treated_sample, victimization_did
+from g287stats.victimization.few_counties import county_randomization, treated_counties
 from g287stats.victimization.interviews import person_interviews
 
 PLANTED: Mapping[tuple[str, str], float] = {("TFM", "latino"): 2.11, ("SC", "latino"): 1.16, ("JEM", "latino"): 1.5}
@@ -87,6 +91,66 @@ def recover(
     return pd.DataFrame(out)
 
 
+def size_study(
+    sds: Sequence[float] = (0.0, 0.3, 0.6),
+    *,
+    draws: int = 200,
+    surveys: int = 4,
+    deals: int = 199,
+    persistence: float = 0.8,
+    **survey: Any,
+) -> pd.DataFrame:
+    """Test a true null of the task forces under shocks by county and half-year, SIMULATED.
+
+    On each of ``surveys`` samples of the study's size and dates outcomes are drawn again ``draws / surveys`` times for
+    each standard deviation of the shocks. Returns one row a draw: the two-sided p-values by the design's error, the
+    county's, the larger, the county's and the larger with leverage corrected (t with counties less one, or the
+    design's, degrees of freedom), and randomisation over counties (studentised, plain).
+    """
+    from scipy import stats
+
+    out = []
+    for seed in range(1, surveys + 1):
+        s = simulate_ncvs(seed=seed, only_group="latino", **survey)
+        base = treated_sample(person_interviews(s.person, s.incident, s.household), s.treatments, singleton="adjust")
+        effective = treated_counties(base, "TFM").attrs
+        for sd in sds:
+            rng = np.random.Generator(np.random.PCG64([seed, round(1000 * sd)]))
+            for draw in range(draws // surveys):
+                victim = s.latent.redraw(rng, CountyShocks(sd, persistence)).astype(float)
+                treated = replace(base, sample=replace(base.sample, frame=base.sample.frame.assign(victim=victim)))
+                row: dict[str, Any] = {"seed": seed, "draw": draw, "sd": sd, **effective}
+                plain, corrected = (both_errors(_did(treated, leverage=v), COUNTY).loc["TFM"] for v in (False, True))
+                row |= {"estimate": plain["estimate"], "design_se": plain["design_se"]}
+                row["county_se"], row["corrected_se"] = plain[f"{COUNTY}_se"], corrected[f"{COUNTY}_se"]
+                for name, table in (("", plain), ("corrected_", corrected)):
+                    for kind in ("design", COUNTY, "headline"):
+                        df = table[f"df_{COUNTY}"] if kind == COUNTY else table["df_design"]
+                        t = abs(table["estimate"] / table[f"{kind}_se"])
+                        row[f"{name}{'county' if kind == COUNTY else kind}"] = 2 * stats.t(df).sf(t)
+                null = _did(treated, treatments=[t for t in treated.treatments if t != "TFM"])
+                test = county_randomization(null, treated, "TFM", draws=deals, seed=draw)
+                out.append(row | {"randomised": test.p_value, "randomised_plain": test.p_plain})
+    return pd.DataFrame(out)
+
+
+def _did(treated: TreatedSample, **how: Any) -> GlmEstimate:
+    return victimization_did(treated, group="latino", **how)  # type: ignore[return-value]
+
+
+def summarize_size(runs: pd.DataFrame, level: float = 0.05) -> pd.DataFrame:
+    """Share of draws that reject at ``level`` by test and size of the shocks, with its Monte-Carlo error, percent."""
+    tests = ["design", "county", "headline", "corrected_county", "corrected_headline", "randomised", "randomised_plain"]
+    rows = []
+    for sd, part in runs.groupby("sd", sort=True):
+        for test in tests:
+            rate = float((part[test] <= level).mean())
+            error = np.sqrt(rate * (1 - rate) / len(part))
+            row = {"shock_sd": sd, "test": test, "rejects": 100 * rate, "mc_error": 100 * error, "draws": len(part)}
+            rows.append(row | {"spread": part["estimate"].std(ddof=1), "mean_county_se": part["county_se"].mean()})
+    return pd.DataFrame(rows)
+
+
 def summarize(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
     """Bias in Monte-Carlo errors, spread against mean standard errors, coverage, by treatment."""
     from scipy import stats
@@ -128,11 +192,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dates", choices=("assumed", "agreements"), default="agreements")
     parser.add_argument("--everybody", action="store_true", help="simulate all groups, not the studied one only")
     parser.add_argument("--leverage", action="store_true", help="correct errors for the leverage of counties")
+    parser.add_argument("--shocks", action="store_true", help="size of the tests under shocks by county and half-year")
     parser.add_argument("--null", action="store_true", help="plant nothing: size of the tests")
     parser.add_argument("--save", help="write one row per seed and treatment to this CSV")
     parser.add_argument("--size", type=float, default=1.0)
     parser.add_argument("--rate", type=float, default=1.0)
     chosen = parser.parse_args(arguments)
+    if chosen.shocks:
+        runs = size_study(draws=chosen.seeds)
+        if chosen.save:
+            runs.to_csv(chosen.save, index=False)
+        print("SIMULATED. True nulls rejected at 5 %, by sd of shocks by county and half-year")
+        print(summarize_size(runs).round(3).to_string(index=False))
+        return
     for family in ("logit", "poisson") if chosen.family == "both" else (chosen.family,):
         seeds = range(chosen.first, chosen.first + chosen.seeds)
         runs = recover(

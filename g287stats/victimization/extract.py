@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -29,9 +30,11 @@ from g287stats.errors import Problems, SourceError
 from g287stats.outcomes.ncvs.files import NcvsFile, read_ncvs
 from g287stats.panel.exposure import Exposure, intervals
 from g287stats.policies import SECURE_COMMUNITIES_END, load_secure_communities
-from g287stats.simulation.ncvs import PlantedEffects, simulate_ncvs
 from g287stats.victimization.interviews import Interviews, person_interviews
 from g287stats.victimization.window import month_intervals
+
+if TYPE_CHECKING:
+    from g287stats.simulation.ncvs import PlantedEffects
 
 FOLDER_VARIABLE = "G287STATS_NCVS"
 HORIZON = pd.Timestamp("2026-01-01")
@@ -59,6 +62,9 @@ def agreement_days(exposure: Exposure, before: str | None = None) -> pd.DataFram
     ``before`` drops agreements that start on that day or later.
     """
     days = intervals(read_released("agreements"), exposure, HORIZON).frame
+    if "county_fips" not in days:  # agreements of statewide agencies treat every county of their state
+        counties = read_released("county_list")[["county_fips", "state"]].drop_duplicates()
+        days = days.merge(counties, on="state")
     if before is not None:
         days = days[days["start"] < pd.Timestamp(before)]
     return days[["county_fips", "start", "end"]].reset_index(drop=True)
@@ -88,6 +94,8 @@ def county_ncvs(
     """
     named = folder or os.environ.get(FOLDER_VARIABLE)
     if named is None:
+        from g287stats.simulation.ncvs import simulate_ncvs  # above this room; asked only without an extract
+
         s = simulate_ncvs(seed=seed, effects=effects, **simulation)  # type: ignore[arg-type]
         return CountyNcvs(s.person, s.incident, s.household, s.treatments, True, f"simulation, seed {seed}")
     home = Path(named).expanduser()
