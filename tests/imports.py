@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = "g287stats"
-FLOORS = (  # rooms from the ground up; those of a floor do not import each other unless they are named below
-    ("_version", "arguments", "errors", "flow", "labels", "shown"),
+FLOORS = (  # rooms from the ground up; those of a floor keep to themselves unless they are named below
+    ("_version", "arguments", "errors", "flow", "labels", "shown", "words"),
     ("catalog", "numerics"),
     ("build", "citation", "exporting", "geography"),
     ("agreements", "design", "policies"),
@@ -22,11 +22,7 @@ FLOORS = (  # rooms from the ground up; those of a floor do not import each othe
     ("cli", "data", "ncvs", "simulate"),
     ("__main__",),
 )
-NEIGHBOURS = {  # rooms of one floor that may, where their files form no circle
-    ("arguments", "errors"), ("flow", "errors"), ("labels", "errors"), ("shown", "errors"), ("arguments", "labels"),
-    ("agreements", "policies"), ("policies", "agreements"), ("citation", "geography"),
-    ("simulation", "victimization"), ("victimization", "simulation"), ("atlas", "claims"),
-}  # fmt: skip
+TOGETHER = (set(FLOORS[0]), {"simulation", "victimization"})  # may import each other, where files form no circle
 FACADE = f"{PACKAGE}.estimate.estimate"  # Estimate offers what is written beside it as its own methods
 
 
@@ -70,13 +66,16 @@ def between_rooms(found: list[Import]) -> dict[str, set[str]]:
 
 
 def upward(rooms: dict[str, set[str]]) -> list[str]:
-    """Imports that do not go down: to a higher floor, or to a room of the same floor that is no neighbour."""
+    """Imports that do not go down: to a higher floor, or to a room of the same floor that keeps to itself."""
     floor = {name: n for n, names in enumerate(FLOORS) for name in names}
+    new = sorted({*rooms, *(of for others in rooms.values() for of in others)} - set(floor))
+    if new:
+        return [f"{name} has no floor: say in FLOORS where it belongs" for name in new]
     return [
         f"{by} imports {of}"
         for by, others in sorted(rooms.items())
         for of in sorted(others)
-        if floor[of] > floor[by] or (floor[of] == floor[by] and (by, of) not in NEIGHBOURS)
+        if floor[of] >= floor[by] and not any({by, of} <= group for group in TOGETHER)
     ]
 
 
@@ -122,9 +121,7 @@ def main(root: Path) -> None:
     found = imports(root)
     for by, others in sorted(between_rooms(found).items()):
         print(f"{by:14} -> {', '.join(sorted(others))}")
-    known = {name for names in FLOORS for name in names}
-    rooms = {by: {o for o in others if o in known} for by, others in between_rooms(found).items() if by in known}
-    print("\nup or sideways:", *(upward(rooms) or ["none"]), sep="\n  ")
+    print("\nup or sideways:", *(upward(between_rooms(found)) or ["none"]), sep="\n  ")
     print(f"circles without those of {FACADE}:", *(circles(found) or ["none"]), sep="\n  ")
     print(
         f"private names across rooms: {len(private(found))}",
