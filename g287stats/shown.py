@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -25,13 +26,42 @@ def number(value: float, decimals: int = 4) -> str:
 
 
 class Shown:
-    """A result with words and perhaps a table; ``str()`` and the notebook show both."""
+    """A result in words and numbers; all results have the same short list of methods.
+
+    ``str()``, :meth:`summary` and the notebook show its words and its table; :meth:`tidy` has the numbers, which
+    ``to_markdown``, ``to_latex`` and ``to_html`` print (options of :func:`frame_table`). ``plot`` is there where there
+    is a picture.
+    """
 
     def _words(self) -> str:
         return ""
 
     def _table(self) -> pd.DataFrame | None:
         return None
+
+    def tidy(self) -> pd.DataFrame:
+        """The numbers: the table shown, or one row of all there is."""
+        table = self._table()
+        if table is None:
+            named = {f.name: getattr(self, f.name) for f in fields(self) if f.repr}  # type: ignore[arg-type]
+            table = pd.DataFrame([{k: v for k, v in named.items() if v is None or np.isscalar(v)}])
+        return table
+
+    def summary(self) -> str:
+        """Return the words and the table as text."""
+        return str(self)
+
+    def to_markdown(self, **options: Any) -> str:
+        """Return the numbers as a Markdown table."""
+        return frame_table(self.tidy(), "markdown", **options)
+
+    def to_latex(self, **options: Any) -> str:
+        """Return the numbers as a LaTeX (booktabs) table."""
+        return frame_table(self.tidy(), "latex", **options)
+
+    def to_html(self, **options: Any) -> str:
+        """Return the numbers as an HTML table."""
+        return frame_table(self.tidy(), "html", **options)
 
     def __str__(self) -> str:
         table = self._table()

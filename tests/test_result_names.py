@@ -140,6 +140,22 @@ def test_every_public_result_is_looked_at(results):
     assert all(type(r).__name__ == name for name, made in results.items() for r in made)
 
 
+LIST = ("summary", "tidy", "to_markdown", "to_latex", "to_html", "_repr_html_")
+
+
+def test_the_short_list_of_methods_is_the_same_on_all_results(results):
+    for kind, made in results.items():
+        for result in (r for r in made if kind != "SyntheticFit"):  # a record that an estimate holds
+            numbers = result.tidy()
+            assert isinstance(numbers, pd.DataFrame) and len(numbers)
+            assert result.summary() == str(result)
+            for method in LIST[2:]:
+                assert str(getattr(result, method)()).strip(), (kind, method)
+            assert (
+                result.to_markdown().startswith("|") and "tabular" in result.to_latex() and "<table" in result.to_html()
+            )
+
+
 def instead(name):
     """What a name should be, or nothing."""
     return [] if re.fullmatch(RIGHT, name) else [i for pattern, i in INSTEAD.items() if re.fullmatch(pattern, name)]

@@ -72,8 +72,7 @@ class FewTreated(Shown):
 
     def tidy(self) -> pd.DataFrame:
         """One row."""
-        row = {k: v for k, v in vars(self).items() if k not in ("drawn", "variance")}
-        return pd.DataFrame([row | self.variance])
+        return super().tidy().assign(**self.variance)
 
     def _words(self) -> str:
         how = "all" if self.enumerated else f"{self.draws:,} draws of"

@@ -193,10 +193,6 @@ class MultipleTests(Shown):
     draws: int
     seed: int
 
-    def tidy(self) -> pd.DataFrame:
-        """One row per parameter."""
-        return self.frame
-
     def _table(self) -> pd.DataFrame:
         return self.frame
 

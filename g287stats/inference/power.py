@@ -64,10 +64,6 @@ class DetectableEffect(Shown):
         """Power against a true effect of ``effect``."""
         return rejection_probability(effect, self.std_error, self.df, self.alpha)
 
-    def tidy(self) -> pd.DataFrame:
-        """One row with every number."""
-        return pd.DataFrame([vars(self)])
-
     def _words(self) -> str:
         return self.sentence
 
@@ -137,10 +133,6 @@ class PowerSimulation(Shown):
     draws: int
     seed: int
     failures: pd.DataFrame = field(repr=False)
-
-    def tidy(self) -> pd.DataFrame:
-        """One row per planted effect."""
-        return self.frame
 
     def _table(self) -> pd.DataFrame:
         return self.frame

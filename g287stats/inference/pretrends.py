@@ -65,10 +65,6 @@ class PretrendPower(Shown):
             f"{self.bias_after_pretest:.3g} (without the pre-test {self.bias:.3g})."
         )
 
-    def tidy(self) -> pd.DataFrame:
-        """One row per event time."""
-        return self.frame
-
     def _words(self) -> str:
         return self.sentence
 

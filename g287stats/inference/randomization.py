@@ -101,10 +101,6 @@ class RandomizationTest(Shown):
             out.insert(0, self.placements.name or "unit", self.placements)
         return out
 
-    def tidy(self) -> pd.DataFrame:
-        """One row."""
-        return pd.DataFrame([{k: v for k, v in vars(self).items() if k not in ("drawn", "placements")}])
-
     def _words(self) -> str:
         how = f"all {self.draws:,} placements" if self.enumerated else f"{self.draws:,} reassignments"
         how += f", {self.n_treated} of {self.n_assigned} {self.assign_by!r} treated"

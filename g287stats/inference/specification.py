@@ -74,10 +74,6 @@ class SpecificationCurve(Shown):
     seed: int
     estimates: tuple[Estimate, ...] = field(repr=False, default=())
 
-    def tidy(self) -> pd.DataFrame:
-        """One row per specification."""
-        return self.frame
-
     @property
     def sentence(self) -> str:
         """The sentence to write."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.errors import DesignError, InferenceWarning, caution, check_draws, check_level
@@ -87,10 +86,6 @@ class WildBootstrap(Shown):
     bootstrap_level: str
     n_groups: int
     drawn: np.ndarray = field(repr=False)
-
-    def tidy(self) -> pd.DataFrame:
-        """One row."""
-        return pd.DataFrame([{k: v for k, v in vars(self).items() if k != "drawn"}])
 
     def _words(self) -> str:
         how = f"all {self.draws:,}" if self.enumerated else f"{self.draws:,}"
