@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,12 +14,12 @@ from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.arguments import guided
 from g287stats.catalog import codebook
-from g287stats.errors import DataWarning, DesignError, SourceError, caution
+from g287stats.errors import DataWarning, DesignError, SourceError, caution, choose
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
 from g287stats.outcomes import OutcomeTable, load_outcome
 from g287stats.outcomes.context.population import load_population
-from g287stats.outcomes.coverage import apply_coverage
+from g287stats.outcomes.coverage import OnLowCoverage, apply_coverage, kept_message
 from g287stats.panel.controls import add_controls
 from g287stats.panel.exposure import Exposure, exposure_shares, intervals, spread, treatment_table
 from g287stats.panel.municipal import policed_shares, policed_weights
@@ -36,8 +37,9 @@ def county_panel(
     freq: Freq = "Y",
     exposure: Exposure | Mapping[str, Exposure] | None = None,
     agreements: Agreements | None = None,
-    min_coverage: float | None = None,
-    on_low_coverage: Literal["error", "drop", "keep"] = "error",
+    min_coverage: float | None = 0.8,
+    on_low_coverage: OnLowCoverage = "missing",
+    on_doubt: Literal["keep", "missing"] = "keep",
     denominator: int | Literal["current", "covered"] = "current",
     controls: Sequence[str] = (),
 ) -> CountyPanel:
@@ -58,7 +60,13 @@ def county_panel(
     agreements
         The record to use (default: the released table).
     min_coverage, on_low_coverage
-        Smallest share of the county behind the counts, and what becomes of cells below it.
+        Smallest share of the county behind the counts, and what becomes of cells below it or of unknown coverage:
+        ``"missing"``, no count and no rate, since the police who did not report are no county without crime;
+        ``"error"``; ``"drop"``, no row; ``"keep"``, with a warning that names the counties. ``None`` asks for
+        nothing. All of them are listed in the flow. An outcome whose coverage is not known says so in the flow.
+    on_doubt
+        What becomes of cells that report far below their own history (column ``doubt``, see
+        :func:`g287stats.outcomes.coverage.doubt`): ``"keep"`` or ``"missing"``. They are counted in the flow.
     denominator
         Residents that rates are per: ``"current"``, the county's residents of the year; a year, whose residents
         are used throughout (agreements may move people, so the current denominator is itself an outcome);
@@ -121,7 +129,9 @@ def county_panel(
     for table in tables:
         prefix = "" if len(tables) == 1 else f"{table.name}_"
         covered = denominator == "covered"
-        frame, steps = _add_outcome(frame, time, table, prefix, min_coverage, on_low_coverage, covered, book)
+        table, steps = _trusted(table, min_coverage, on_low_coverage, on_doubt)
+        frame, more = _add_outcome(frame, time, table, prefix, covered, book)
+        steps += more
         flow += steps
     frame = frame.sort_values(["county_fips", time], kind="mergesort", ignore_index=True)
     flow.append(Step("rows kept", len(frame), block="panel"))
@@ -332,28 +342,40 @@ def _add_population(
     return frame
 
 
-def _add_outcome(
-    frame: pd.DataFrame,
-    time: str,
+def _trusted(
     table: OutcomeTable,
-    prefix: str,
     min_coverage: float | None,
-    on_low_coverage: Literal["error", "drop", "keep"],
-    covered: bool,
-    book: dict[str, Mapping[str, str]],
+    on_low_coverage: OnLowCoverage,
+    on_doubt: Literal["keep", "missing"],
+) -> tuple[OutcomeTable, list[Step]]:
+    """Apply the rules of coverage and of doubt to the cells of an outcome; all that fall under them are listed."""
+    choose("on_doubt", on_doubt, ("keep", "missing"))
+    steps, cells = list(table.flow), table.frame
+    if table.coverage is None:
+        steps.append(Step("coverage not known", len(cells), "the producer does not say who reported", kind="noted"))
+    elif min_coverage is not None:
+        names = load_counties().set_index("county_fips")["name"].to_dict()
+        cells, low = apply_coverage(
+            cells, table.coverage, min_coverage, on_low_coverage, counts=table.counts, time=table.time, names=names
+        )
+        if on_low_coverage == "keep" and len(low):
+            warnings.warn(kept_message(low, min_coverage, time=table.time), DataWarning, stacklevel=3)
+        listing = tuple(low["county_fips"] + " " + low[table.time].astype(str) + ": " + low["reason"])
+        steps.append(Step(f"coverage below {min_coverage:.0%}", len(low), on_low_coverage, listing, "noted"))
+    if on_doubt == "missing" and "doubt" in cells:
+        doubted = cells["doubt"].fillna("").ne("")
+        cells = cells.copy()
+        cells[list(table.counts)] = cells[list(table.counts)].mask(doubted)
+        listing = tuple(cells.loc[doubted, "county_fips"] + " " + cells.loc[doubted, table.time].astype(str))
+        steps.append(Step("in doubt", int(doubted.sum()), "missing", listing, "noted"))
+    return replace(table, frame=cells), list(Flow(tuple(steps)).under(table.name))
+
+
+def _add_outcome(
+    frame: pd.DataFrame, time: str, table: OutcomeTable, prefix: str, covered: bool, book: dict[str, Mapping[str, str]]
 ) -> tuple[pd.DataFrame, list[Step]]:
-    steps = list(table.flow)
-    cells = table.frame.copy()
-    if min_coverage is not None:
-        if table.coverage is None:
-            raise DesignError(f"{table.name} has no coverage column, so min_coverage={min_coverage} cannot be applied")
-        cells, drops = apply_coverage(
-            cells, table.coverage, min_coverage, on_low_coverage, time=time,
-            names=load_counties().set_index("county_fips")["name"].to_dict(),
-        )  # fmt: skip
-        if len(drops):
-            listing = tuple(drops["county_fips"] + " " + drops[time].astype(str) + ": " + drops["reason"])
-            steps.append(Step(f"coverage below {min_coverage:.0%}", len(drops), on_low_coverage, listing, "noted"))
+    steps: list[Step] = []
+    cells = table.frame
     names = [c for c in cells.columns if c not in ("county_fips", time, "population")]
     renamed = cells.rename(columns={c: prefix + c for c in names}).drop(columns=["population"], errors="ignore")
     if table.denominator == "population":

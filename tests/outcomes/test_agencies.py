@@ -1,9 +1,10 @@
 """Counties built from agencies: every step by hand."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from g287stats.errors import SourceError
+from g287stats.errors import DataWarning, SourceError
 from g287stats.flow import Step
 from g287stats.outcomes.agency.reports import AgencyReports, agency_years, compare_constructions, county_from_agencies
 
@@ -144,3 +145,42 @@ def test_flow_begins_with_the_loaders_own_steps():
     given = reports(BASE)
     given = AgencyReports("authored", given.frame, given.counts, "M", {}, (Step("rows of the file", 48),))
     assert county_from_agencies(given).flow[0].step == "rows of the file"
+
+
+def _yearly(*rows):
+    names = ("agency", "county_fips", "population", "year", "months_reported", "murder")
+    return AgencyReports("t", pd.DataFrame([dict(zip(names, r)) for r in rows]), ("murder",), "Y", {})
+
+
+def test_an_agency_whose_county_code_changes_is_placed_by_year():
+    # Broomfield became a county in November 2001
+    table = county_from_agencies(
+        _yearly(
+            ("CITY", "08013", 40_000, 2000, 12, 1), ("CITY", "08014", 41_000, 2002, 12, 2),
+            ("SHERIFF", "08013", 90_000, 2000, 12, 5), ("SHERIFF", "08013", 91_000, 2002, 12, 6),
+        )
+    ).frame.set_index(["county_fips", "year"])  # fmt: skip
+    assert table["murder"].to_dict() == {("08013", 2000): 6, ("08013", 2002): 6, ("08014", 2002): 2}
+    assert table["population"].to_dict() == {("08013", 2000): 130_000, ("08013", 2002): 91_000, ("08014", 2002): 41_000}
+
+
+def test_unknown_residents_make_denominator_and_coverage_unknown_not_larger_or_complete():
+    silent = county_from_agencies(_yearly(("A", "01001", np.nan, 2010, 0, np.nan), ("B", "01001", 1000, 2010, 12, 3)))
+    assert np.isnan(silent.frame["coverage"].item()) and "1 of 2 agencies" in silent.frame["doubt"].item()
+    both = county_from_agencies(_yearly(("A", "01001", np.nan, 2010, 12, 3), ("B", "01001", 1000, 2010, 12, 3)))
+    assert both.frame["murder"].item() == 6 and np.isnan(both.frame["population"].item())
+    nobody = county_from_agencies(_yearly(("A", "01001", np.nan, 2010, 0, np.nan), ("B", "01001", np.nan, 2010, 12, 3)))
+    assert nobody.frame["coverage"].item() == 0.5 and nobody.frame["coverage_of"].item() == "agencies"
+
+
+def test_an_agency_that_moves_within_a_year_is_placed_where_it_has_most_months_and_told():
+    months = pd.period_range("2001-01", "2001-12", freq="M")
+    rows = pd.DataFrame(
+        {
+            "agency": "CITY", "period": months, "reported": True, "population": 40_000, "murder": 1,
+            "county_fips": ["08013"] * 10 + ["08014"] * 2,
+        }
+    )  # fmt: skip
+    with pytest.warns(DataWarning, match="CITY 2001"):
+        out = agency_years(AgencyReports("t", rows, ("murder",), "M", {}))
+    assert out["county_fips"].item() == "08013" and out["murder"].item() == 12

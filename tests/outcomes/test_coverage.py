@@ -27,7 +27,7 @@ def test_message_is_the_one_the_design_prints():
         apply_coverage(frame()[:2], "coverage", 0.8, names=NAMES)
     assert str(caught.value) == (
         "01003 Baldwin 2010: 61.0 % of the county's agencies reported; the design asks for 80 %. "
-        'Use min_coverage=0.6, or drop it: on_low_coverage="drop".'
+        'Use min_coverage=0.6, or set it missing: on_low_coverage="missing".'
     )
 
 
@@ -63,7 +63,7 @@ def test_threshold_is_inclusive_and_arguments_are_checked():
     assert len(apply_coverage(frame()[4:], "coverage", 0.8).kept) == 1
     with pytest.raises(DesignError, match="a share between 0 and 1"):
         apply_coverage(frame(), "coverage", 80)
-    with pytest.raises(DesignError, match="one of 'error'"):
+    with pytest.raises(DesignError, match="choose 'missing', 'error'"):
         apply_coverage(frame(), "coverage", 0.8, "ignore")
     with pytest.raises(DesignError, match=r"columns \['cover'\]"):
         apply_coverage(frame(), "cover", 0.8)
@@ -84,3 +84,13 @@ def test_by_period_and_breaks():
     assert (row["cells"], row["no_report"], row["mean_coverage"], row["at_least_80"]) == (2, 1, 0.4, 0.5)
     assert break_labels("fbi", pd.Series([2020, 2021])).tolist()[0] == ""
     assert "NIBRS" in break_labels("fbi", pd.Series([2020, 2021])).tolist()[1]
+
+
+def test_low_cells_lose_their_counts_and_keep_their_row_and_coverage():
+    given = frame().assign(murder=7)
+    kept, low = apply_coverage(given, "coverage", 0.8, "missing", counts=["murder"])
+    assert len(kept) == 5 and kept["murder"].isna().sum() == len(low) == 3
+    pd.testing.assert_series_equal(kept["coverage"], given["coverage"])
+    assert given["murder"].tolist() == [7] * 5
+    with pytest.raises(DesignError, match="name the columns"):
+        apply_coverage(given, "coverage", 0.8, "missing")

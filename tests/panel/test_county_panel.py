@@ -6,7 +6,7 @@ import pytest
 from fixtures import votes
 
 import g287stats as g
-from g287stats.errors import CoverageError, DesignError, SourceError, UnavailableError
+from g287stats.errors import CoverageError, DataWarning, DesignError, SourceError, UnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +229,31 @@ def test_one_year_is_a_panel_of_one_year_and_its_columns_are_at_hand():
 def test_every_question_of_a_day_reads_it_alike(on, ask):
     with pytest.raises(DesignError, match="day"):
         getattr(g.load_agreements(), ask)(on)
+
+
+def test_a_county_whose_police_did_not_report_is_no_county_without_crime():
+    panel = g.county_panel("fbi_table10", (2005, 2012))
+    frame = panel.frame.set_index(["county_fips", "year"])
+    gone = [("13067", 2010), ("37071", 2008), ("37071", 2009), ("37071", 2010)]
+    assert frame.loc[gone, ["property", "property_rate", "violent_rate"]].isna().all().all()
+    assert (frame.loc[gone, "coverage"] < 0.01).all()
+    listed = panel.flow.listed("coverage below 80%")
+    assert all(any(f"{c} {y}" in text for text in listed) for c, y in gone)
+
+
+def test_low_coverage_kept_is_warned_about_once_by_name():
+    with pytest.warns(DataWarning, match="Cobb County: 2010") as told:
+        kept = g.county_panel("fbi_table10", (2005, 2012), on_low_coverage="keep")
+    assert sum("are kept" in str(w.message) for w in told) == 1
+    assert kept.frame.set_index(["county_fips", "year"]).loc[("13067", 2010), "property"] == 0
+    with pytest.raises(CoverageError, match='missing: on_low_coverage="missing"'):
+        g.county_panel("fbi_table10", (2005, 2012), on_low_coverage="error")
+
+
+def test_doubtful_cells_are_counted_and_left_out_by_one_argument():
+    kept = g.county_panel("fbi_table10", (2005, 2012))
+    out = g.county_panel("fbi_table10", (2005, 2012), on_doubt="missing")
+    doubted = kept.frame["doubt"].fillna("").ne("")
+    assert kept.frame.loc[doubted, "property"].notna().any() and out.frame.loc[doubted, "property"].isna().all()
+    pd.testing.assert_series_equal(kept.frame.loc[~doubted, "property"], out.frame.loc[~doubted, "property"])
+    assert len(out.flow.listed("in doubt")) >= int(doubted.sum())

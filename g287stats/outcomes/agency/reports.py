@@ -11,6 +11,7 @@ Criminology 18, 297–318, the default keeps full reporters only.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,7 +21,7 @@ import pandas as pd
 
 from g287stats.catalog import codebook
 from g287stats.catalog.readers import labels
-from g287stats.errors import Problems, SourceError
+from g287stats.errors import DataWarning, Problems, SourceError
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.coverage import break_labels
@@ -83,9 +84,26 @@ def agency_years(reports: AgencyReports) -> pd.DataFrame:
     out = groups[counts].sum(min_count=1)
     out = out.join(groups[counts].count().add_suffix("_months")).join(groups[counts].max().add_suffix("_top"))
     out["months_reported"] = groups["reported"].sum().astype("int64")
-    out["county_fips"] = groups["county_fips"].first()
+    out["county_fips"] = _county_of_year(frame)
     out["population"] = groups["population"].max()
     return out.reset_index()
+
+
+def _county_of_year(frame: pd.DataFrame) -> pd.Series:
+    """County of each agency and year: the one with most months, the later of two; moves within a year are told."""
+    key = ["agency", "year"]
+    known = frame.dropna(subset=["county_fips"])
+    months = known.groupby([*key, "county_fips"])["period"].agg(["size", "max"]).reset_index()
+    moved = months[months.duplicated(key)]
+    if len(moved):
+        listed = labels(moved[key].drop_duplicates())
+        warnings.warn(
+            f"agencies with two counties within a year are placed where they have most months ({len(listed)}): "
+            f"{', '.join(listed[:8])}",
+            DataWarning,
+            stacklevel=3,
+        )
+    return months.sort_values(["size", "max"]).drop_duplicates(key, keep="last").set_index(key)["county_fips"]
 
 
 def county_from_agencies(
@@ -122,8 +140,10 @@ def county_from_agencies(
         ``<count>_low`` and ``<count>_high`` bound what all expected agencies
         together can have recorded: low takes unreported months as nothing, high as the agency's own highest month
         of the year, and is missing where an expected agency reported no month or only years are known.
-        ``coverage`` is the share of the expected agencies' residents that counts. An agency is expected in every
-        year chosen if it appears in the source in any.
+        ``coverage`` is the share of the expected agencies' residents that counts; an agency of unknown population
+        makes it, and the denominator, unknown (where no population is known at all, it is the share of agencies, see
+        ``coverage_of``). An agency is placed by year; a year it did not report takes its last known county. An agency
+        is expected in every year chosen if it appears in the source in any.
     """
     if rule not in ("full_reporters", "balanced", "weighted"):
         raise SourceError(f"rule={rule!r}; it is one of 'full_reporters', 'balanced', 'weighted'")
@@ -151,12 +171,14 @@ def county_from_agencies(
     frame = _sum(placed, reports.counts, rule, min_months)
     frame["break_in_series"] = break_labels("fbi", frame["year"])
     frame["imputed"] = "none" if rule != "weighted" else "weighted to 12 months"
-    frame["doubt"] = np.where(frame["coverage"] == 0, "no agency that counts", "")
+    unknown = frame["unknown"].astype(str) + " of " + frame["agencies_expected"].astype(str)
+    frame["doubt"] = np.where(frame["unknown"] > 0, "population unknown of " + unknown + " agencies", "")
+    frame["doubt"] = np.where(frame["coverage"] == 0, "no agency that counts", frame["doubt"])
     flow.append(Step("county-years", len(frame), "agencies summed"))
     bounds = [f"{c}_{end}" for c in reports.counts for end in ("low", "high")]
     columns = [
         "county_fips", "year", *reports.counts, *bounds, "population", "expected_population", "agencies_expected",
-        "agencies_reporting", "months_reported", "coverage", "imputed", "break_in_series", "doubt",
+        "agencies_reporting", "months_reported", "coverage", "coverage_of", "imputed", "break_in_series", "doubt",
     ]  # fmt: skip
     return OutcomeTable(
         name=reports.name,
@@ -216,7 +238,8 @@ def _expected(table: pd.DataFrame, years: Iterable[int]) -> pd.DataFrame:
     """Give every agency a row in every year; years it did not report have 0 months and its nearest population."""
     grid = pd.MultiIndex.from_product([sorted(table["agency"].unique()), sorted(years)], names=["agency", "year"])
     out = table.set_index(["agency", "year"]).reindex(grid).reset_index()
-    out["county_fips"] = out.groupby("agency")["county_fips"].transform("first")
+    place = out["county_fips"].groupby(out["agency"])  # by year: a county may be founded around an agency
+    out["county_fips"] = place.ffill().fillna(place.bfill())
     people = out["population"].astype("float64").groupby(out["agency"]).ffill()
     out["population"] = people.groupby(out["agency"]).bfill()
     months = [c for c in out.columns if c.endswith("_months")]
@@ -259,7 +282,7 @@ def _sum(placed: pd.DataFrame, counts: Iterable[str], rule: Rule, min_months: in
     inside = placed["counts_in"]
     months = placed["months_reported"].astype("float64")
     share = placed["share"]
-    people = placed["population"].astype("float64").fillna(0)
+    people = placed["population"].astype("float64")
     work = placed[["county_fips", "year"]].copy()
     for c in counts:
         value, known = placed[c].astype("float64"), placed[f"{c}_months"].astype("float64")
@@ -270,8 +293,9 @@ def _sum(placed: pd.DataFrame, counts: Iterable[str], rule: Rule, min_months: in
         work[f"{c}_low"] = (value * share).fillna(0)
         top = placed[f"{c}_top"].astype("float64").clip(lower=0)
         work[f"{c}_high"] = (value + (12 - known) * top).where(known < 12, value) * share
-    work["population"] = (people * share).where(inside, 0)
+    work["population"] = (people * share).where(inside, 0.0)
     work["expected_population"] = people * share
+    work["unknown"] = people.isna().astype("int64")
     work["agencies_expected"] = 1
     work["agencies_reporting"] = (months > 0).astype("int64")
     work["_months"] = months * people * share
@@ -283,14 +307,18 @@ def _sum(placed: pd.DataFrame, counts: Iterable[str], rule: Rule, min_months: in
         out[c] = groups[c].sum(min_count=1).mask(groups[f"{c}_lacking"].any())
         missing_high = work[f"{c}_high"].isna().groupby([work["county_fips"], work["year"]]).any()
         out[f"{c}_high"] = groups[f"{c}_high"].sum().mask(missing_high)
-    for c in ("population", "expected_population", "agencies_expected", "agencies_reporting"):
+    for c in ("agencies_expected", "agencies_reporting", "unknown"):
         out[c] = groups[c].sum()
+    for c in ("population", "expected_population"):  # unknown residents are not none
+        told = work[c].notna().groupby([work["county_fips"], work["year"]]).all()
+        out[c] = groups[c].sum().where(told)
     peopled = out["expected_population"] > 0
-    by_people = out["population"] / out["expected_population"].where(peopled)
-    out["coverage"] = by_people.where(peopled, groups["_counts_in"].sum() / out["agencies_expected"])
-    out["months_reported"] = (groups["_months"].sum() / out["expected_population"].where(peopled)).where(
-        peopled, groups["_any_months"].mean()
-    )
+    none_known = out["unknown"].eq(out["agencies_expected"]) | out["expected_population"].eq(0)
+    by_number = groups["_counts_in"].sum() / out["agencies_expected"]
+    out["coverage"] = (out["population"] / out["expected_population"].where(peopled)).where(~none_known, by_number)
+    out["coverage_of"] = np.where(none_known, "agencies", "residents")
+    by_people = groups["_months"].sum() / out["expected_population"].where(peopled)
+    out["months_reported"] = by_people.where(~none_known, groups["_any_months"].mean())
     return out.reset_index()
 
 

@@ -198,7 +198,8 @@ def load_usa_counties(
     wide = wide[~unknown]
     flow.append(Step("in a harmonised county", len(wide), "codes without a unit", listing))
     groups = wide.groupby(["county_fips", "year"])
-    frame = groups[measures].sum(min_count=1)
+    told = wide[measures].notna().groupby([wide["county_fips"], wide["year"]]).all()
+    frame = groups[measures].sum().where(told)  # a unit of two codes is missing where one of them is
     partial = (
         groups["code"].size().gt(1)
         & wide[measures].isna().all(axis=1).groupby([wide["county_fips"], wide["year"]]).any()

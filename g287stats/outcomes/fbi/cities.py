@@ -1,10 +1,11 @@
-"""Offences known to city police: the FBI's Table 8 (2006, 2009–2019), with the county of each city.
+"""Offences known to city police: the FBI's Table 8 (2005–2019), with the county of each city.
 
 A city gets its county from the FBI's agency list: the agency's ORI carries a county code (characters 3–5), which
 is translated by the agencies that list a single county. What the list does not name is found in California's
 own agency table, by the printed "…, X County", or by hand in ``data/fixes/fbi_city_counties.csv``; the rest is
 listed as unmatched. A city in several counties goes whole to one of them and is marked; New York City, one
-agency for five counties, goes to none.
+agency for five counties, goes to none. The editions of 2005 and 2007 are read from the FBI's HTML tables, which carry
+no footnotes (no notes on breaks in series); that of 2007 lacks Connecticut and Rhode Island.
 
 Source: FBI, *Crime in the United States*, Table 8 (Table 6 in 2016); FBI agency list.
 """
@@ -33,7 +34,7 @@ _SUFFIX = re.compile(
 
 
 def load_fbi_cities() -> pd.DataFrame:
-    """Return Table 8 as printed, one row a city-year, with ``county_fips``, ``counties`` and ``violent_ex_rape``.
+    """Return Table 8 as printed, one row a city-year, with ``county_fips``, ``counties``, ``ori``, ``violent_ex_rape``.
 
     Schemas: ``data/schema/fbi_city_offences.json`` and ``fbi_city_agencies.json``. ``county_fips`` is missing for
     New York City and for cities no rule places (see :func:`unplaced`).
@@ -41,7 +42,10 @@ def load_fbi_cities() -> pd.DataFrame:
     offences = read_released("fbi_city_offences")
     agencies = read_released("fbi_city_agencies")
     out = offences.merge(
-        agencies[["state", "agency", "county_fips", "counties"]], on=["state", "agency"], how="left", validate="m:1"
+        agencies[["state", "agency", "county_fips", "counties", "ori"]],
+        on=["state", "agency"],
+        how="left",
+        validate="m:1",
     )
     return out.assign(violent_ex_rape=violent_ex_rape(out))
 
@@ -125,7 +129,7 @@ class AgencyList:
             self.any[key].append(row)
             if row.agency_type_name == "City":
                 self.city[key].append(row)
-                self.stem[(row.state, name_key(_stem(row.pub_agency_name)))].append(row)
+                self.stem[(row.state, name_key(stem(row.pub_agency_name)))].append(row)
         california = pd.read_csv(
             sources / "crime" / "california_doj" / "crimes_and_clearances_1985_2022.csv.gz",
             dtype=str,
@@ -170,7 +174,7 @@ def place(cities: pd.DataFrame, listed: AgencyList) -> pd.DataFrame:
                 ("agency list", exact),
                 (
                     "agency list, shortened name",
-                    _same_size(listed.stem.get((key[0], name_key(_stem(city.agency))), []), city),
+                    _same_size(listed.stem.get((key[0], name_key(stem(city.agency))), []), city),
                 ),
                 ("agency list, other type", listed.any.get(key, [])),
             ):
@@ -192,7 +196,8 @@ def _named(state: str, text: str) -> list[str]:
     return [f for f in found if f]
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """Return a printed name without words as *Township* or *Police Department* at its end."""
     while _SUFFIX.search(name):
         name = _SUFFIX.sub("", name)
     return name

@@ -23,6 +23,7 @@ from g287stats.catalog.writing import write
 from g287stats.errors import IdentityError, Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
+from g287stats.outcomes.coverage import doubt, doubt_step
 from g287stats.outcomes.fbi.sheets import parse
 from g287stats.outcomes.table import OutcomeTable, select_years
 
@@ -37,12 +38,21 @@ _FORCE = re.compile(
 
 
 def load_fbi_table10_agencies() -> pd.DataFrame:
-    """Return Table 10 as printed, one row an agency-year 2004–2019, with ``county_fips`` and ``violent_ex_rape``.
+    """Return Table 10 as printed, one row an agency-year, with ``county_fips``, ``violent_ex_rape`` and ``force``.
+
+    ``force`` tells the county's forces apart: a sheriff and county police are two only where a year prints both;
+    otherwise one force under two spellings.
 
     Schema: ``data/schema/fbi_table10.json``.
     """
     frame = read_released("fbi_table10")
-    return frame.assign(violent_ex_rape=violent_ex_rape(frame))
+    return frame.assign(violent_ex_rape=violent_ex_rape(frame), force=_force(frame))
+
+
+def _force(frame: pd.DataFrame) -> pd.Series:
+    """Return which force of its county a row is: ``county``, or by ``kind`` where a year prints both kinds."""
+    kinds = frame.groupby(["county_fips", "year"])["kind"].nunique().groupby(level=0).max()
+    return frame["kind"].where(frame["county_fips"].map(kinds).gt(1), "county")
 
 
 def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> OutcomeTable:
@@ -50,21 +60,22 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
 
     ``years=None`` gives 2005–2019; 2004, incomplete, must be asked for.
 
-    An agency is expected from the first to the last year it is printed (2005–2019), and ``coverage`` is the share
-    of the expected agencies' usual offences that lies with those printed: 1 for most, 0.008 for Gaston NC in
+    A force printed in any year is expected in all of them, and ``coverage`` is the share
+    of the expected forces' usual offences that lies with those printed: 1 for most, 0.008 for Gaston NC in
     2010, when the county police are absent and the sheriff, who rarely investigates there, is printed. A sum over
     agencies is missing where one of them prints no figure. Rows printed twice count once and are listed in the
-    flow.
+    flow. ``doubt`` says where a county reports far below its own history.
     """
     agencies = load_fbi_table10_agencies()
     chosen = select_years("fbi_table10", (2005, 2019) if years is None else years, agencies["year"])
     flow = [Step("agency rows printed", len(agencies), "FBI Table 10, 2004–2019")]
-    expected = _forces_by_year(agencies[agencies["year"] >= 2005])
+    expected = _forces_by_year(agencies)
+    history = strict_sum(_usable(agencies), ["county_fips", "year"], COUNTS).reset_index()
     agencies = agencies[agencies["year"].isin(chosen)]
     flow.append(Step("in the years asked for", len(agencies), f"{chosen[0]}–{chosen[-1]}"))
     unmatched = agencies[agencies["county_fips"].isna()]
     repeated = agencies[agencies["repeated"]]
-    agencies = agencies[agencies["county_fips"].notna() & ~agencies["repeated"]]
+    agencies = _usable(agencies)
     flow.append(Step("matched to a county", len(agencies) + len(repeated), "no county of that name", _list(unmatched)))
     flow.append(Step("without rows printed twice", len(agencies), "same figures, two areas", _list(repeated)))
     by_county = agencies.groupby(["county_fips", "year"])
@@ -72,17 +83,17 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
     frame["agencies_reporting"] = by_county.size()
     names = by_county["agency"].agg("; ".join)
     frame = frame.join(expected)
-    frame["agencies_expected"] = frame["agencies_expected"].fillna(frame["agencies_reporting"]).astype("int64")
-    frame["coverage"] = frame["coverage"].fillna(1.0)
-    frame["area"] = by_county["area"].first()
+    frame["area"] = by_county["area"].first().mask(by_county["area"].nunique() > 1, "both")
     frame["agency_names"] = names
     frame["notes"] = join_codes(agencies, ["county_fips", "year"])
     frame["imputed"] = "none"
     frame["break_in_series"] = break_text(frame["notes"])
     frame = frame.reset_index()
     frame["year"] = frame["year"].astype("int64")
+    frame["doubt"] = doubt(history, of=frame)
     short = frame[frame["coverage"] < 1]
     flow.append(Step("county-years", len(frame), "agencies summed; listed: an expected agency is absent", _list(short)))
+    flow.append(doubt_step(frame[frame["doubt"].ne("")]))
     return OutcomeTable(
         name="fbi_table10",
         frame=frame,
@@ -96,6 +107,10 @@ def load_fbi_table10(years: tuple[int, int] | Iterable[int] | None = None) -> Ou
         coverage="coverage",
         flow=Flow(tuple(flow)),
     )
+
+
+def _usable(agencies: pd.DataFrame) -> pd.DataFrame:
+    return agencies[agencies["county_fips"].notna() & ~agencies["repeated"]]
 
 
 def strict_sum(frame: pd.DataFrame, keys: list[str], columns: Iterable[str]) -> pd.DataFrame:
@@ -127,25 +142,23 @@ def violent_ex_rape(frame: pd.DataFrame) -> pd.Series:
 
 
 def expected_forces(agencies: pd.DataFrame) -> pd.DataFrame:
-    """Return the county forces expected: one row a force and year from its first to its last printed year.
+    """Return the county forces that exist: one row a force ever printed and year of the table.
 
     ``weight`` is the force's usual yearly offences (mean of violent without rape plus property over the years it
-    prints both; at least 1), ``printed`` whether it has a row. Columns: county_fips, kind, year, weight, printed.
+    prints both; at least 1), ``printed`` whether it has a row. Columns: county_fips, force, year, weight, printed.
     """
-    rows = agencies[agencies["county_fips"].notna() & ~agencies["repeated"]]
-    key = ["county_fips", "kind"]
+    rows = _usable(agencies)
+    key = ["county_fips", "force"]
     usual = (rows["violent_ex_rape"] + rows["property"]).astype("float64").groupby([rows[k] for k in key]).mean()
-    spans = rows.groupby(key)["year"].agg(["min", "max"]).reset_index()
-    spans["weight"] = usual.reindex(pd.MultiIndex.from_frame(spans[key])).fillna(1.0).clip(lower=1.0).to_numpy()
-    spans["year"] = [list(range(int(a), int(b) + 1)) for a, b in zip(spans["min"], spans["max"])]
-    out = spans.explode("year").astype({"year": "int64"}).drop(columns=["min", "max"]).reset_index(drop=True)
-    seen = set(zip(rows["county_fips"], rows["kind"], rows["year"].astype(int)))
-    out["printed"] = [k in seen for k in zip(out["county_fips"], out["kind"], out["year"])]
-    return out
+    forces = usual.fillna(1.0).clip(lower=1.0).rename("weight").reset_index()
+    out = forces.merge(pd.DataFrame({"year": sorted(agencies["year"].astype(int).unique())}), how="cross")
+    seen = set(zip(rows["county_fips"], rows["force"], rows["year"].astype(int)))
+    out["printed"] = [k in seen for k in zip(out["county_fips"], out["force"], out["year"])]
+    return out[[*key, "year", "weight", "printed"]]
 
 
 def _forces_by_year(agencies: pd.DataFrame) -> pd.DataFrame:
-    """Number of forces expected and the share of their usual offences that lies with forces printed."""
+    """Number of forces that exist and the share of their usual offences that lies with forces printed."""
     forces = expected_forces(agencies)
     forces["there"] = forces["weight"].where(forces["printed"], 0.0)
     out = forces.groupby(["county_fips", "year"]).agg(
@@ -163,14 +176,14 @@ def _list(frame: pd.DataFrame) -> tuple[str, ...]:
 def _codebook() -> dict[str, dict[str, str]]:
     columns = [
         *FIGURES, "county_fips", "year", "violent_ex_rape", "agencies_reporting", "agencies_expected", "coverage",
-        "area", "agency_names", "notes", "imputed", "break_in_series",
+        "doubt", "area", "agency_names", "notes", "imputed", "break_in_series",
     ]  # fmt: skip
     return codebook(
         columns,
         "FBI, Crime in the United States, Table 10",
         "fbi_table10",
         agencies_reporting="agencies_printed",
-        agencies_expected="agencies_seen",
+        agencies_expected="agencies_on_roll",
         coverage="coverage_of_offences",
         imputed={"note": "nothing is imputed"},
         break_in_series={"note": "the FBI's footnote that figures are not comparable with previous years"},

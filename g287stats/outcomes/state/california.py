@@ -21,7 +21,7 @@ from g287stats.catalog import codebook, read_released, schema, write_released
 from g287stats.errors import Problems, SourceError
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
-from g287stats.outcomes.fbi.table10 import violent_ex_rape
+from g287stats.outcomes.fbi.table10 import strict_sum, violent_ex_rape
 from g287stats.outcomes.table import OutcomeTable, select_years
 
 OFFENCES = {
@@ -71,7 +71,7 @@ def load_california(years: tuple[int, int] | Iterable[int] | None = None) -> Out
     by = ["county_fips", "year"]
     weight = expected.groupby(by)[["weight", "there"]].sum()
     rows = spoken[spoken["year"].isin(chosen)]
-    frame = rows.groupby(by)[[*OFFENCES, "violent_ex_rape", *CLEARED]].sum().astype("Int64")
+    frame = strict_sum(rows, by, [*OFFENCES, "violent_ex_rape", *CLEARED])
     frame["agencies_reporting"] = rows.groupby(by).size()
     frame["agencies_expected"] = expected.groupby(by).size()
     frame["coverage"] = weight["there"] / weight["weight"]
