@@ -196,7 +196,7 @@ def doubt(
 
 def doubt_step(rows: pd.DataFrame, time: str = "year") -> Step:
     """Return the step of a flow that counts and lists doubtful cells."""
-    listing = tuple(rows["county_fips"] + " " + rows[time].astype(str) + ": " + rows["doubt"])
+    listing = tuple(f"{c} {t}: {why}" for c, t, why in zip(rows["county_fips"], rows[time], rows["doubt"]))
     return Step("county-periods in doubt", len(rows), "far below their own history", listing, "noted")
 
 

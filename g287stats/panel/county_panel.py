@@ -360,7 +360,7 @@ def _trusted(
         )
         if on_low_coverage == "keep" and len(low):
             warnings.warn(kept_message(low, min_coverage, time=table.time), DataWarning, stacklevel=3)
-        listing = tuple(low["county_fips"] + " " + low[table.time].astype(str) + ": " + low["reason"])
+        listing = tuple(f"{c} {t}: {why}" for c, t, why in zip(low["county_fips"], low[table.time], low["reason"]))
         steps.append(Step(f"coverage below {min_coverage:.0%}", len(low), on_low_coverage, listing, "noted"))
     if on_doubt == "missing" and "doubt" in cells:
         doubted = cells["doubt"].fillna("").ne("")

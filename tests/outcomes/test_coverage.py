@@ -38,7 +38,7 @@ def test_several_cells_are_listed_together():
     assert "3 county-periods are below" in text
     assert "01001 Autauga 2007: coverage unknown" in text
     assert "01001 Autauga 2008: nothing reported (no report)" in text
-    assert 'Drop them: on_low_coverage="drop".' in text
+    assert 'Set them missing: on_low_coverage="missing".' in text
 
 
 def test_drop_lists_every_cell_and_leaves_the_input_alone():
