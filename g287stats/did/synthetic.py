@@ -269,8 +269,8 @@ def synthetic_control(
         Columns, averaged over all periods before the cohort's treatment in which the unit has a value; or
         ``(column, first, last)``, averaged over that window, both ends included.
     predictor_weights
-        V: ``data`` as above (Nelder–Mead from equal and from regression-based weights), ``equal``, or one number of 0
-        or more for each predictor.
+        V: ``data`` as above (searched globally, the same way at every call), ``equal``, or one number of 0 or more for
+        each predictor.
 
     Raises
     ------

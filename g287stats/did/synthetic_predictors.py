@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
 
 from g287stats.design.prepare import Design
 from g287stats.design.wide import matrix, quiet_prepare
 from g287stats.did.synthetic_weights import Block
 from g287stats.errors import DesignError, Problems
+from g287stats.numerics.nested import matching_weights
 from g287stats.numerics.simplex import simplex_least_squares
 
 Predictor = str | tuple[str, Any, Any]
@@ -114,35 +114,9 @@ def predictor_block(
         return simplex_least_squares(root[:, None] * a, root * b, ridge=PREDICTOR_RIDGE)
 
     if v is None:
-        v = _best_v(lambda v: float(np.mean((goal - weights(v) @ paths) ** 2)), a, b, goal, paths)
+        v = matching_weights(a, b, goal, paths, PREDICTOR_RIDGE)
     return Block(cohort, treated, controls, weights(v), np.zeros(cohort), v / v.sum())
 
 
 PREDICTOR_RIDGE = 1e-8
 """Ridge on squared standardised predictors: among weights that fit them alike, the least unequal."""
-
-
-def _best_v(
-    loss: Callable[[np.ndarray], float], a: np.ndarray, b: np.ndarray, goal: np.ndarray, paths: np.ndarray
-) -> np.ndarray:
-    """Minimise over predictor weights: Nelder–Mead on their logarithms from equal and from regression-based weights.
-
-    Regression-based: squared coefficients of the earlier outcomes on the standardised predictors, summed over periods.
-    """
-    k = len(a)
-    if k == 1:
-        return np.ones(1)
-    z = np.vstack([goal, paths])
-    x = np.column_stack([np.ones(len(z)), np.vstack([b, a.T])])
-    slopes = np.linalg.lstsq(x, z, rcond=None)[0][1:]
-    importance = (slopes**2).sum(1)
-    starts = [np.ones(k) / k, np.maximum(importance / max(importance.sum(), np.finfo(float).tiny), 1e-6)]
-
-    def of(u: np.ndarray) -> np.ndarray:
-        e = np.exp(u - u.max())
-        return e / e.sum()
-
-    options = {"maxiter": 200 * k, "xatol": 1e-4, "fatol": 1e-12 * max(loss(starts[0]), np.finfo(float).tiny)}
-    found = [optimize.minimize(lambda u: loss(of(u)), np.log(s), method="Nelder-Mead", options=options) for s in starts]
-    best = min(range(2), key=lambda i: (found[i].fun, i))
-    return of(found[best].x)
