@@ -64,7 +64,7 @@ def test_formats_hold_the_same_works():
     keys = re.findall(r"^@\w+\{(\w+),", g.cite(format="bibtex"), re.M)
     assert [i["id"] for i in items] == keys
     assert len(set(keys)) == len(keys) == expected
-    with pytest.raises(DesignError, match="choose 'text', 'apa', 'bibtex' or 'csl'"):
+    with pytest.raises(DesignError, match="choose 'text', 'bibtex', 'apa' or 'csl'"):
         g.cite(format="ris")
 
 
