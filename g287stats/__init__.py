@@ -18,7 +18,7 @@ Estimates: how sure we are.
     Estimate, bootstrap_se, coefficients, equivalence, conley_taber, ferman_pinto, honest_did, holm, joint,
     multiple_testing, romano_wolf, minimum_detectable_effect, power_simulation, pretrend_power, placebo_test,
     randomization_test, bias_reduced, conley, specification_curve, from_moments, wild_bootstrap,
-    plot_group_time, regression_table
+    plot, plot_group_time, table
 
 Atlas: what was signed and recorded in a county, a state, the nation.
     county_facts, state_facts, nation_facts, write_atlas, county_map, timeline, adoption

@@ -68,8 +68,9 @@ from .inference.spatial import conley as conley
 from .inference.specification import specification_curve as specification_curve
 from .inference.target import from_moments as from_moments
 from .inference.wild import wild_bootstrap as wild_bootstrap
+from .estimate.plots import plot as plot
 from .estimate.plots import plot_group_time as plot_group_time
-from .estimate.tables import regression_table as regression_table
+from .estimate.tables import table as table
 
 # atlas: what was signed and recorded in a county, a state, the nation
 from .atlas.facts import county_facts as county_facts

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import re
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -16,7 +18,7 @@ from g287stats.palette import INK as INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Format = Literal["markdown", "latex", "html"]
+Format = Literal["markdown", "latex", "html", "typst"]
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -111,14 +113,24 @@ def cell(value: Any, digits: int) -> str:
     return f"{value:,}" if isinstance(value, (int, np.integer)) and abs(int(value)) >= 10_000 else str(value)
 
 
-def render(head: list[str], body: list[list[str]], numeric: list[bool], format: Format, caption: str) -> str:
-    """A table in one of the formats; ``numeric`` columns are aligned right."""
+def render(
+    head: list[str],
+    body: list[list[str]],
+    numeric: list[bool],
+    format: Format,
+    caption: str,
+    notes: Sequence[str] = (),
+) -> str:
+    """A table in one of the formats; ``numeric`` columns are aligned right; ``notes`` are lines under it."""
     choose("format", format, get_args(Format))
     if format == "markdown":
         clean = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in [head, *body]]
         rule = ["---:" if n else "---" for n in numeric]
         lines = ["| " + " | ".join(row) + " |" for row in [clean[0], rule, *clean[1:]]]
-        return (f"**{caption}**\n\n" if caption else "") + "\n".join(lines) + "\n"
+        under = "".join(f"\n{note}\n" for note in notes)
+        return (f"**{caption}**\n\n" if caption else "") + "\n".join(lines) + "\n" + under
+    if format == "typst":
+        return _typst([head, *body], numeric, caption, notes)
     if format == "latex":
         spec = "".join("r" if n else "l" for n in numeric)
         rows = [" & ".join(_tex(c) for c in row) + r" \\" for row in body]
@@ -126,13 +138,27 @@ def render(head: list[str], body: list[list[str]], numeric: list[bool], format: 
         return (
             "\\begin{table}\n\\centering\n" + title + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
             + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
-            + "\n\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+            + "\n\\bottomrule\n\\end{tabular}\n"
+            + "".join(f"\n\\smallskip\n{{\\footnotesize {_tex(note)}}}\n" for note in notes) + "\\end{table}\n"
         )  # fmt: skip
     top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
     align = [' class="n"' if n else "" for n in numeric]
     rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    whole = f"<table>{title}<thead><tr>{top}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return whole + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+
+
+def _typst(rows: list[list[str]], numeric: list[bool], caption: str, notes: Sequence[str]) -> str:
+    """A Typst figure; every cell is content, special characters escaped."""
+    escape = lambda text: re.sub(r"([\\#$*_`<>@\[\]~=])", r"\\\1", text)
+    align = ", ".join("right" if n else "left" for n in numeric)
+    cells = "".join("  " + ", ".join(f"[{escape(c)}]" for c in row) + ",\n" for row in rows)
+    rule = "  table.hline(stroke: 0.5pt),\n"
+    head, rest = cells.split("\n", 1)
+    body = f"table(columns: {len(numeric)}, align: ({align},), stroke: none,\n{rule}{head}\n{rule}{rest}{rule})"
+    title = f", caption: [{escape(caption)}]" if caption else ""
+    return f"#figure({body}{title})\n" + "".join(f"\n#text(size: 8pt)[{escape(note)}]\n" for note in notes)
 
 
 _TEX = str.maketrans(

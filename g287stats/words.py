@@ -25,7 +25,7 @@ fepois ppmlhdfe = g.poisson(panel, "violent", at_risk="population")
 feglm = g.poisson(…); on surveys g.survey.glm(…)
 sunab eventstudyinteract = g.sun_abraham(panel, "violent_rate")
 event_plot iplot coefplot ggdid = est.plot()
-etable esttab modelsummary = g.regression_table([first, second])
+etable esttab modelsummary = g.table([first, second])
 coeftable = est.tidy()
 aggte csdid_estat = g.att_gt(…).aggregate("simple" | "event" | "cohort" | "calendar")
 csdid ATTgt CallawaySantAnna = g.att_gt(panel, "violent_rate")
@@ -92,7 +92,7 @@ nobs n_obs = est.sample["n_obs"]
 resid residuals predict = not kept; the influence function of every parameter is est.influence
 aggte = est.aggregate("event")
 iplot coefplot = est.plot()
-etable = g.regression_table([est])
+etable = g.table([est])
 """)
 FRAME = _table("""
 tail groupby loc iloc columns shape sort_values assign dropna isna = panel.frame, a pandas DataFrame, has it

@@ -57,9 +57,9 @@ WRONG = {  # what is typed → None where it is done, or words of the answer
     "estimate.confint()": r"est\.conf_int",
     "estimate.vcov()": r"est\.cov\(\)",
     "estimate.summary(level=0.9)": MEANT,
-    "g.etable([estimate])": r"g\.regression_table",
+    "g.etable([estimate])": r"g\.table",
     "g.iplot(estimate)": r"est\.plot\(\)",
-    "g.modelsummary": r"g\.regression_table",
+    "g.modelsummary": r"g\.table",
     'g.specification_curve(panel, "property_rate", [g.twfe, g.imputation])': MEANT,
 }
 

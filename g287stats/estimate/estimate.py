@@ -451,21 +451,21 @@ class Estimate:
 
     def to_markdown(self, **kw: Any) -> str:
         """Return a Markdown table of the parameters."""
-        from g287stats.estimate.tables import regression_table
+        from g287stats.estimate.tables import table
 
-        return regression_table([self], format="markdown", **kw)
+        return table([self], format="markdown", **kw)
 
     def to_latex(self, **kw: Any) -> str:
         """Return a LaTeX (booktabs) table of the parameters."""
-        from g287stats.estimate.tables import regression_table
+        from g287stats.estimate.tables import table
 
-        return regression_table([self], format="latex", **kw)
+        return table([self], format="latex", **kw)
 
     def to_html(self, **kw: Any) -> str:
         """Return an HTML table of the parameters."""
-        from g287stats.estimate.tables import regression_table
+        from g287stats.estimate.tables import table
 
-        return regression_table([self], format="html", **kw)
+        return table([self], format="html", **kw)
 
     def plot(self, ax: Axes | None = None, **kw: Any) -> Axes:
         """Draw point estimates with intervals and simultaneous bands; returns the matplotlib axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -17,6 +18,9 @@ from g287stats.shown import GREY, INK, clean
 
 if TYPE_CHECKING:
     from g287stats.estimate.estimate import Estimate
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+"""Markers of several estimates in one plot, so that it reads in grey."""
 
 
 def plot_estimate(
@@ -76,6 +80,7 @@ def _plot_effects(
     color: str,
     label: str | None,
     offset: float,
+    marker: str = "o",
 ) -> Axes:
     """Draw the rows of a tidy table on the axes."""
     axis = next((c for c in ("event_time", "time") if c in table and table[c].notna().all()), None)
@@ -95,12 +100,12 @@ def _plot_effects(
         lw=3,
         alpha=0.55,
     )
-    ax.plot(x[estimated] + offset, y[estimated], "o", color=color, ms=5, label=label)
+    ax.plot(x[estimated] + offset, y[estimated], marker, color=color, ms=5, label=label)
     times = [v for v in estimate.reference if isinstance(v, (int, np.integer))]  # others are rows without an error
     fixed = [(float(v), 0.0) for v in times] if axis == "event_time" else []
     fixed += list(zip(x[~estimated], y[~estimated]))
     if fixed:
-        ax.plot([f[0] + offset for f in fixed], [f[1] for f in fixed], "o", mfc="white", mec=color, ms=5)
+        ax.plot([f[0] + offset for f in fixed], [f[1] for f in fixed], marker, mfc="white", mec=color, ms=5)
     ax.axhline(0, color=INK, lw=0.8)
     if axis == "event_time":
         ax.axvline(-0.5, color=GREY, lw=0.8, ls="--")
@@ -115,6 +120,111 @@ def _plot_effects(
         ax.set_xticks(x, [str(t) for t in table["term"]], rotation=45, ha="right")
     ax.set_ylabel(f"effect on {estimate.outcome.replace('_', ' ')}")
     return clean(ax)
+
+
+def plot(
+    estimates: Estimate | Sequence[Estimate] | Mapping[str, Estimate],
+    *,
+    labels: Sequence[str] | None = None,
+    ax: Axes | None = None,
+    level: float = 0.95,
+    bands: bool = False,
+    title: str = "",
+    ylabel: str | None = None,
+    draws: int = 999,
+    seed: int = 287,
+) -> Axes:
+    """Draw several estimates on one figure, side by side, and say under it what each lead is measured from.
+
+    Parameters
+    ----------
+    estimates
+        One estimate, several, or several by name. All have event times, or all have none.
+    labels
+        One name for each (default: the method's title).
+    ax
+        Axes to draw on (default: new ones, 7 × 4.5 inches).
+    level
+        Level of the intervals (thick bars).
+    bands
+        Also draw simultaneous bands (thin bars).
+    title, ylabel
+        Words above the figure and beside it (default: the outcome).
+    draws, seed
+        Of the bands.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    DesignError
+        When estimates with and without event times are mixed, or labels are not one for each.
+
+    Examples
+    --------
+    >>> panel = g.county_panel("fbi_table10", (2005, 2012)).balanced(["property_rate"])
+    >>> both = {"group-time": g.att_gt(panel, "property_rate").aggregate("event", window=(-3, 3)),
+    ...         "imputation": g.imputation(panel, "property_rate", leads=3).aggregate("event", window=(-3, 3))}
+    >>> axes = g.plot(both, ylabel="property offences per 100,000 residents")
+    """
+    named = _by_name(estimates, labels)
+    timed = {name: "event_time" in e.labels for name, e in named.items()}
+    if any(timed.values()) and not all(timed.values()):
+        without = [name for name, has in timed.items() if not has]
+        raise DesignError(
+            f"{', '.join(without)} have no event times, the others do: aggregate them, .aggregate('event')"
+        )
+    origins = {name: measured_from(e) for name, e in named.items()}
+    one = len(set(origins.values())) == 1
+    ax = ax or plt.subplots(figsize=(7, 4 + 0.2 * len(named)), layout="constrained")[1]
+    for n, (name, e) in enumerate(named.items()):
+        step = 0.6 / len(named) * (n - (len(named) - 1) / 2)
+        hue, marker = SERIES_COLORS[n % len(SERIES_COLORS)], MARKERS[n % len(MARKERS)]
+        table = e.tidy(level=level, bands=bands, draws=draws, seed=seed)
+        told = f"{name}: leads {origins[name]}" if origins[name] and not one else name
+        _plot_effects(ax, e, table, bands=bands, color=hue, label=told, offset=step, marker=marker)
+    shared = f"leads {origins.popitem()[1]}" if one and any(origins.values()) else None
+    ax.legend(
+        loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, fontsize=8, title=shared, title_fontsize=8,
+        alignment="left", borderaxespad=0,
+    )  # fmt: skip
+    outcomes = {e.outcome.replace("_", " ") for e in named.values()}
+    ax.set_ylabel(ylabel or (f"effect on {outcomes.pop()}" if len(outcomes) == 1 else "effect"))
+    ax.set_title(title, loc="left", fontsize=11)
+    return ax
+
+
+def measured_from(estimate: Estimate) -> str:
+    """What the leads of an event study are measured from, in words; empty where there are none."""
+    if "event_time" not in estimate.labels or not (estimate.labels["event_time"] < 0).any():
+        return ""
+    times = [int(v) for v in estimate.reference if isinstance(v, (int, np.integer))]
+    if times:
+        return f"measured from event time {', '.join(map(str, times))} (hollow)"
+    if estimate.options.get("base") == "varying":
+        return "each measured from the period before it"
+    if estimate.method.key in ("imputation", "two_stage"):
+        return "measured from the untreated periods before them"
+    return "as the estimator defines them"
+
+
+def _by_name(
+    estimates: Estimate | Sequence[Estimate] | Mapping[str, Estimate], labels: Sequence[str] | None
+) -> dict[str, Estimate]:
+    """Estimates by the names they are shown under, each once."""
+    if isinstance(estimates, Mapping):
+        return {str(name): e for name, e in estimates.items()}
+    several = list(estimates) if isinstance(estimates, (list, tuple)) else [estimates]
+    names = [e.method.title for e in several] if labels is None else [str(name) for name in labels]
+    if len(names) != len(several):
+        raise DesignError(f"labels= has {len(names)} for {len(several)} estimates: give one for each")
+    if len(set(names)) < len(names):
+        names = [f"{n}: {e.outcome.replace('_', ' ')}" for n, e in zip(names, several)]
+    if len(set(names)) < len(names):
+        raise DesignError(f"estimates have the same names: {names}; give labels=, one for each")
+    return dict(zip(names, several))
 
 
 def plot_group_time(estimate: Estimate, *, columns: int = 3, level: float = 0.95) -> Figure:

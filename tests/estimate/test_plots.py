@@ -1,6 +1,7 @@
 """Plots of estimates show the numbers they were given."""
 
 import matplotlib
+from battery import KEYS, panel
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import g287stats as g
 from g287stats.errors import DesignError
 from g287stats.estimate import plots
 
@@ -101,3 +103,35 @@ def _small():
     from reference_did import load_panel
 
     return load_panel("panel_small")
+
+
+def test_several_estimates_on_one_figure_say_what_their_leads_are_measured_from():
+    d = panel()
+    window = {"window": (-2, 2)}
+    shown = {
+        "regression": g.event_study(d, "y", **window, **KEYS),
+        "group-time": g.att_gt(d, "y", **KEYS).aggregate("event", **window),
+    }
+    ax = g.plot(shown, ylabel="offences per 100,000 residents")
+    texts = [t.get_text() for t in ax.get_legend().get_texts()]
+    assert texts == [
+        "regression: leads measured from event time -1 (hollow)",
+        "group-time: leads each measured from the period before it",
+    ]
+    drawn = [line for line in ax.get_lines() if line.get_marker() not in ("None", "")]
+    assert len({line.get_marker() for line in drawn}) == 2  # reads in grey
+    for line, e in zip((drawn[0], drawn[2]), shown.values()):
+        np.testing.assert_array_equal(line.get_ydata(), e.point[np.isfinite(e.se)])
+    assert ax.get_ylabel() == "offences per 100,000 residents"
+    plt.close("all")
+
+
+def test_figures_of_several_refuse_what_cannot_stand_together():
+    d = panel()
+    static, event = g.twfe(d, "y", **KEYS), g.event_study(d, "y", **KEYS)
+    with pytest.raises(DesignError, match="Two-way fixed effects have no event times, the others do"):
+        g.plot([static, event])
+    with pytest.raises(DesignError, match="labels= has 1 for 2"):
+        g.plot([static, static], labels=["a"])
+    with pytest.raises(DesignError, match="same names"):
+        g.plot([static, static])

@@ -1,6 +1,8 @@
 """Tables in three formats, worked by eye."""
 
+import re
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,8 @@ import pytest
 from g287stats.errors import DesignError
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Estimate, Method
-from g287stats.estimate.tables import regression_table
-from g287stats.shown import Shown, frame_table, number
+from g287stats.estimate.tables import table
+from g287stats.shown import Format, Shown, frame_table, number
 
 
 def estimate(point=(1.0, -2.0), terms=("a", "b")):
@@ -42,7 +44,7 @@ def test_html_escapes():
 
 def test_side_by_side_has_points_errors_and_samples():
     # se of a: sqrt(.01 + .01) = .141; of b: sqrt(.04 + .04) = .283
-    text = regression_table([estimate(), estimate((3.0, 4.0), ("a", "c"))], names=["one", "two"])
+    text = table([estimate(), estimate((3.0, 4.0), ("a", "c"))], names=["one", "two"])
     lines = text.splitlines()
     assert lines[2].split("|")[1:4] == [" a ", " 1 ", " 3 "]
     assert "(0.141)" in lines[3]
@@ -54,30 +56,30 @@ def test_side_by_side_has_points_errors_and_samples():
 def test_unknown_format_is_refused():
     for render in (
         lambda f: frame_table(pd.DataFrame({"a": [1]}), f),
-        lambda f: regression_table([estimate()], format=f),
+        lambda f: table([estimate()], format=f),
     ):
-        with pytest.raises(DesignError, match="format='LaTeX': choose 'markdown', 'latex' or 'html'"):
+        with pytest.raises(DesignError, match="format='LaTeX': choose 'markdown', 'latex', 'html' or 'typst'"):
             render("LaTeX")
 
 
 def test_names_are_one_for_each_estimate():
     for names in (["only one"], ["one", "two", "three"], [], "ab"):
         with pytest.raises(DesignError, match=r"names= has . for 2 estimates"):
-            regression_table([estimate(), estimate()], names=names)
+            table([estimate(), estimate()], names=names)
 
 
 def test_a_single_estimate_is_a_table_and_anything_else_is_refused():
-    assert regression_table(estimate(), names="one") == regression_table([estimate()], names=["one"])
-    for given, found in (([], "none"), (["a"], "str"), ({"a": estimate()}, "str"), ([estimate(), 1.0], "float")):
+    assert table(estimate(), names="one") == table([estimate()], names=["one"])
+    for given, found in (([], "none"), (["a"], "str"), ({"a": "b"}, "str"), ([estimate(), 1.0], "float")):
         with pytest.raises(DesignError, match=f"takes estimates: found {found}"):
-            regression_table(given)
+            table(given)
 
 
 def test_small_effects_keep_their_digits_and_others_stay_as_they_are():
     # se of a: 1.41e-7, of b: 2.83e-7
     small = estimate((1.234567e-6, -4.5678e-4))
     small = replace(small, influence=Influence(small.influence.psi * 1e-6, {"unit": np.arange(3)}))
-    lines = regression_table(small).splitlines()
+    lines = table(small).splitlines()
     assert [line.split("|")[2].strip() for line in lines[2:6]] == ["1.23e-06", "(1.41e-07)", "-0.000457", "(2.83e-07)"]
     assert small.summary().splitlines()[5].split()[:3] == ["a", "1.235e-06", "1.414e-07"]
     ordinary = pd.DataFrame({"x": [0.0, 0.001, -0.0012345, 0.9999, 12345.6789, 3.0]})
@@ -103,8 +105,8 @@ def test_event_times_of_different_windows_stand_in_the_order_of_time():
     def binned(t):
         return "<=-3" if t == -3 else str(t)
 
-    text = regression_table([estimate(), study(-2, 1), study(-3, 2, binned)])
-    rows = [line.split("|")[1].strip() for line in text.splitlines()[2:]]
+    text = table([estimate(), study(-2, 1), study(-3, 2, binned)])
+    rows = [line.split("|")[1].strip() for line in text.splitlines()[2:] if line.startswith("|")]
     assert [r for r in rows if r][:8] == ["a", "b", "<=-3", "-2", "-1", "0", "1", "2"]
 
 
@@ -157,3 +159,33 @@ def test_every_result_has_a_notebook_display():
             assert kind._repr_html_ is Shown._repr_html_
             assert kind.__str__ is Shown.__str__
             assert kind._words is not Shown._words or kind._table is not Shown._table
+
+
+def numbers(text):
+    """Every number of a table, whatever the format writes around it, without the notes."""
+    body = re.split(r"smallskip|#text|<p>|\n\n(?=Sheriffs)", text)[0]
+    return re.findall(r"-?\d[\d,]*\.?\d*(?:e-?\d+)?", re.sub(r"columns: \d+|[\d.]+pt|<[^>]*>|\|  \|", " ", body))
+
+
+def test_every_format_holds_the_same_numbers_words_and_notes():
+    given = {"names": ["one", "two"], "rename": {"a": "Agreement & more"}, "notes": ["Sheriffs, 5 %."], "caption": "T"}
+    two = [estimate(), estimate((1.5, -2.25), ("a", "c"))]
+    texts = {f: table(two, format=f, **given) for f in get_args(Format)}
+    assert len({tuple(numbers(t)) for t in texts.values()}) == 1, {f: numbers(t) for f, t in texts.items()}
+    for text in texts.values():
+        assert "Agreement" in text and "Sheriffs" in text and "Standard errors in brackets" in text
+
+
+def test_rows_are_renamed_chosen_and_ordered_and_panels_stand_one_over_the_other():
+    one, two = estimate((1.0, 2.0)), estimate((3.0, 4.0))
+    text = table({"A": [one], "B": [two]}, names=["x"], keep=["b", "a"], interval=True)
+    rows = [[c.strip() for c in line.split("|")[1:3]] for line in text.splitlines() if line.startswith("|")][2:]
+    assert [r[0] for r in rows if r[0] in "ABab" and r[0]] == ["A", "b", "a", "B", "b", "a"]
+    low, high = one.conf_int().iloc[1]
+    assert rows[2][1] == f"[{low:.3f}, {high:.3f}]"
+    named = table({"x": one, "y": two})
+    assert named.splitlines()[0].split("|")[2:4] == [" x ", " y "]
+    with pytest.raises(DesignError, match=r"keep= names \['z'\], which no estimate has; terms are \['a', 'b'\]"):
+        table(one, keep=["z"])
+    with pytest.raises(DesignError, match="panels have"):
+        table({"A": [one], "B": [one, two]})
