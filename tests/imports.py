@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 PACKAGE = "g287stats"
 FLOORS = (  # rooms from the ground up; those of a floor keep to themselves unless they are named below
-    ("_version", "arguments", "errors", "flow", "labels", "shown", "words"),
+    ("_version", "arguments", "errors", "flow", "labels", "palette", "shown", "words"),
     ("catalog", "numerics"),
     ("build", "citation", "exporting", "geography"),
     ("agreements", "design", "policies"),
