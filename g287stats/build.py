@@ -24,6 +24,7 @@ STEPS = (  # in the order in which rooms build on one another
     ("fbi_table10", "g287stats.outcomes.fbi.table10"),
     ("fbi_msa", "g287stats.outcomes.fbi.msa"),
     ("fbi_cities", "g287stats.outcomes.fbi.cities"),
+    ("fbi_murders", "g287stats.outcomes.fbi.murders"),
     ("fbi_other", "g287stats.outcomes.fbi.other"),
     ("fbi_estimates", "g287stats.outcomes.fbi.estimates"),
     ("california", "g287stats.outcomes.state.california"),

@@ -15,6 +15,7 @@ OUTCOMES: dict[str, str] = {  # outcome name -> "module:function"; the function 
     "fbi_table10": "g287stats.outcomes.fbi.table10:load_fbi_table10",
     "fbi_msa": "g287stats.outcomes.fbi.msa:load_fbi_msa",
     "fbi_county_sums": "g287stats.outcomes.fbi.county_sums:load_fbi_county_sums",
+    "fbi_murders": "g287stats.outcomes.fbi.murders:load_fbi_murders",
     "california": "g287stats.outcomes.state.california:load_california",
     "maryland": "g287stats.outcomes.state.maryland:load_maryland",
     "icpsr_county": "g287stats.outcomes.nacjd.county:load_icpsr_county",
