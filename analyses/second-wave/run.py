@@ -18,13 +18,13 @@ def run(bench):
     crime = g.county_panel("fbi_county_sums", NOISE, min_coverage=0.8, on_low_coverage="drop").frame
     agreements = g.load_agreements()
     exposure = g.Exposure(models=("TFM",))
-    months = g.county_panel(years=(int(FIRST[:4]), 2026), freq="M", exposure=exposure, agreements=agreements).frame
+    panel = g.county_panel(years=(int(FIRST[:4]), 2026), freq="M", exposure=exposure, agreements=agreements)
+    months = panel.query("exposure_known").frame  # whole months that the record covers
     rows = []
     for outcome, rate in RATES.items():
         noise, kept = spread(crime, rate)
-        treated = months[months["county_fips"].isin(kept)].pivot(
-            index="county_fips", columns="period", values="treated"
-        )
+        here = months[months["county_fips"].isin(kept)]
+        treated = here.pivot(index="county_fips", columns="period", values="treated").dropna(axis=1)
         for month in [m for m in treated.columns if m >= pd.Period("2025-02")]:
             d = treated.loc[:, :month].to_numpy(dtype=float)
             left = d - d.mean(1, keepdims=True) - d.mean(0, keepdims=True) + d.mean()
