@@ -3,6 +3,7 @@
 import json
 import tomllib
 
+import pandas as pd
 import pytest
 
 import g287stats as g
@@ -49,11 +50,11 @@ def test_same_run_twice_writes_the_same_bytes(counts, tmp_path):
         assert (again.out / name).read_bytes() == (counts.out / name).read_bytes()
 
 
-def test_a_claim_without_an_analysis_says_so():
-    homes = {c for a in analyses().values() for c in a.claims}
-    orphan = next(c for c in g.findings()["claim_id"] if c not in homes)
-    with pytest.raises(UnavailableError, match="no analysis in this version"):
-        g.replicate(orphan)
+def test_every_claim_has_an_analysis_and_only_one():
+    homes = [c for a in analyses().values() for c in a.claims]
+    assert sorted(homes) == sorted(g.findings()["claim_id"])
+    with pytest.raises(UnavailableError, match="neither an analysis"):
+        g.replicate("no-such-claim")
 
 
 def test_every_analysis_names_real_claims_and_fits_the_screen():
@@ -99,21 +100,57 @@ def test_claims_not_run_are_shown_as_not_run(counts):
     assert len(done) < len(everything)
 
 
-@pytest.mark.parametrize("name", [a.name for a in analyses().values() if a.default])
-def test_every_default_analysis_runs_on_bundled_data(name, tmp_path):
-    done = g.replicate(name, out=tmp_path)
-    assert not done.failed, done.failed
-    assert done.exhibits
-    assert NOT_YET not in set(done.table["status"])
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """One run of everything that needs bundled data alone, without the user's tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("G287STATS_DATA", str(tmp_path_factory.mktemp("user")))
+        yield g.replicate(out=tmp_path_factory.mktemp("all"))
 
 
-def test_report_says_how_to_run_what_was_not_run(tmp_path):
-    done = g.replicate(["program-counts"], out=tmp_path)
-    everything = g.replicate(out=tmp_path / "all")
-    notes = everything.table.set_index("claim_id")["note"]
-    assert notes["ii-BX-TFM-LAT"] == "g287stats replicate --only baumer-xie-2023"
-    assert "--only baumer-xie-2023" in everything.report.read_text()
-    assert len(done.table) < len(everything.table) == 125
+def test_every_default_analysis_runs_on_bundled_data(everything):
+    assert not everything.failed, everything.failed
+    assert {e.analysis for e in everything.exhibits} == {a.name for a in analyses().values() if a.default}
+
+
+def test_every_claim_ends_with_a_status(everything):
+    done = everything.table
+    assert len(done) == 125 and done["claim_id"].is_unique
+    later = {c for a in analyses().values() if not a.default for c in a.claims}
+    waiting = done[done["status"] == NOT_YET]
+    assert set(waiting["claim_id"]) == later
+    assert all(
+        f"--only {a.name}" in everything.report.read_text() for a in analyses().values() if set(a.claims) & later
+    )
+    named = done[done["status"] == "needs data"]
+    assert named["reason"].str.len().min() > 20
+
+
+def test_the_exhibit_map_and_the_manifest_name_every_file(everything):
+    import hashlib
+
+    files = json.loads((everything.out / "manifest.json").read_text())["files"]
+    on_disk = {p.relative_to(everything.out).as_posix() for p in everything.out.rglob("*") if p.is_file()}
+    assert set(files) == on_disk - {"manifest.json"} - {p for p in on_disk if p.endswith("done.json")}
+    for name, entry in files.items():
+        assert hashlib.sha256((everything.out / name).read_bytes()).hexdigest() == entry["sha256"], name
+    mapped = pd.read_csv(everything.out / "exhibits.csv")
+    judged = everything.table[everything.table["ours"].notna()]
+    assert set(judged["claim_id"]) <= set(mapped["claim_id"].dropna())
+    assert mapped["command"].str.startswith("g287stats replicate --only ").all()
+
+
+def test_a_second_run_reads_back_and_removes_what_is_not_its_own(counts, tmp_path):
+    old = g.replicate(["program-counts", "adoption"], out=tmp_path)
+    assert (tmp_path / "adoption" / "adoption.png").exists()
+    (tmp_path / "adoption" / "notes.txt").write_text("the user's own")
+    from g287stats.claims.running import _remove_others
+
+    _remove_others(tmp_path, [analyses()["program-counts"]])
+    assert not (tmp_path / "adoption" / "adoption.png").exists()
+    assert (tmp_path / "adoption" / "notes.txt").exists()  # never a file that no run lists
+    assert (tmp_path / "program-counts" / "counts.csv").exists()
+    assert old.report.exists()
 
 
 def test_an_analysis_pinned_to_other_data_does_not_run(tmp_path, monkeypatch):
