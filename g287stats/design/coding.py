@@ -146,7 +146,7 @@ def constant_within(inner: np.ndarray, outer: np.ndarray, look: int = 2048) -> b
     return True
 
 
-def several(argument: str, given: Any) -> tuple:
+def several(argument: str, given: Any) -> tuple[Any, ...]:
     """The column names of an argument that takes several; a bare text is an error that says how to write it."""
     if isinstance(given, str):
         raise DesignError(f"{argument}={given!r} takes a list of columns: {argument}=[{given!r}]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -77,7 +77,7 @@ def _shares(cohort: np.ndarray, w: np.ndarray, cohorts: np.ndarray) -> tuple[np.
 
 
 def _long_difference_blocks(
-    parts: Sequence[tuple], method: two_by_two.Method, n: int, into: np.ndarray | None
+    parts: Sequence[tuple[Any, ...]], method: two_by_two.Method, n: int, into: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(Cells, influence of all n units) from fits on some of the units."""
     for units, live, data, cells, fit in parts:

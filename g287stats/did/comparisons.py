@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from g287stats.design.coding import calendar, cohorts, factorize, numeric
+from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design
 from g287stats.design.wide import matrix, must_stay_on
 from g287stats.errors import DesignError, IdentificationError, Problems
@@ -160,7 +160,7 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------
-def refuse_exits(data: Any, design: Design, exit: str | None, treatment: str | None) -> None:
+def refuse_exits(data: Data, design: Design, exit: str | None, treatment: str | None) -> None:
     """Treatment that switches off, or is not in force from the cohort on, is not what this estimator assumes.
 
     Units are named, with the ways out.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled, matrix
 from g287stats.errors import DesignError, IdentificationError
@@ -93,7 +94,7 @@ class Bacon(Shown):
 
 @documented()
 def bacon(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -210,7 +211,7 @@ class TwfeWeights(Shown):
 
 @documented()
 def twfe_weights(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -288,7 +289,7 @@ def twfe_weights(
 
 @documented()
 def cohort_sizes(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -34,7 +35,7 @@ METHOD = Method(
 
 @documented()
 def etwfe(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,

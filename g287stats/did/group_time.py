@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.did.cell_effects import CellEffects, by_cross_sections, by_long_differences
 from g287stats.did.comparisons import (
@@ -42,7 +43,7 @@ _NONE_REFUSED = pd.DataFrame({"cohort": [], "time": [], "reason": []})
 
 @documented()
 def att_gt(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,

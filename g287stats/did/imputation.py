@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import reference_times, whole
+from g287stats.design.keys import Data
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Clustered, Influence
 from g287stats.estimate.estimate import Cells, Estimate, Method
@@ -55,7 +56,7 @@ GARDNER = Method(
 
 @documented()
 def imputation(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -164,7 +165,7 @@ def imputation(
 
 @documented()
 def two_stage(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     shape: Literal["static", "event"] = "static",

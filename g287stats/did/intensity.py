@@ -11,6 +11,7 @@ import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window, whole
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import labelled, matrix, must_stay_on, places, unit_weights
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -31,7 +32,7 @@ METHOD = Method(
 
 @documented()
 def intensity_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     dose: str,
@@ -219,7 +220,7 @@ def intensity_did(
     )
 
 
-def _doses(data: Any, design: Design, dose: str) -> np.ndarray:
+def _doses(data: Data, design: Design, dose: str) -> np.ndarray:
     """Dose of every treated unit, NaN for others; every problem at once."""
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     if dose not in frame:

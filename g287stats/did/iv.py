@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,9 +12,10 @@ import pandas as pd
 from scipy import linalg, stats
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.errors import DesignError, IdentificationError, InferenceWarning, caution
-from g287stats.estimate.covariance import Influence, SmallSample
+from g287stats.estimate.covariance import Clustered, Influence, SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.numerics.least_squares import LeastSquares
 from g287stats.numerics.within import Projection
@@ -45,7 +46,7 @@ REDUCED = Method("iv_reduced_form", "Reduced form of instrumented two-way fixed 
 
 @documented()
 def iv_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     treatment: str | Sequence[str],
@@ -233,7 +234,7 @@ def _bread(
 
 def _strength(
     first: dict[str, Estimate],
-    stage: Any,
+    stage: Callable[[np.ndarray, str, Method], Estimate],
     d: np.ndarray,
     x: np.ndarray,
     fitted: np.ndarray,
@@ -287,7 +288,8 @@ def _hansen(
 ) -> dict[str, float]:
     """Hansen's J: two-step GMM weighted by the clustered covariance of the instruments' moments at 2SLS."""
     w = np.ones(len(y)) if design.weights is None else design.weights
-    rule: Any = estimate.rule
+    rule = estimate.rule
+    assert isinstance(rule, Clustered)
     moments = rule.matrix(Influence(z * (w * residual)[:, None], row_keys(design))) / rule.factor()
     g_y, g_x = z.T @ (w * y), z.T @ (x * w[:, None])
     size = np.sqrt(np.diag(moments))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import window_pair
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated, matrix
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -33,7 +34,7 @@ METHOD = Method(
 
 @documented()
 def lp_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     window: tuple[int, int],

@@ -235,7 +235,7 @@ def balance_weights(
 
 
 @documented(**FEATURES)
-def match(data: Any, variables: Sequence[str], **options: Any) -> Balance:
+def match(data: Data, variables: Sequence[str], **options: Any) -> Balance:
     """Nearest-neighbour matching: :func:`balance_weights` with ``method="nearest"``.
 
     Parameters

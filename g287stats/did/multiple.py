@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
@@ -31,7 +32,7 @@ METHOD = Method(
 
 @documented()
 def multiple_treatments(
-    data: Any,
+    data: Data,
     outcome: str,
     treatments: Sequence[str],
     *,

@@ -18,6 +18,7 @@ import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
@@ -49,7 +50,7 @@ METHOD = Method(
 
 @documented()
 def poisson(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     shape: Literal["static", "event"] = "static",

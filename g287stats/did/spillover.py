@@ -12,6 +12,7 @@ from scipy import sparse
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times, whole
+from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, Path, prepare
 from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepare
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -34,7 +35,7 @@ DYNAMIC = Method("spillover_event_study", "Event study with spillovers", METHOD.
 
 @documented()
 def exposure_map(
-    data: Any,
+    data: Data,
     neighbours: pd.DataFrame,
     treatment: str,
     *,
@@ -43,7 +44,7 @@ def exposure_map(
     rings: int = 2,
     how: Literal["any", "share"] = "any",
     unknown: Literal["missing", "untreated"] = "missing",
-) -> Any:
+) -> Data:
     """Return the frame with ``ring_1`` … ``ring_k``: treatment among units one, two, … steps away.
 
     Parameters
@@ -161,7 +162,7 @@ def _kind(labels: pd.Series) -> str:
 
 @documented()
 def spillover_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     exposures: Sequence[str],
@@ -215,7 +216,7 @@ def spillover_did(
 
 @documented()
 def spillover_event_study(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     exposures: Sequence[str],
@@ -310,7 +311,7 @@ def spillover_event_study(
 
 
 def _read(
-    data: Any,
+    data: Data,
     outcome: str,
     exposures: Sequence[str],
     unit: str | None,
@@ -398,7 +399,7 @@ def _within_window(
     return [replace(design, cohort=first).restrict(keep, reason) for first in cohorts]
 
 
-def _dates(data: Any, design: Design, name: str) -> tuple[np.ndarray, list[str]]:
+def _dates(data: Data, design: Design, name: str) -> tuple[np.ndarray, list[str]]:
     """First exposed position of every unit, read from all rows, and notes; errors and notes name the exposure."""
     seen = quiet_prepare(data, name, unit=design.unit_name, time=design.time_name)
     path = Path(seen.rows, seen.y, seen.unit_labels, place_of(design, seen))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import window_pair
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated
 from g287stats.errors import DesignError, IdentificationError, choose
@@ -37,7 +38,7 @@ METHOD = Method(
 
 @documented()
 def stacked(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     window: tuple[int, int],

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import reference_times
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design
 from g287stats.design.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError
@@ -59,7 +60,7 @@ METHOD = Method(
 
 @documented()
 def sun_abraham(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import labelled, matrix, quiet_prepare, unit_weights
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose
@@ -44,7 +45,7 @@ class _Paths:
 
 @documented()
 def switching_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     treatment: str,

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design, prepare
 from g287stats.design.wide import dated, labelled, matrix
 from g287stats.did.synthetic_predictors import Predictor, given, predictor_block, predictor_means, predictor_table
@@ -181,7 +182,7 @@ class SyntheticEstimate(Estimate):
 
 @documented(**_SHARED)
 def synthetic_did(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -232,7 +233,7 @@ def synthetic_did(
 
 @documented(**_SHARED)
 def synthetic_control(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -285,7 +286,7 @@ def synthetic_control(
 
 
 def _estimate(
-    data: Any,
+    data: Data,
     outcome: str,
     keys: Mapping[str, str | None],
     kind: Kind,

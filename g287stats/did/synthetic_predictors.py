@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from g287stats.design.keys import Data
 from g287stats.design.prepare import Design
 from g287stats.design.wide import matrix, quiet_prepare
 from g287stats.did.synthetic_weights import Block
@@ -42,7 +43,7 @@ def _predictor_names(predictors: Sequence[Predictor]) -> list[str]:
 
 
 def predictor_means(
-    data: Any,
+    data: Data,
     design: Design,
     keys: Mapping[str, str | None],
     predictors: Sequence[Predictor],

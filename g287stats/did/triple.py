@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
-from g287stats.design.keys import read_keys
+from g287stats.design.keys import Data, read_keys
 from g287stats.design.prepare import prepare
 from g287stats.design.wide import must_stay_on
 from g287stats.errors import DesignError, IdentificationError
@@ -33,7 +33,7 @@ METHOD = Method(
 
 @documented()
 def triple_difference(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     eligible: str,

@@ -11,12 +11,13 @@ some effects (Goodman-Bacon 2021; de Chaisemartin and D'Haultfœuille 2020; for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
+from g287stats.design.keys import Data
 from g287stats.errors import IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
@@ -56,7 +57,7 @@ EVENT = Method(
 
 @documented()
 def twfe(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,
@@ -125,7 +126,7 @@ def twfe(
 
 @documented()
 def event_study(
-    data: Any,
+    data: Data,
     outcome: str,
     *,
     unit: str | None = None,

@@ -8,7 +8,7 @@ the masses and ``θ`` the average, moving the mass of cell j by one moves the av
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -75,7 +75,7 @@ def aggregate(
     column = {"event": "event_time", "cohort": "cohort", "calendar": "time"}[kind]
     members = _members(frame[column], keep)
     values = list(members)
-    labels: dict[str, list] = {"term": [str(v) for v in values], column: values}
+    labels: dict[str, list[Any]] = {"term": [str(v) for v in values], column: values}
     fixed = frame["reference"].to_numpy(dtype=bool) if "reference" in frame else np.zeros(len(frame), dtype=bool)
     normalised = tuple(v for v, rows in members.items() if fixed[rows].all())
     if kind == "event":  # references that have no cells: effects are relative to them
@@ -117,7 +117,7 @@ def _averages(
     estimate: Estimate,
     members: list[np.ndarray],
     mass: np.ndarray,
-    labels: dict[str, list],
+    labels: dict[str, list[Any]],
     kind: str,
     reference: tuple[object, ...] = (),
 ) -> Estimate:

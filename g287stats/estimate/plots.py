@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,11 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from g287stats.errors import DesignError
+from g287stats.estimate.estimate import Estimate
 from g287stats.palette import ACCENT, SERIES_COLORS
 from g287stats.shown import GREY, INK, clean
-
-if TYPE_CHECKING:
-    from g287stats.estimate.estimate import Estimate
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Markers of several estimates in one plot, so that it reads in grey."""
@@ -216,7 +213,7 @@ def _by_name(
     """Estimates by the names they are shown under, each once."""
     if isinstance(estimates, Mapping):
         return {str(name): e for name, e in estimates.items()}
-    several = list(estimates) if isinstance(estimates, (list, tuple)) else [estimates]
+    several = [estimates] if isinstance(estimates, Estimate) else list(estimates)
     names = [e.method.title for e in several] if labels is None else [str(name) for name in labels]
     if len(names) != len(several):
         raise DesignError(f"labels= has {len(names)} for {len(several)} estimates: give one for each")

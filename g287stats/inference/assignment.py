@@ -10,11 +10,13 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from g287stats.errors import DesignError, InferenceWarning, caution
+from g287stats.estimate.estimate import Estimate
+from g287stats.regression.fitted import Fitted
 
 CHUNK = 1 << 21
 """Most numbers of a batch of reassignments."""
@@ -57,7 +59,7 @@ class Paths:
         return np.bincount(self.group)
 
 
-def treatment_paths(est: Any, f: Any, assign_by: str | None) -> Paths:
+def treatment_paths(est: Estimate, f: Fitted, assign_by: str | None) -> Paths:
     """Read each unit's treatment path over the calendar from a fitted regression, and the level that shares it.
 
     With cohorts the path is known in every period. With a treatment variable every unit must be observed in every
@@ -113,7 +115,7 @@ def shared(values: np.ndarray, group: np.ndarray) -> bool:
 def level_of_assignment(
     kinds: np.ndarray,
     unit: str,
-    labels: Any,
+    labels: pd.Index,
     clusters: Mapping[str, np.ndarray],
     asked: tuple[str, np.ndarray] | None,
 ) -> tuple[str, np.ndarray]:
@@ -240,7 +242,7 @@ def random_arrangements(
         yield out
 
 
-def given_arrangements(paths: Paths, units: np.ndarray, unit_labels: Any) -> np.ndarray:
+def given_arrangements(paths: Paths, units: np.ndarray, unit_labels: pd.Index) -> np.ndarray:
     """Reassignments from a table of unit labels: the group of column j receives the path of the j-th treated group."""
     table = np.atleast_2d(np.asarray(units))
     treated = paths.treated

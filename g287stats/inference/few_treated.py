@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from g287stats.arguments import documented
+from g287stats.design.prepare import Design
 from g287stats.errors import DesignError, InferenceWarning, caution
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
@@ -88,7 +88,7 @@ def conley_taber(
     est: Estimate,
     *,
     draws: int = 999,
-    positions: Any = None,
+    positions: np.ndarray | None = None,
     assign_by: str | None = None,
     level: float = 0.95,
     seed: int = 287,
@@ -174,10 +174,10 @@ def conley_taber(
 @documented()
 def ferman_pinto(
     est: Estimate,
-    size: Any = None,
+    size: pd.Series | None = None,
     *,
     draws: int = 999,
-    positions: Any = None,
+    positions: np.ndarray | None = None,
     assign_by: str | None = None,
     level: float = 0.95,
     seed: int = 287,
@@ -338,7 +338,7 @@ def _few(est: Estimate, what: str, assign_by: str | None) -> tuple[Fitted, Paths
     return f, treatment_paths(est, f, assign_by)
 
 
-def _stored(positions: Any, width: int, n: int, columns: str, pool: str) -> np.ndarray:
+def _stored(positions: np.ndarray, width: int, n: int, columns: str, pool: str) -> np.ndarray:
     chosen = np.asarray(positions, dtype=np.int64)
     if chosen.ndim != 2 or chosen.shape[1] != width:
         raise DesignError(f"positions must have {width} columns, one per {columns}; got shape {chosen.shape}")
@@ -347,7 +347,7 @@ def _stored(positions: Any, width: int, n: int, columns: str, pool: str) -> np.n
     return chosen
 
 
-def _sizes(size: Any, design: Any, paths: Paths) -> np.ndarray:
+def _sizes(size: pd.Series | None, design: Design, paths: Paths) -> np.ndarray:
     """Sizes of the groups in their order; every problem in one message."""
     if size is None and len(paths.of_group) < design.n_units:
         return paths.n_units.astype(float)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,9 @@ from g287stats.inference.target import scalar
 from g287stats.numerics.inversion import TIES, not_rejected, warn_unbounded
 from g287stats.regression.fitted import Fitted, fitted, static_effect
 from g287stats.shown import Shown
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Statistic = Literal["coefficient", "t"]
 
@@ -117,7 +120,7 @@ def randomization_test(
     *,
     statistic: Statistic = "coefficient",
     draws: int = 999,
-    assignments: Any = None,
+    assignments: np.ndarray | None = None,
     assign_by: str | None = None,
     within: str | pd.Series | None = None,
     null: float = 0.0,
@@ -318,7 +321,7 @@ class _Refit:
         self.cross_e, self.cross_d = crossed(self.e), crossed(self.d)
         self.products = centred @ centred.T
 
-    def lines(self, batch: np.ndarray, bar: Any) -> np.ndarray:
+    def lines(self, batch: np.ndarray, bar: tqdm) -> np.ndarray:
         """b_e, b_d, v₀, v₁ and v₂ of every reassignment (rows of paths by group), (5, draws)."""
         if not self.grid:
             return self._by_projection(batch, bar)
@@ -354,7 +357,7 @@ class _Refit:
             out[2:] = [np.einsum("ij,ij->i", a, b) / q**2 for a, b in ((s_e, s_e), (s_e, s_d), (s_d, s_d))]
         return out
 
-    def _by_projection(self, batch: np.ndarray, bar: Any) -> np.ndarray:
+    def _by_projection(self, batch: np.ndarray, bar: tqdm) -> np.ndarray:
         f, design, p = self.f, self.f.design, self.f.projection
         others, group = self._others(), self.paths.group[design.unit]
         out = np.zeros((5, len(batch)))

@@ -12,6 +12,6 @@ from threadpoolctl import ThreadpoolController
 _LIBRARIES = ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager:
+def one_thread() -> AbstractContextManager[object]:
     """Limit the linear algebra to one thread inside the ``with`` block."""
     return _LIBRARIES.limit(limits=1, user_api="blas")

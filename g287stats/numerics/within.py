@@ -205,7 +205,7 @@ class Projection:
 
     # ---- factorisation ------------------------------------------------------------------------------------------
     @cached_property
-    def _pairs(self) -> list[list]:
+    def _pairs(self) -> list[list[Pair]]:
         """Unit × level sums of every effect, one matrix per basis function of the units."""
         if not self._even:
             return [self._pair_matrices(j) for j in range(len(self.sizes))]
@@ -249,7 +249,7 @@ class Projection:
     def _shape(self) -> tuple[int, ...]:
         return self.rows.shape
 
-    def _pair_matrices(self, effect: int) -> list:
+    def _pair_matrices(self, effect: int) -> list[Pair]:
         ones = np.ones(self.n) if self.weights is None else self.weights
         pairs = [Pair(self.unit_level(ones, effect), self._scale)]
         if self._slopes is not None:
@@ -347,7 +347,7 @@ class Projection:
         q = self._rows_basis(unit, trends)
         gap = sum(n[code] for n, code in zip(self._null, codes))
         for k, basis in enumerate(q):
-            held = sum(self._pairs[j][k].dot(n) for j, n in enumerate(self._null))
+            held = np.asarray(sum(self._pairs[j][k].dot(n) for j, n in enumerate(self._null)))
             gap = gap - basis[:, None] * held[unit]
         return ok & (np.abs(gap) < 1e-6).all(axis=1)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.design.coding import several
+from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, dated, must_stay_on
 from g287stats.errors import DesignError, IdentificationError
@@ -98,14 +99,14 @@ def _event_times(design: Design) -> np.ndarray:
 
 
 def prepare_regression(
-    data: Any,
+    data: Data,
     outcome: str,
     keys: dict[str, Any],
     covariates: Sequence[str],
     by_time: Sequence[str],
     weights: str | None,
-    cluster: Any,
-    fixed_effects: Any,
+    cluster: str | Sequence[str] | None,
+    fixed_effects: Sequence[str | tuple[str, ...]],
     exposure: str | None = None,
 ) -> Design:
     """Prepare a panel for a regression on a treatment, or on cohorts that must stay treated."""
