@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     q.set_defaults(run=_update)
     q = verbs.add_parser("undo", help="take the last applied update back")
     q.set_defaults(run=_undo)
+    q = verbs.add_parser("evidence", help="where dated documents in a folder of yours differ from the record")
+    q.add_argument("folder", type=Path)
+    q.add_argument("--days", type=int, default=7, help="list differences of more than so many days (default 7)")
+    q.add_argument("--out", type=Path, metavar="FILE.csv", help="write every document with its difference")
+    q.set_defaults(run=_evidence)
     q = verbs.add_parser("log", help="the lists taken in since the release")
     q.set_defaults(run=_log)
 
@@ -176,6 +181,21 @@ def _undo(options: argparse.Namespace) -> int:
 
     record = catalog.undo_record()
     _say(record or "No update is left: the released record is in use.")
+    return 0
+
+
+def _evidence(options: argparse.Namespace) -> int:
+    from g287stats import catalog
+    from g287stats.agreements.evidence import compare_evidence, read_evidence
+    from g287stats.agreements.table import load_agreements
+
+    found = compare_evidence(load_agreements(), read_evidence(options.folder))
+    print(found)
+    for r in found.differing(options.days).itertuples():
+        print(f"{r.agreement_id}: {r.document} {r.date:%Y-%m-%d}, {r.days:+d} days: {r.reading}")
+    print(f"{len(found.unmatched):,} documents are of no agreement in the record")
+    if options.out:
+        catalog.write(options.out, found.rows.to_csv(index=False))
     return 0
 
 

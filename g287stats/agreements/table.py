@@ -146,7 +146,7 @@ class Agreements:
                 found = found[~found["agreement_id"].isin(later.loc[later["by"].le(day), "agreement_id"])]
             attrs = {"basis": "signed", "list": None, "list_date": None}
         found = found.reset_index(drop=True)
-        found.attrs = {"on": str(on)} | attrs
+        found.attrs = {"on": str(on), "last_certain_day": self.last_day} | attrs
         return found
 
     @guided
@@ -159,6 +159,7 @@ class Agreements:
         held = self._on_list("pending", int(in_force["seq"]))
         found = self.applications[self.applications["application_id"].isin(held)].reset_index(drop=True)
         found.attrs = {"on": str(on), "list": in_force["file"], "list_date": in_force["list_date"]}
+        found.attrs["last_certain_day"] = self.lists.loc[self.lists["kind"].eq("pending"), "list_date"].max()
         return found
 
     @guided

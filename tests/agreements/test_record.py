@@ -173,6 +173,10 @@ def test_signings_again(frame, name, dates):
     assert frame.loc[name, "resigned_dates"] == dates
 
 
+def test_a_neighbours_date_is_corrected_by_the_memorandum(frame):
+    assert frame.loc["FL-melbourne-beach-police-department.TFM.2025-05-13", "signed_basis"] == "memorandum"
+
+
 def test_an_extension_is_no_signing(frame):
     assert frame.loc["NJ-monmouth-county-sheriff.JEM.2009-10-15", "expires"] == pd.Timestamp("2029-06-30")
     assert pd.isna(frame.loc["GA-floyd-county-sheriff.JEM.2018-02-02", "expires"])  # signed again since
