@@ -18,8 +18,12 @@ from g287stats.errors import UnavailableError
 from g287stats.shown import Shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from g287stats.claims.analyses import Analysis
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,14 @@ def evidence(
     folder = Path(out) if out is not None else user_data_dir() / "replication"
     run = run_analyses(homes, folder, progress=progress)
     claims = claims_table([r for r in run.results if r["claim_id"] in ids], chosen)
+    return assemble(about, claims, homes, folder, margin)
+
+
+def assemble(
+    about: str, claims: pd.DataFrame, homes: Sequence[Analysis], folder: Path, margin: float | None = None
+) -> Evidence:
+    """Put together what analyses that ran in ``folder`` say about the claims of a table."""
+    ids = set(claims["claim_id"])
     parts = [p for a in homes if (p := _part(folder / a.name, a.folder, ids, margin)) is not None]
     if margin is not None:
         claims = _judged_again(claims, parts, margin)

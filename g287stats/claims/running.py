@@ -150,22 +150,42 @@ def _remove_others(folder: Path, chosen: Sequence[Analysis]) -> None:
             remove_written(path.parent)
 
 
-def _report(run: Replication, chosen: list[Analysis]) -> None:
-    from g287stats.report.html import Section, write_report
+QUESTIONS = {  # in the order of the report
+    "i": "Did recorded crime change?",
+    "ii": "Did violent victimization of Latinos change?",
+    "iii": "Did stops and arrests change by ethnicity?",
+    "iv": "What were the detainers for?",
+    "v": "Did people report less, and were fewer crimes cleared?",
+    "count": "How many agreements, on which day?",
+}
 
-    shown = ["claim_id", "finding", "published", "ours", "minimum_detectable_effect", "status", "reason", "note"]
-    sections = []
-    for analysis in chosen:
-        rows = run.table[run.table["analysis"] == analysis.name]
-        comparison = rows[[c for c in shown if rows[c].notna().any()]]
-        mine = [e for e in run.exhibits if e.analysis == analysis.name]
-        folder = run.out / analysis.name
-        sections.append(Section(analysis.name, analysis.title, comparison, mine, folder, analysis.differences))
+
+def _report(run: Replication, chosen: list[Analysis]) -> None:
+    from g287stats.claims.evidence import assemble
+    from g287stats.report.html import Differences, Question, numbers_of, write_report
+
+    published = findings()
+    said = statements().set_index("statement_id")
+    questions = []
+    for key, title in QUESTIONS.items():
+        claims = run.table[run.table["seed_statement"] == key].reset_index(drop=True)
+        if claims.empty:
+            continue
+        found = assemble(key, claims, chosen, run.out)
+        numbers = numbers_of(published, claims)
+        homes = set(claims["analysis"].dropna()) | {a.name for a in chosen if set(a.claims) & set(claims["claim_id"])}
+        exhibits = [x for x in run.exhibits if x.analysis in homes]
+        about = said.loc[key]
+        questions.append(
+            Question(
+                key, title, about["statement"], about["verdict"], about["reason"], claims.join(numbers), found.grid,
+                found.choices, found.sentences, found.strongest, exhibits,
+            )
+        )  # fmt: skip
     write_report(
         run.report,
-        sections,
-        verdicts=statements()[["statement", "verdict", "reason", "data_used"]],
-        rest=run.table.loc[run.table["status"] == NOT_YET, ["claim_id", "finding", "published", "check_tier", "note"]],
+        questions,
+        differences=[Differences(a.name, a.title, a.differences) for a in chosen],
         versions=versions(),
         failed=run.failed,
         interrupted=run.interrupted,
