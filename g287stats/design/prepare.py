@@ -68,8 +68,8 @@ class Design:
         the unit's column name.
     effects
         Codes by row of further fixed effects (``state×year``), keyed by name.
-    exposure
-        Exposure by row for count models, (n,), or None.
+    at_risk
+        Population or time at risk by row, for count models, (n,), or None.
     path
         Treatment in every row offered, or None without a treatment column.
     exits
@@ -92,7 +92,7 @@ class Design:
     weights: np.ndarray | None
     clusters: Levels
     effects: Mapping[str, np.ndarray]
-    exposure: np.ndarray | None
+    at_risk: np.ndarray | None
     flow: Flow
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -189,7 +189,7 @@ class Design:
             weights=rows(self.weights),
             clusters=Levels(kept, {k: unit if k == self.unit_name else level(v) for k, v in self.clusters.items()}),
             effects={k: level(v) for k, v in self.effects.items()},
-            exposure=rows(self.exposure),
+            at_risk=rows(self.at_risk),
             flow=flow,
         )
 
@@ -232,7 +232,7 @@ def prepare(
     weights: str | None = None,
     cluster: str | Sequence[str] | None = None,
     fixed_effects: Sequence[str | tuple[str, ...]] = (),
-    exposure: str | None = None,
+    at_risk: str | None = None,
     clustered: bool = True,
 ) -> Design:
     """Check and code a panel; the only place where labels become integers.
@@ -242,7 +242,7 @@ def prepare(
     data
         A DataFrame, or anything with ``.frame``, ``.keys``, ``.provenance`` and ``.exits`` (a ``CountyPanel``, see
         :class:`~g287stats.design.keys.Panel`). Never modified.
-    outcome, unit, time, cohort, treatment, covariates, weights, cluster, fixed_effects, exposure
+    outcome, unit, time, cohort, treatment, covariates, weights, cluster, fixed_effects, at_risk
         Column names. ``cohort`` holds the first treated period of the unit on the scale of ``time``; missing
         means never treated (infinity, and 0 where 0 is no period, are read as never, with a counted warning; a Period
         that spans several periods of ``time`` is refused, a finer one is read as the period that contains it, with a
@@ -257,14 +257,14 @@ def prepare(
     DesignError
         One message listing every problem: absent or non-numeric columns, infinite values, duplicate
         unit-periods, a cohort that changes within a unit or would have to be dated, a time that is not a calendar,
-        weights or exposure that are not positive.
+        weights or at_risk that are not positive.
     """
     keys = read_keys(data, unit=unit, time=time, cohort=cohort, treatment=treatment)
     clusters = tuple(keys.level(c) for c in ((cluster,) if isinstance(cluster, str) else cluster or ()))
     parts_of = [(e,) if isinstance(e, str) else tuple(e) for e in several("fixed_effects", fixed_effects)]
     groups = list(dict.fromkeys([*clusters, *(part for parts in parts_of for part in parts)]))
-    numbers = [outcome, *several("covariates", covariates), *(c for c in (treatment, weights, exposure) if c)]
-    positive = [c for c in (weights, exposure) if c]
+    numbers = [outcome, *several("covariates", covariates), *(c for c in (treatment, weights, at_risk) if c)]
+    positive = [c for c in (weights, at_risk) if c]
     where = f"design for {outcome!r}"
     seen = admit(keys, where, numbers=list(dict.fromkeys(numbers)), positive=positive, groups=groups)
     kept = _drop(seen, [c for c in groups if c != keys.unit], where)
@@ -300,7 +300,7 @@ def prepare(
         weights=values[weights] if weights else None,
         clusters=levels,
         effects=effects,
-        exposure=values[exposure] if exposure else None,
+        at_risk=values[at_risk] if at_risk else None,
         flow=kept.flow,
         notes=notes,
         provenance=keys.provenance,

@@ -88,7 +88,7 @@ def etwfe(
         raise DesignError('at_risk= goes with model="poisson"; divide the outcome by it for a linear model of rates')
     design = prepare(
         data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
-        weights=weights, cluster=cluster, exposure=at_risk,
+        weights=weights, cluster=cluster, at_risk=at_risk,
     )  # fmt: skip
     design = dated(design, "use g.switching_did")
     design, notes = _comparable(design, control)

@@ -104,10 +104,9 @@ def stacked(
         weights=weights, cluster=cluster,
     )  # fmt: skip
     design = dated(design, "use g.switching_did")
-    stack, table, notes = _stack(design, window, control, corrective)
+    stack, event, table, notes = _stack(design, window, control, corrective)
     tell(design, notes)
     treated = stack.cohort[stack.unit] == 0
-    event = stack.exposure.astype(int)  # type: ignore[union-attr]
     if shape == "static":
         fit = regress(stack, [Block(("att",), columns=(treated & (event >= 0)).astype(float)[:, None])])
         names: tuple[str, ...] = ("att",)
@@ -138,11 +137,11 @@ def stacked(
 
 def _stack(
     design: Design, window: tuple[int, int], control: str, corrective: Corrective
-) -> tuple[Design, pd.DataFrame, list[str]]:
-    """Return the stacked design, a table of its data sets, and notes.
+) -> tuple[Design, np.ndarray, pd.DataFrame, list[str]]:
+    """Return the stacked design, event times by row, a table of its data sets, and notes.
 
     In the stacked design a unit is a unit in one data set, its ``cohort`` is 0 when treated there and 1 otherwise,
-    ``time`` is the effect λ (data set × period, or event time), ``exposure`` carries the event time.
+    ``time`` is the effect λ (data set × period, or event time).
     """
     low, high = window
     t = design.n_periods
@@ -203,9 +202,8 @@ def _stack(
         covariates=design.covariates[rows],
         weights=weights,
         clusters=Levels(at, {name: unit, **levels}),
-        exposure=event.astype(float),
     )
-    return stack, table, notes
+    return stack, event, table, notes
 
 
 def _corrective(table: pd.DataFrame, kind: Corrective) -> np.ndarray:

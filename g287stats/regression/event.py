@@ -107,7 +107,7 @@ def prepare_regression(
     weights: str | None,
     cluster: str | Sequence[str] | None,
     fixed_effects: Sequence[str | tuple[str, ...]],
-    exposure: str | None = None,
+    at_risk: str | None = None,
 ) -> Design:
     """Prepare a panel for a regression on a treatment, or on cohorts that must stay treated."""
     if keys["cohort"] and keys["treatment"]:
@@ -121,7 +121,7 @@ def prepare_regression(
         weights=weights,
         cluster=cluster,
         fixed_effects=fixed_effects,
-        exposure=exposure,
+        at_risk=at_risk,
         **keys,
     )
     must_stay_on(design, FITS)

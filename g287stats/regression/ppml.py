@@ -24,7 +24,7 @@ def ppml(
     """Iterate to the maximum; returns the last weighted regression, or the separated rows (boolean, (n,)).
 
     The design has no unit, period or effect level without events (:func:`without_empty`). Parameters are those of
-    :func:`~g287stats.regression.regression.regress`; ``design.y`` is the count, ``design.exposure`` the number at risk.
+    :func:`~g287stats.regression.regression.regress`; ``design.y`` is the count, ``design.at_risk`` the number at risk.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def ppml(
         No maximum within :data:`MAX_STEPS` steps.
     """
     y, prior = design.y, design.weights
-    offset = None if design.exposure is None else np.log(design.exposure)
+    offset = None if design.at_risk is None else np.log(design.at_risk)
     eta, mu, surplus, working = room(4, design.n)
     _start(design, eta)
     if offset is not None:
@@ -105,9 +105,9 @@ def without_empty(design: Design) -> tuple[Design, list[str]]:
 
 def _start(design: Design, out: np.ndarray) -> None:
     """Log rates of a unit × period table with the observed margins: exact for a complete table without regressors."""
-    prior, exposure, rows = design.weights, design.exposure, design.rows
+    prior, at_risk, rows = design.weights, design.at_risk, design.rows
     count = design.y if prior is None else prior * design.y
-    at_risk = exposure if prior is None or exposure is None else exposure * prior
+    at_risk = at_risk if prior is None or at_risk is None else at_risk * prior
     at_risk = prior if at_risk is None else at_risk
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = rows.period_sums(count) / rows.period_sums(at_risk)
