@@ -13,11 +13,14 @@ from g287stats.geography import county_distances, harmonise, load_counties, neig
 from g287stats.outcomes.agency.reports import compare_constructions, county_from_agencies
 from g287stats.outcomes.context.population import load_hispanic, load_population
 from g287stats.outcomes.coverage import apply_coverage, coverage_by_period
+from g287stats.outcomes.fbi.county_sums import agency_coverage
 from g287stats.panel import known_controls
+from g287stats.panel.dose import removals_dose
 from g287stats.policies import load_policy_events, load_secure_communities
 
 __all__ = [
     "add",
+    "agency_coverage",
     "apply_coverage",
     "apportion_removals",
     "compare_agreements",
@@ -38,6 +41,7 @@ __all__ = [
     "load_removals",
     "load_secure_communities",
     "neighbours",
+    "removals_dose",
     "update_agreements",
     "verify",
 ]

@@ -201,7 +201,7 @@ try:
 except ImportError:
     pass
 import python_calamine
-book = python_calamine.CalamineWorkbook.from_path(sys.argv[1])
+book = python_calamine.CalamineWorkbook.from_filelike(open(sys.argv[1], "rb"))
 rows = {s: book.get_sheet_by_name(s).to_python(skip_empty_area=False) for s in book.sheet_names}
 pickle.dump(rows, sys.stdout.buffer)
 """

@@ -54,7 +54,7 @@ def pair_county_sums(min_told: float = 0.0) -> pd.DataFrame:
         ["county_fips", "year", "violent", "property", "coverage", "population"]
     ]
     theirs = county_years()
-    theirs = theirs[theirs["year"].isin([2006, 2009, 2010, 2011, 2012]) & ~theirs["county_fips"].isin(NYC)]
+    theirs = theirs[theirs["year"].between(2005, 2012) & ~theirs["county_fips"].isin(NYC)]
     both = theirs.merge(ours, on=["county_fips", "year"], how="left", suffixes=("_icpsr", ""))
     people = load_population().astype({"year": "int64"})
     both = both.drop(columns="population").merge(people[["county_fips", "year", "population"]], how="left")

@@ -247,3 +247,25 @@ def test_bad_sheets(tmp_path):
     one = files.write_sheet(path, frame)
     two = files.write_sheet(tmp_path / "CRM02.xls", frame)
     assert "two files hold the same item (1): murder 2006" in refused("census-usa-counties-crime", [one, two])
+
+
+def test_stops_of_troopers_sheriffs_and_cities_are_told_apart(tmp_path):
+    names = (
+        ["NC State Highway Patrol"] * 3 + ["Alamance County Sheriff's Office"] * 2 + ["Burlington Police Department"]
+    )
+    frame = pd.DataFrame(
+        {
+            "date": "2008-03-01", "county_name": "Alamance County", "subject_race": "white", "type": "vehicular",
+            "search_conducted": ["TRUE", "FALSE", "FALSE", "TRUE", "TRUE", ""], "arrest_made": "FALSE",
+            "department_name": names,
+        }
+    )  # fmt: skip
+    catalog.data_add("open-policing-stops", [write_stops(tmp_path, frame)])
+    by_type = {k: load_open_policing(agency_type=k).frame for k in ("state", "county", "city", "all")}
+    assert {k: int(f["stops"].item()) for k, f in by_type.items()} == {"state": 3, "county": 2, "city": 1, "all": 6}
+    assert by_type["state"]["searches"].item() == 1 and by_type["county"]["searches"].item() == 2
+    assert pd.isna(by_type["all"]["searches"].item())  # the city does not record searches: unknown, not none
+    one = load_open_policing(departments=["Burlington Police Department"])
+    assert one.frame["stops"].item() == 1 and "Burlington" in str(one.provenance["settings"])
+    with pytest.raises(SourceError, match="no stops of departments"):
+        load_open_policing(departments=["Elon"])

@@ -44,7 +44,7 @@ def test_rates_are_of_the_year_and_missing_without_murders(table):
 
 
 def test_the_nation_is_about_the_fbis(table):
-    estimates = read_released("fbi_state_estimates").groupby("year")["murder"].sum()
+    estimates = read_released("fbi_state_estimates").query("state != 'PR'").groupby("year")["murder"].sum()
     cities = load_fbi_cities()
     new_york = cities[(cities["state"] == "NY") & (cities["agency"] == "New York")].set_index("year")["murder"]
     ours = table["murder"].groupby(level="year").sum()

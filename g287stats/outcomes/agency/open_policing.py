@@ -1,8 +1,8 @@
 """Police stops from the Stanford Open Policing Project, summed to counties.
 
-One row a stop; files are large, so they are read in pieces and only sums are kept: by county name, month, type of
-stop and race. The project codes race asian/pacific islander, black, hispanic, white, other, unknown; a missing race
-is counted as unknown, a stop without date or county is counted and listed, never placed. What is missing in a file
+One row a stop; files are large, so they are read in pieces and only sums are kept: by county name, department, month,
+type of stop and race. The project codes race asian/pacific islander, black, hispanic, white, other, unknown; a missing
+race is counted as unknown, a stop without date or county is counted and listed, never placed. What is missing in a file
 as a whole (searches, say) is missing, not zero. Coverage is unknown: agencies in a file vary by year.
 
 Reference: Pierson, E., et al. (2020), "A large-scale analysis of racial disparities in police stops across the
@@ -23,13 +23,16 @@ from g287stats.catalog import table as declared
 from g287stats.catalog.archives import Member
 from g287stats.catalog.readers import cells, check_last_line, read_named
 from g287stats.catalog.store import Part, kept
-from g287stats.errors import Problems, SourceError
+from g287stats.errors import Problems, SourceError, choose
 from g287stats.flow import Flow, Step
 from g287stats.geography import STATE_FIPS, county_by_name
 from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "open-policing-stops"
-_COLUMNS = ("date", "county_name", "subject_race", "type", "search_conducted", "arrest_made")
+_COLUMNS = ("date", "county_name", "department_name", "subject_race", "type", "search_conducted", "arrest_made")
+_KEYS = ["county_name", "department_name", "month", "type", "race"]
+_STATE = r"state (?:police|patrol|trooper)|highway patrol|public safety|\b(?:chp|dps|isp|csp|nchp|fhp)\b"
+_SHERIFF = r"sheriff|\bso\b|county police|county pd"
 _NEEDED = ("date", "subject_race")
 RACES = {
     "hispanic": "hispanic", "black": "black", "white": "white", "asian/pacific islander": "asian",
@@ -105,8 +108,7 @@ def _sum(member: Member, problems: Problems) -> pd.DataFrame | None:
     if not row:
         problems.add("no stops")
         return None
-    keys = ["county_name", "month", "type", "race"]
-    return pd.concat(sums).groupby(keys, as_index=False, dropna=False).sum(min_count=1)
+    return pd.concat(sums).groupby(_KEYS, as_index=False, dropna=False).sum(min_count=1)
 
 
 def _count(piece: pd.DataFrame, before: int, problems: Problems) -> pd.DataFrame:
@@ -122,6 +124,7 @@ def _count(piece: pd.DataFrame, before: int, problems: Problems) -> pd.DataFrame
     out = pd.DataFrame(
         {
             "county_name": piece.get("county_name", pd.Series("", index=piece.index)),
+            "department_name": piece.get("department_name", pd.Series("", index=piece.index)).str.strip(),
             "month": date.dt.strftime("%Y-%m").fillna(""),
             "type": piece.get("type", pd.Series("vehicular", index=piece.index)),
             "race": race.map(RACES).fillna("unknown"),
@@ -134,7 +137,25 @@ def _count(piece: pd.DataFrame, before: int, problems: Problems) -> pd.DataFrame
         if wrong.any():
             problems.add(f"{theirs} is neither TRUE nor FALSE", sorted(set(values[wrong])))
         out[ours] = values.map({"TRUE": 1.0, "1": 1.0, "1.0": 1.0, "FALSE": 0.0, "0": 0.0, "0.0": 0.0})
-    return out.groupby(["county_name", "month", "type", "race"], as_index=False).sum(min_count=1)
+    return out.groupby(_KEYS, as_index=False).sum(min_count=1)
+
+
+def agency_types(department: pd.Series, place: pd.Series) -> pd.Series:
+    """Return ``state``, ``county`` or ``city`` for the department of each row.
+
+    State police and highway patrols, sheriffs and county police are told by their names; a named department that is
+    neither is a city's. A file without departments is of the state's force when statewide, of the city's otherwise.
+
+    >>> names = pd.Series(["NC State Highway Patrol", "Wake County Sheriff's Office", "Raleigh Police Department", ""])
+    >>> agency_types(names, pd.Series(["nc_statewide"] * 3 + ["nc_durham"])).tolist()
+    ['state', 'county', 'city', 'city']
+    """
+    name = department.fillna("").str.lower()
+    kind = pd.Series("city", index=department.index, dtype=object)
+    kind[name.str.contains(_SHERIFF)] = "county"
+    kind[name.str.contains(_STATE)] = "state"
+    kind[(name == "") & place.str.endswith("_statewide")] = "state"
+    return kind
 
 
 def load_open_policing(
@@ -142,9 +163,15 @@ def load_open_policing(
     *,
     freq: Literal["M", "Y"] = "Y",
     type: Literal["vehicular", "pedestrian", "all"] = "vehicular",
+    agency_type: Literal["all", "state", "county", "city"] = "all",
+    departments: Sequence[str] | None = None,
     places: dict[str, str] | None = None,
 ) -> OutcomeTable:
     """Return stops by county and period: all, by race, with searches and arrests.
+
+    ``agency_type`` keeps the stops of state troopers (``"state"``), of sheriffs and county police (``"county"``) or of
+    city police, told by :func:`agency_types`; ``departments`` those of the departments named, as printed. A county's
+    searches and arrests are missing where one of its departments does not record them.
 
     ``places`` names the county of city files, which rarely print one: ``{"nc_durham": "37063"}``. Overlapping
     statewide and city files are both counted, so add one or the other.
@@ -157,6 +184,17 @@ def load_open_policing(
     pieces = [f.assign(place=k, state=k[:2].upper()) for k, f in read_kept(TABLE).items()]
     rows = pd.concat(pieces, ignore_index=True)
     flow = [Step("stops in the files", int(rows["stops"].sum()), ", ".join(sorted(have)))]
+    choose("agency_type", agency_type, ("all", "state", "county", "city"))
+    if agency_type != "all":
+        rows = rows[agency_types(rows["department_name"], rows["place"]) == agency_type]
+        flow.append(Step(f"stops of {agency_type} police", int(rows["stops"].sum()), "other agencies"))
+    if departments is not None:
+        absent = sorted(set(departments) - set(rows["department_name"]))
+        if absent:
+            known = sorted(set(rows["department_name"]))
+            raise SourceError(f"no stops of departments {absent}; the files have {known[:12]}")
+        rows = rows[rows["department_name"].isin(set(departments))]
+        flow.append(Step("stops of the departments named", int(rows["stops"].sum()), "other departments"))
     if type != "all":
         rows = rows[rows["type"] == type]
         flow.append(Step(f"{type} stops", int(rows["stops"].sum()), "other types of stop"))
@@ -181,7 +219,9 @@ def load_open_policing(
     month = pd.PeriodIndex(rows["month"], freq="M")
     rows[time] = month.year if freq == "Y" else month
     groups = rows.groupby(["county_fips", time])
+    recorded = rows[["searches", "arrests"]].notna().groupby([rows["county_fips"], rows[time]]).all()
     frame = groups[["stops", "searches", "arrests"]].sum(min_count=1)
+    frame[["searches", "arrests"]] = frame[["searches", "arrests"]].where(recorded)
     for race in dict.fromkeys(RACES.values()):
         of = rows[rows["race"] == race].groupby(["county_fips", time])[["stops", "searches"]].sum(min_count=1)
         frame[f"stops_{race}"] = of["stops"].reindex(frame.index).fillna(0)
@@ -208,7 +248,8 @@ def load_open_policing(
             "table": TABLE,
             "citation": declared(TABLE).citation,
             "files": {k: {"file": v.source_member, "sha256": v.source_sha256} for k, v in have.items()},
-            "settings": {"freq": freq, "type": type, "places": dict(places or {})},
+            "settings": {"freq": freq, "type": type, "agency_type": agency_type, "places": dict(places or {})}
+            | ({} if departments is None else {"departments": list(departments)}),
         },
         freq=freq,
         flow=Flow(tuple(flow)),

@@ -8,6 +8,7 @@ An empty figure is missing, not zero. Nothing here knows a county.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_rows(path: Path) -> list[list[Any]]:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
             return [list(row) for row in csv.reader(handle)]
     try:
-        book = CalamineWorkbook.from_path(path)
+        book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))  # what it is, whatever it is called
         return book.get_sheet_by_index(0).to_python(skip_empty_area=False)
     except Exception as error:
         raise SourceError(f"{path.name}: not a readable workbook ({error}). Fetch the file again") from error
