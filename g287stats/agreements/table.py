@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,9 @@ import pandas as pd
 from g287stats import catalog, labels
 from g287stats.agreements.counts import COLUMNS as COUNTS
 from g287stats.agreements.counts import LATER, counted, gone_by_counts
+from g287stats.agreements.views import Timeline, changes, of_agency, of_county, timeline
 from g287stats.arguments import guided
-from g287stats.errors import DataWarning, UnavailableError, caution
+from g287stats.errors import DataWarning, DesignError, UnavailableError, caution
 
 Basis = Literal["listed", "signed"]
 STALE_DAYS = 31
@@ -51,6 +53,69 @@ class Agreements:
         columns = ["agency", "state", "model", "signed_date", "gone_by", "end_precision", "county_fips"]
         shown = [c for c in columns if c in self.frame]
         return f"<p>{self!r}</p>".replace("<Agreements", "&lt;Agreements") + self.frame[shown].head(8).to_html()
+
+    # --- as a frame -------------------------------------------------------------------------------------------
+
+    @property
+    def columns(self) -> pd.Index:
+        """The columns of ``frame``."""
+        return self.frame.columns
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.frame)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.frame[key]
+
+    def head(self, n: int = 5) -> pd.DataFrame:
+        """Return the first ``n`` spells."""
+        return self.frame.head(n)
+
+    def query(self, expression: str) -> pd.DataFrame:
+        """Return the spells for which ``expression`` is true, as :meth:`pandas.DataFrame.query`."""
+        return self.frame.query(expression).reset_index(drop=True)
+
+    def to_csv(self, path: Path | str) -> Path:
+        """Write ``frame`` as CSV; returns the path."""
+        return catalog.write(path, self.frame.to_csv(index=False, date_format="%Y-%m-%d"))
+
+    # --- one county, one agency -------------------------------------------------------------------------------
+
+    def county(self, county: str) -> pd.DataFrame:
+        """Return the spells of a county's agencies: ``"Gaston, NC"`` or its code; cities over its line included.
+
+        >>> load_agreements().county("Gaston, NC")["agency"].unique().tolist()
+        ["Gaston County Sheriff's Office"]
+        """
+        return of_county(self.frame, county)
+
+    def agency(self, agency: str) -> pd.DataFrame:
+        """Return the spells of an agency: its identifier, or name and state, ``"Gaston County Sheriff, NC"``."""
+        return of_agency(self.frame, agency)
+
+    def history(self, who: str) -> Timeline:
+        """Return the timeline of a county, an agency or an agreement, which prints itself.
+
+        >>> print(load_agreements().history("NC-gaston-county-sheriff"))  # doctest: +ELLIPSIS
+        NC-gaston-county-sheriff
+          2007-02-22  signed       JEM  Gaston County Sheriff's Office (record of 2002-2016)
+          2009-10-15  signed again JEM  Gaston County Sheriff's Office
+          ...
+        """
+        mine = self.frame[self.frame["agreement_id"].eq(who)]
+        if not len(mine):
+            try:
+                mine = self.agency(who)
+            except UnavailableError as error:
+                try:
+                    mine = self.county(who)
+                except (UnavailableError, DesignError):
+                    raise error from None
+        return timeline(mine, self.later, who)
+
+    def changes(self, since: Any, until: Any = None) -> pd.DataFrame:
+        """Return what was signed, listed and ended after ``since`` (and up to ``until``), the latest first."""
+        return changes(self.frame, since, until)
 
     @property
     def last_day(self) -> pd.Timestamp:
