@@ -147,7 +147,7 @@ def full_disks(home, tenths=10):
     process = start("update(1, '2030-01-01')", home)
     go(process)
     assert said(process)
-    whole = sum(p.stat().st_size for p in catalog.current_record().folder.iterdir())
+    whole = sum(p.stat().st_size for p in catalog.current_record().folder.rglob("*") if p.is_file())
     code = """
 from g287stats.catalog import writing
 import errno
