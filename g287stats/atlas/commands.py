@@ -212,8 +212,9 @@ def _give(frame: pd.DataFrame, options: argparse.Namespace, title: str) -> int:
     if options.out is None:
         sys.stdout.write(content.decode("utf-8-sig"))
         return 0
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_bytes(content)
+    from g287stats.catalog.writing import write
+
+    write(options.out, content)
     print(f"{options.out}: {title}")
     return 0
 

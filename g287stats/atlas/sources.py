@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +17,7 @@ import pandas as pd
 from g287stats.agreements.removals import load_removals
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.catalog import read_released, released_dir
+from g287stats.catalog.writing import changing
 from g287stats.geography import load_counties, neighbours
 from g287stats.outcomes.context.population import load_population
 from g287stats.policies import load_policy_events, load_secure_communities
@@ -279,12 +279,9 @@ def _cache_path(min_coverage: float) -> Path | None:
 def _keep(frame: pd.DataFrame, path: Path) -> None:
     """Write the cached frame in one step; a folder that cannot be written only costs time."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for old in path.parent.glob("crime-*.parquet"):
-            old.unlink(missing_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-            pass
-        frame.to_parquet(part.name, index=False)
-        os.replace(part.name, path)
+        with changing(path.parent) as change:
+            for old in path.parent.glob("crime-*.parquet"):
+                change.remove(old.name)
+            change.put(path.name, lambda part: frame.to_parquet(part, index=False))
     except OSError:
         return

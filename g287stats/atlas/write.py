@@ -25,6 +25,7 @@ from g287stats.atlas.links import ROOT, Links
 from g287stats.atlas.nation import nation_page
 from g287stats.atlas.sources import MIN_COVERAGE, Sources, load_sources
 from g287stats.atlas.state import month_table, state_page, state_table
+from g287stats.catalog.writing import write
 from g287stats.report.workbook import Sheet, csv_bytes
 
 
@@ -135,6 +136,4 @@ def _target(out: str | Path, name: str) -> Path:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-    return path
+    return write(path, content)

@@ -69,19 +69,31 @@ def read(path: Path, promise: Promise, cure: str) -> bytes:
         raise SchemaError(f"{path} is missing. {cure}") from None
     except OSError as error:
         raise SchemaError(f"{path} cannot be read ({error.strerror or error}). {cure}") from error
+    check(path, raw, promise, cure)
+    return raw
+
+
+def check(path: Path, raw: bytes, promise: Promise, cure: str) -> None:
+    """Hold the content of ``path`` against its promise; hashed once, until the file's size or time changes."""
     stamp = _stamp(path)
     known = _seen.get(path)
     if known is None or known[0] != stamp or len(raw) != stamp[1]:
         _seen[path] = known = (stamp, hashlib.sha256(raw).hexdigest())
-    if known[1] != promise.sha256:
-        lines = "" if path.suffix != ".csv" or promise.rows is None else f" and {max(raw.count(10) - 1, 0):,} lines"
-        was = "" if promise.rows is None else f" and {promise.rows:,} rows"
-        size = "" if promise.bytes is None else f" where {promise.bytes:,} bytes{was} were"
-        raise SchemaError(
-            f"{path} is not the file that was recorded: {len(raw):,} bytes{lines}{size}. "
-            f"It is cut, doubled or otherwise altered. {cure}"
-        )
-    return raw
+    if known[1] == promise.sha256:
+        return
+    lines = "" if path.suffix != ".csv" or promise.rows is None else f" and {max(raw.count(10) - 1, 0):,} lines"
+    was = "" if promise.rows is None else f" and {promise.rows:,} rows"
+    size = "" if promise.bytes is None else f" where {promise.bytes:,} bytes{was} were"
+    raise SchemaError(
+        f"{path} is not the file that was recorded: {len(raw):,} bytes{lines}{size}. "
+        f"It is cut, doubled or otherwise altered. {cure}"
+    )
+
+
+def forget() -> None:
+    """Forget what was hashed: every file is hashed again when it is next read."""
+    _seen.clear()
+    _promised.clear()
 
 
 def status(path: Path, promise: Promise) -> str:

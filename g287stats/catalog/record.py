@@ -22,9 +22,10 @@ user's folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -77,15 +78,20 @@ def current_record() -> Record | None:
     if not name or PurePosixPath(name).name != name or name.startswith("."):
         raise SchemaError(f"{home / _POINTER} names {name!r}, which is no record. Remove {home}, and update again")
     content = manifest.package(home / name)
-    about = content["record"]
-    record = Record(
-        home / name,
-        pd.Timestamp(about["day"]),
-        str(about["release"]),
-        tuple(r["name"] for r in content["resources"]),
-        tuple((day, file, checksum) for day, file, checksum in about["lists"]),
-    )
-    if about["base"] != _base(record.tables):
+    try:
+        about = content["record"]
+        record = Record(
+            home / name,
+            pd.Timestamp(about["day"]),
+            str(about["release"]),
+            tuple(r["name"] for r in content["resources"]),
+            tuple((day, file, checksum) for day, file, checksum in about["lists"]),
+        )
+        base = about["base"]
+    except (KeyError, TypeError, ValueError) as error:
+        where = home / name / manifest.PACKAGE
+        raise SchemaError(f"{where} is not of a record ({error}). Remove {home}, and update again") from error
+    if base != _base(record.tables):
         caution(
             f"{home} continues release {record.release} of the agreements, not the one installed: it is not read. "
             "Take its lists in again: g287stats agreements update",
@@ -93,6 +99,20 @@ def current_record() -> Record | None:
         )
         return None
     return record
+
+
+@contextlib.contextmanager
+def released_only() -> Iterator[None]:
+    """Leave the newer record aside inside the block: results pinned to a data version must not depend on it."""
+    before = os.environ.get(RECORD_VARIABLE)
+    os.environ[RECORD_VARIABLE] = "released"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RECORD_VARIABLE]
+        else:
+            os.environ[RECORD_VARIABLE] = before
 
 
 def record_folder(record: Record | None) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from g287stats.catalog.record import released_only
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import write
 from g287stats.claims.analyses import Analysis, analyses
@@ -103,7 +104,7 @@ def run_analyses(chosen: Sequence[Analysis], folder: Path, *, progress: bool | N
     """Run analyses into ``folder``; those that finished there with the same code, data and inputs are read back."""
     show = sys.stderr.isatty() if progress is None else progress
     run = Run()
-    with tqdm(chosen, disable=not show, unit="analysis") as bar:
+    with released_only(), tqdm(chosen, disable=not show, unit="analysis") as bar:
         for analysis in bar:
             bar.set_description(analysis.name)
             start = time.perf_counter()
