@@ -133,7 +133,7 @@ class CountyPanel:
         source: str = "",
         overwrite: bool = False,
     ) -> CountyPanel:
-        """Add a column from ``values``, indexed by county, or by county and period in either order.
+        """Add a column from ``values``, indexed by county, by county and period in either order, or as the frame is.
 
         Keys are read as :meth:`merge` reads them; rows without a value are missing and counted. The column enters the
         codebook with description, unit and source. A column that exists is an error unless ``overwrite=True``.
@@ -143,6 +143,8 @@ class CountyPanel:
                 f"with_column({name!r}): values is a {type(values).__name__}, without labels; give a Series indexed by "
                 "county, or by county and period: frame.set_index(['county_fips', 'year'])['x']"
             )
+        if values.index.equals(self.frame.index):  # made of the panel's own columns
+            values = values.set_axis(pd.MultiIndex.from_frame(self.frame[[self.unit, self.time]]))
         if values.index.nlevels > 2:
             raise DesignError(f"with_column({name!r}): the index has {values.index.nlevels} levels; county and period")
         levels = [values.index.get_level_values(k) for k in range(values.index.nlevels)]

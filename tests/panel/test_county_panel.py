@@ -1,5 +1,7 @@
 """The panel on the released data: keys, rates, flow, refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -257,3 +259,12 @@ def test_doubtful_cells_are_counted_and_left_out_by_one_argument():
     assert kept.frame.loc[doubted, "property"].notna().any() and out.frame.loc[doubted, "property"].isna().all()
     pd.testing.assert_series_equal(kept.frame.loc[~doubted, "property"], out.frame.loc[~doubted, "property"])
     assert len(out.flow.listed("in doubt")) >= int(doubted.sum())
+
+
+def test_a_column_made_of_the_panels_own_columns_keeps_their_rows():
+    panel = g.county_panel("fbi_table10", (2011, 2012))
+    doubled = panel.with_column("twice", 2 * panel["population"], description="twice the residents")
+    assert (doubled["twice"] == 2 * doubled["population"]).all()
+    shuffled = replace(panel, frame=panel.frame.sample(frac=1, random_state=1))
+    again = shuffled.with_column("twice", 2 * panel["population"].loc[shuffled.frame.index], description="the same")
+    assert (again["twice"] == 2 * again["population"]).all()
