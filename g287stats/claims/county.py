@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from g287stats.agreements.removals import apportion_removals, load_removals
+from g287stats.catalog import user_data_dir
 from g287stats.claims.grid import Cell, Grid
 from g287stats.claims.recommended import FEW, effective_number, permuted
 from g287stats.did.group_time import att_gt
@@ -24,7 +25,7 @@ from g287stats.did.poisson import poisson
 from g287stats.did.twfe import twfe
 from g287stats.errors import DesignError, G287Error, IdentificationError
 from g287stats.estimate.estimate import Estimate
-from g287stats.geography import load_counties, neighbours
+from g287stats.geography import load_counties, neighbours, state_of
 from g287stats.outcomes.context.population import load_hispanic
 from g287stats.panel import CountyPanel, Exposure, county_panel
 from g287stats.policies import load_secure_communities
@@ -159,37 +160,19 @@ class CountyDesigns:
 
     def _panel(self, data: str, treatment: str) -> CountyPanel:
         card = self.grid.options["data"][data]
-        years = tuple(card["years"]) if card.get("span", True) else list(card["years"])
-        options: dict[str, Any] = {}
-        if "coverage" in card:
-            options = {"min_coverage": card["coverage"], "on_low_coverage": "drop"}
-        if "denominator" in card:
-            options["denominator"] = card["denominator"]
-        exposure = TREATMENTS.get(treatment, Exposure())
-        panel = county_panel(card["table"], years, exposure=exposure, **options)
+        first, last = card["years"]
+        exposed = treatment if treatment in TREATMENTS else "any agreement"
+        panel = _county_panel(
+            card["table"], first, last, exposed, card.get("coverage"), card.get("denominator", "current"), _here()
+        )
         if states := card.get("states"):
             panel = panel.query(f"state in {list(states)!r}")
-        panel = self._slim(panel)
         if treatment in DOSES:
             panel = replace(panel, frame=_DOSED[DOSES[treatment].make](panel.frame))
         if treatment == "agreement next door":
-            own = county_panel(years=years, exposure=Exposure()).frame
-            signers = set(own.loc[own["cohort"].notna(), "county_fips"])
+            signers = set(_cohorts("any agreement", first, last).index)
             panel = panel.query(f"county_fips not in {sorted(signers)!r}")
         return panel
-
-    @staticmethod
-    def _slim(panel: CountyPanel) -> CountyPanel:
-        """The columns that designs use, with the index of offences and the Hispanic share of 2005–2009."""
-        frame = panel.frame
-        counts = [c for c in OUTCOMES.values() if c in frame and f"{c}_rate" in frame]
-        slim = frame[[*_KEPT, *counts, *(f"{c}_rate" for c in counts)]].copy()
-        if {"violent_ex_rape", "property"} <= set(counts):
-            for column in ("", "_rate"):
-                slim[f"index{column}"] = slim[f"violent_ex_rape{column}"] + slim[f"property{column}"]
-        hispanic = load_hispanic((2009, 2009)).set_index("county_fips")["hispanic_share"]
-        slim["hispanic_share_2009"] = slim["county_fips"].map(hispanic)
-        return replace(panel, frame=slim)
 
     def sample(self, spec: Mapping[str, Any]) -> pd.DataFrame:
         """Rows of a specification: counties seen in every year, its sample, its comparison with match weights."""
@@ -294,11 +277,9 @@ class CountyDesigns:
 
     def _reasons(self, panel: CountyPanel, keys: Mapping[str, str], used: set[str]) -> dict[str, str]:
         years = panel.frame["year"]
-        wide = county_panel(years=(int(years.min()), int(years.max())), exposure=TREATMENTS[keys["treatment"]]).frame
-        ever = wide[wide["cohort"].notna()].drop_duplicates("county_fips").set_index("county_fips")["cohort"]
-        card = self.grid.options["data"][keys["data"]]
-        if states := card.get("states"):
-            ever = ever[ever.index.isin(wide.loc[wide["state"].isin(states), "county_fips"])]
+        ever = _cohorts(keys["treatment"], int(years.min()), int(years.max()))
+        if states := self.grid.options["data"][keys["data"]].get("states"):
+            ever = ever[[state_of(c) in states for c in ever.index]]
         rate = f"{OUTCOMES[keys['outcome']]}_rate"
         present = panel.frame.dropna(subset=[rate])
         seen = present.groupby("county_fips")["year"].nunique()
@@ -317,6 +298,40 @@ class CountyDesigns:
             else:
                 out[county] = "no similar county, or no match feature"
         return out
+
+
+@lru_cache(maxsize=16)
+def _county_panel(
+    table: str, first: int, last: int, treatment: str, coverage: float | None, denominator: Any, here: str
+) -> CountyPanel:
+    """Slim panel of a table; made once for all analyses of a run (``here`` is the folder of the user's tables)."""
+    options: dict[str, Any] = {"min_coverage": coverage, "on_low_coverage": "drop"} if coverage else {}
+    panel = county_panel(table, (first, last), exposure=TREATMENTS[treatment], denominator=denominator, **options)
+    return _slim(panel)
+
+
+@lru_cache(maxsize=32)
+def _cohorts(treatment: str, first: int, last: int) -> pd.Series:
+    """First treated year of every county treated by ``last``, whatever the crime data hold."""
+    wide = county_panel(years=(first, last), exposure=TREATMENTS[treatment]).frame
+    return wide[wide["cohort"].notna()].drop_duplicates("county_fips").set_index("county_fips")["cohort"]
+
+
+def _here() -> str:
+    return str(user_data_dir())
+
+
+def _slim(panel: CountyPanel) -> CountyPanel:
+    """The columns that designs use, with the index of offences and the Hispanic share of 2005–2009."""
+    frame = panel.frame
+    counts = [c for c in OUTCOMES.values() if c in frame and f"{c}_rate" in frame]
+    slim = frame[[*_KEPT, *counts, *(f"{c}_rate" for c in counts)]].copy()
+    if {"violent_ex_rape", "property"} <= set(counts):
+        for column in ("", "_rate"):
+            slim[f"index{column}"] = slim[f"violent_ex_rape{column}"] + slim[f"property{column}"]
+    hispanic = load_hispanic((2009, 2009)).set_index("county_fips")["hispanic_share"]
+    slim["hispanic_share_2009"] = slim["county_fips"].map(hispanic)
+    return replace(panel, frame=slim)
 
 
 def _with_secure_communities(frame: pd.DataFrame) -> pd.DataFrame:
