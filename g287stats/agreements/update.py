@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +33,8 @@ from g287stats.agreements.build import resolve
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes, KnownNames, classify, name_key
 from g287stats.agreements.record import CapturedList, Record, advance, fold, verdict
 from g287stats.agreements.replay import history_of, printed_lists
-from g287stats.agreements.rosters import PrintedList, list_day, name_date, read_list
+from g287stats.agreements.rosters import LIMITS, PrintedList, list_day, name_date, read_list
+from g287stats.catalog.writing import working
 from g287stats.errors import Problems, SourceError
 
 TABLES = (
@@ -157,11 +160,17 @@ def update_agreements(
 def update_all(
     paths: Sequence[Path | str], as_of: str | None = None, *, apply: bool = False, explain: str = ""
 ) -> list[ListDifference]:
-    """Take several lists in, the oldest first: workbooks, and folders of workbooks.
+    """Take several lists in, the oldest first: workbooks, folders of workbooks, and https addresses of workbooks.
 
-    Files of a folder that are older than the record, or of its last day and the same, are passed over. Without
-    ``apply`` only the next list can be compared, because the ones after it build on it.
+    Files of a folder that are not newer than the record are passed over. Without ``apply`` only the next list can be
+    compared, because the ones after it build on it. An address is fetched because it was named; nothing else is.
     """
+    addresses = [str(p) for p in paths if re.match(r"https?:/", str(p))]
+    if addresses:
+        with working(catalog.user_data_dir()) as folder:
+            fetched = [_fetched(a, folder) for a in addresses]
+            local = [p for p in paths if str(p) not in addresses]
+            return update_all([*local, *fetched], as_of, apply=apply, explain=explain)
     named = [p for p in map(Path, paths) if not p.is_dir()]
     found = [f for p in map(Path, paths) if p.is_dir() for f in sorted(p.glob("*articipating*.xlsx"))]
     if as_of is not None and len(named) + len(found) != 1:
@@ -176,6 +185,19 @@ def update_all(
     for day, _, _, path in ordered if apply else ordered[:1]:
         done.append(update_agreements(path, day, apply=apply, explain=explain))
     return done
+
+
+def _fetched(address: str, folder: Path) -> Path:
+    """Fetch one workbook, of bounded size, into ``folder``."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(address).path.rsplit("/", 1)[-1]) or "list.xlsx"
+    try:
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            data = answer.read(LIMITS.packed + 1)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{address} cannot be fetched ({error}). Save the file, and name it instead") from error
+    if len(data) > LIMITS.packed:
+        raise SourceError(f"{address}: more than {LIMITS.packed:,} bytes; a list has fewer. Not read")
+    return catalog.write(folder / name, data)
 
 
 def _latest() -> pd.Timestamp:

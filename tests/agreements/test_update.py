@@ -1,15 +1,20 @@
 """Building from workbooks, and taking the next one in: on authored sources."""
 
 import datetime as dt
+import functools
+import http.server
 import shutil
+import threading
 
 import pandas as pd
 import pytest
 
 from g287stats import catalog
 from g287stats.agreements.build import build
+from g287stats.agreements.identity import STATE_NAMES
 from g287stats.agreements.table import load_agreements
-from g287stats.agreements.update import update_agreements
+from g287stats.agreements.update import update_agreements, update_all
+from g287stats.cli import main
 from g287stats.errors import DataWarning, IdentityError, SourceError
 
 from .authored import PENDING, line, sources, workbook
@@ -220,6 +225,83 @@ def test_missing_and_unlisted_workbooks_are_named(record, tmp_path):
         SourceError, match=r"(?s)not in rosters/ \(1\): participatingAgencies02202025am.*on no list day \(1\): other"
     ):
         build(src, out_folder(tmp_path / "out"))
+
+
+# --- the record in the user's folder --------------------------------------------------------------------------
+
+
+def next_list(folder, name, more=()):
+    """The released record's last list with one agreement more, and one that is gone."""
+    presence = catalog.read_released("list_presence", catalog.released_dir())
+    record = catalog.read_released("agreements", catalog.released_dir()).set_index("agreement_id")
+    last = presence[presence["kind"].eq("participating") & presence["last_seq"].eq(977)]
+    full = {code: words for words, code in STATE_NAMES.items()}
+    rows = [
+        line(full[r.state_printed], r.agency_printed, record.at[r.record_id, "model"], r.signed_date.date(),
+             "" if pd.isna(r.county_printed) else r.county_printed)
+        for r in last.itertuples() if r.record_id != "NY-broome-county-sheriff.WSO.2025-03-10"
+    ]  # fmt: skip
+    return workbook(folder / name, [*rows, *more])
+
+
+ANNISTON = line("ALABAMA", "Anniston Police Department", "TFM", dt.date(2026, 6, 1), "Calhoun County")
+BONHAM = line("TEXAS", "Celina Police Department", "TFM", dt.date(2026, 6, 10), "", kind="Municipality")
+
+
+def test_lists_of_a_folder_are_kept_in_order_and_taken_back(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "home"))
+    lists = tmp_path / "lists"
+    next_list(lists, "participatingAgencies06162026am.xlsx", [ANNISTON, BONHAM])
+    next_list(lists, "participatingAgencies 2026-06-02.xlsx", [ANNISTON])
+    workbook(lists / "participatingAgencies05182026am.xlsx", [A])  # not newer: passed over
+    assert len(update_all([lists])) == 1  # without apply, the next list only
+    assert catalog.current_record() is None
+
+    assert main(["agreements", "update", str(lists), "--apply", "--details", str(tmp_path / "all.txt")]) == 0
+    printed = capsys.readouterr().out
+    assert "New: 1 (TFM 1)" in printed and "by state: AL 1" in printed and "Gone: 1 (WSO 1)" in printed
+    assert "To look at" not in printed
+    assert "AL Anniston Police Department TFM: signed 2026-06-01" in (tmp_path / "all.txt").read_text()
+    agreements = load_agreements()
+    assert len(agreements.active("2026-06-16")) == 1844
+    anniston = agreements.agency("AL-anniston-police-department").iloc[0]
+    assert (anniston["county_fips"], anniston["county_name"], anniston["ori"]) == (
+        "01015",
+        "Calhoun County",
+        "AL0110100",
+    )
+    celina = agreements.agency("TX-celina-police-department").iloc[0]
+    assert celina["county_fips"] == "48085;48121" and celina["ori"]  # the FBI's counties, ICE prints none
+    gone = agreements.frame.set_index("agreement_id").loc["NY-broome-county-sheriff.WSO.2025-03-10"]
+    assert gone["gone_by"] == pd.Timestamp("2026-06-02")
+    assert agreements.counts["list_date"].min() == pd.Timestamp("2026-07-14")  # the count of 9 June is behind us
+
+    assert main(["agreements", "undo"]) == 0
+    assert load_agreements().last_day == pd.Timestamp("2026-06-02")
+    assert main(["agreements", "undo"]) == 0
+    assert load_agreements().last_day == pd.Timestamp("2026-05-18")
+
+
+def test_an_address_is_fetched_when_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "home"))
+    path = next_list(tmp_path, "participatingAgencies06022026am.xlsx", [ANNISTON])
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = update_all([f"http://127.0.0.1:{server.server_port}/{path.name}"])[0]
+        with pytest.raises(SourceError, match="cannot be fetched"):
+            update_all([f"http://127.0.0.1:{server.server_port}/other.xlsx"])
+        server.shutdown()
+    assert len(found.new) == 1 and found.as_of == pd.Timestamp("2026-06-02")
+
+
+def test_numbered_precincts_are_no_misspellings(tmp_path, monkeypatch):
+    monkeypatch.setenv("G287STATS_DATA", str(tmp_path / "home"))
+    precinct = line("TEXAS", "Bexar County Constable Precinct 4", "TFM", dt.date(2026, 6, 1), "Bexar County")
+    typo = line("FLORIDA", "Volussia County Sheriff's Office", "JEM", dt.date(2026, 6, 1), "Volusia County")
+    path = next_list(tmp_path, "participatingAgencies06022026am.xlsx", [precinct, typo])
+    doubtful = update_agreements(path).unresolved
+    assert doubtful["agency"].tolist() == ["Volussia County Sheriff's Office"]
 
 
 # --- on the real lists ----------------------------------------------------------------------------------------
