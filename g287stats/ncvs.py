@@ -7,31 +7,35 @@ from g287stats.outcomes.ncvs.select import fetch_select
 from g287stats.victimization.did import treated_sample
 from g287stats.victimization.did import victimization_did as did
 from g287stats.victimization.did import victimization_event_study as event_study
-from g287stats.victimization.disclosure import disclosure_check
 from g287stats.victimization.extract import agreement_days, county_ncvs
+from g287stats.victimization.few_counties import county_randomization, leave_one_out, treated_counties
 from g287stats.victimization.interviews import household_interviews, incident_sample, person_interviews
 from g287stats.victimization.interviews import ncvs_sample as sample
 from g287stats.victimization.msa import msa_sample, msa_treated
-from g287stats.victimization.power import detectable_ratio, exaggeration, meaning_of_ratio, tension
+from g287stats.victimization.power import detectable_ratio, exaggeration, implied_error, meaning_of_ratio, tension
 from g287stats.victimization.published import gvf_parameters, published_rates
 from g287stats.victimization.rates import change, linear_trend, prevalence, select_rate, share_reported
 from g287stats.victimization.rates import victimization_rate as rate
+from g287stats.victimization.release import ReleaseRules, release
 from g287stats.victimization.wedge import log_ratio, reporting_wedge
 
 __all__ = [
+    "ReleaseRules",
     "agreement_days",
     "change",
     "county_ncvs",
+    "county_randomization",
     "detectable_ratio",
     "did",
-    "disclosure_check",
     "event_study",
     "exaggeration",
     "fetch_select",
     "from_frame",
     "gvf_parameters",
     "household_interviews",
+    "implied_error",
     "incident_sample",
+    "leave_one_out",
     "linear_trend",
     "load",
     "log_ratio",
@@ -43,10 +47,12 @@ __all__ = [
     "published_rates",
     "rate",
     "read",
+    "release",
     "reporting_wedge",
     "sample",
     "select_rate",
     "share_reported",
     "tension",
+    "treated_counties",
     "treated_sample",
 ]

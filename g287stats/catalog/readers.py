@@ -15,7 +15,7 @@ from g287stats.catalog.archives import Member
 from g287stats.errors import Problems, SourceError, UnavailableError
 
 DELIMITED = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-STATISTICAL = (".dta", ".sav", ".zsav", ".por", ".rda", ".rdata", ".rds", ".parquet")
+STATISTICAL = (".dta", ".sav", ".zsav", ".por", ".sas7bdat", ".xpt", ".rda", ".rdata", ".rds", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_fixed(path: Path, fields: Sequence[FixedField], label: str, length: int
 
 
 def read_named(member: Member, columns: Sequence[str] | None = None, **options: Any) -> pd.DataFrame:
-    """Read a table with a header: CSV, TSV, Parquet, Stata, SPSS (``statfiles``), R (``statfiles``).
+    """Read a table with a header: CSV, TSV, Parquet, Stata; SPSS, SAS and R with the extra ``statfiles``.
 
     ``columns`` restricts what is read where the format allows it (columns absent are left to the caller).
     Delimited text arrives as text; ``options`` are passed to :func:`pandas.read_csv` for it.
@@ -88,9 +88,10 @@ def read_named(member: Member, columns: Sequence[str] | None = None, **options: 
             with pd.read_stata(path, iterator=True) as reader:
                 names = list(reader.variable_labels())
             frame = pd.read_stata(path, columns=_among(names, columns), convert_categoricals=False)
-        elif suffix in (".sav", ".zsav", ".por"):
+        elif suffix in (".sav", ".zsav", ".por", ".sas7bdat", ".xpt"):
             pyreadstat = _statfiles("pyreadstat", member)
-            read = pyreadstat.read_por if suffix == ".por" else pyreadstat.read_sav
+            others = {".por": "read_por", ".sas7bdat": "read_sas7bdat", ".xpt": "read_xport"}
+            read = getattr(pyreadstat, others.get(suffix, "read_sav"))
             names = read(str(path), metadataonly=True)[1].column_names
             frame = read(str(path), usecols=_among(names, columns))[0]
         elif suffix in (".rda", ".rdata", ".rds"):

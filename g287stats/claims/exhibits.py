@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,12 +56,21 @@ class Exhibits:
     source: Path = Path()
     written: list[Exhibit] = field(default_factory=list)
     results: list[dict[str, Any]] = field(default_factory=list)
+    door: Callable[[Any], Any] | None = None
+
+    def confidential(self, door: Callable[[Any], Any]) -> None:
+        """Let every table, figure, text and result pass ``door`` (``g.ncvs.release``) before it is written or kept."""
+        self.door = lambda given: door(given).value
+
+    def _leaves(self, given: Any) -> Any:
+        return given if self.door is None else self.door(given)
 
     def table(
         self, name: str, frame: pd.DataFrame, *, title: str, note: str = "", digits: int = 3,
         provenance: Mapping[str, Any] | None = None, simulated: bool = False,
     ) -> None:  # fmt: skip
         """Write ``frame`` as CSV (full precision), Markdown and LaTeX, and its provenance as JSON."""
+        frame = self._leaves(frame)
         caption = _marked(title, simulated)
         files: dict[str, Content] = {
             "csv": csv(frame),
@@ -77,6 +86,7 @@ class Exhibits:
         """Write ``figure`` as PNG and PDF, and its provenance as JSON."""
         import matplotlib.pyplot as plt
 
+        figure = self._leaves(figure)
         if simulated:
             figure.text(0.99, 0.01, "simulated", ha="right", va="bottom", color="#AA3377", fontsize=9)
         files: dict[str, Content] = {
@@ -188,9 +198,9 @@ class Exhibits:
         }  # fmt: skip
 
     def _keep(self, row: dict[str, Any], verdict: Verdict) -> Verdict:
-        self.results.append(
-            row | {"status": verdict.status, "reason": verdict.reason, "distance_se": verdict.distance_se}
-        )
+        mine = {k: row[k] for k in ("ours", "note", "value", "std_error", "minimum_detectable_effect") if k in row}
+        mine |= {"reason": verdict.reason, "distance_se": verdict.distance_se}
+        self.results.append(row | {"status": verdict.status} | self._leaves(mine))
         return verdict
 
     def _finish(
@@ -201,8 +211,9 @@ class Exhibits:
         files = tuple(f"{name}.{s}" for s in contents)
         record = {
             "analysis": self.analysis, "exhibit": name, "title": title, "note": note, "files": list(files),
-            "simulated": simulated, "versions": versions(), "provenance": dict(provenance or {}),
-        }  # fmt: skip
+            "simulated": simulated, "versions": versions(),
+        } | self._leaves({"note": note, "provenance": dict(provenance or {})})  # fmt: skip
+        note = record.get("note", "")
         text = json.dumps(record, indent=1, ensure_ascii=False, default=str, sort_keys=True)
         with changing(self.folder) as change:
             for suffix, content in contents.items():

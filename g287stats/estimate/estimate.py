@@ -404,7 +404,8 @@ class Estimate:
         out = self.labels.reset_index(drop=True).copy()
         out["estimate"] = self.point
         out["std_error"] = self._se
-        out["statistic"] = self.point / self._se
+        with np.errstate(divide="ignore", invalid="ignore"):  # a known standard error of zero
+            out["statistic"] = self.point / self._se
         out["p_value"] = self.p_values().to_numpy()
         interval = self.conf_int(level)
         out["conf_low"], out["conf_high"] = interval["conf_low"].to_numpy(), interval["conf_high"].to_numpy()

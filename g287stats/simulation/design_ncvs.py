@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from g287stats.catalog import read_released
 
@@ -49,6 +51,23 @@ def draw_counties(rng: np.random.Generator, n: int) -> Places:
     picked[np.searchsorted(steps, ticks, side="right").clip(max=len(size) - 1)] = True
     weight = size[picked] / chance[picked]
     return Places(people.index.to_numpy(dtype=object)[picked], weight / weight.sum(), latino.to_numpy()[picked])
+
+
+def treated_draws(counties: Sequence[str], *, n: int = 600, draws: int = 200, seed: int = 287) -> pd.DataFrame:
+    """How many of ``counties`` a sample of ``n`` counties holds, and how evenly Latino residents spread over them.
+
+    One row a draw: ``drawn``, ``effective_number`` ((Σ e)²/Σ e² with e a county's share of interviews times its Latino
+    share), and ``largest``, the largest county's part. SIMULATED sample, real counties.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    rows = []
+    for _ in range(draws):
+        places = draw_counties(rng, n)
+        inside = np.isin(places.fips, list(counties))
+        part = (places.share * places.latino)[inside]
+        part = part / part.sum()
+        rows.append({"drawn": len(part), "effective_number": 1 / (part**2).sum(), "largest": part.max()})
+    return pd.DataFrame(rows)
 
 
 def allocate(rng: np.random.Generator, places: Places, county: np.ndarray, n_strata: int) -> np.ndarray:

@@ -189,10 +189,7 @@ def simulate_ncvs(
     treatments = _treatments(rng, places, dates, exposure or {}, secure_communities, m)
     houses = _households(rng, m, places, size)
     people = _persons(rng, m, houses, places)
-    rows = _interviews(rng, m, people, houses, size)
-    if only_group is not None:
-        member = houses["group"].to_numpy() == GROUPS.index(only_group)
-        rows = rows[member[people["home"].to_numpy()[rows["person"].to_numpy()]]].reset_index(drop=True)
+    rows = _interviews(rng, m, people, houses, size, only_group)
     share = _shares(rows, houses, people, places, treatments)
     _victimize(rng, m, rows, people, houses, places, share, effects, rate, shocks)
     person, household = person_table(rows, people, houses, places), household_table(rows, people, houses, places)
@@ -299,7 +296,12 @@ def _persons(rng: np.random.Generator, m: pd.Series, houses: pd.DataFrame, place
 
 
 def _interviews(
-    rng: np.random.Generator, m: pd.Series, people: pd.DataFrame, houses: pd.DataFrame, size: float
+    rng: np.random.Generator,
+    m: pd.Series,
+    people: pd.DataFrame,
+    houses: pd.DataFrame,
+    size: float,
+    only_group: str | None,
 ) -> pd.DataFrame:
     """Person-interviews: households in their seven waves, thinned to the published number a year, sorted.
 
@@ -307,6 +309,9 @@ def _interviews(
     """
     home = people["home"].to_numpy()
     first = houses["first"].to_numpy()
+    kept = np.ones(len(houses), dtype=int)
+    if only_group is not None:
+        kept = (houses["group"].to_numpy() == GROUPS.index(only_group)).astype(int)
     parts = []
     for half in range(20):
         active = (first <= half) & (first > half - WAVES)
@@ -316,7 +321,7 @@ def _interviews(
         state = np.zeros(len(houses), dtype=int)
         state[order[reached <= (1 + NON_INTERVIEWS) * wanted]] = 1
         state[order[reached <= wanted]] = 2
-        who = np.flatnonzero(state[home])
+        who = np.flatnonzero((state * kept)[home])
         parts.append(pd.DataFrame({"person": who, "half": half, "answered": state[home[who]] == 2}))
     out = pd.concat(parts, ignore_index=True)
     h = home[out["person"].to_numpy()]

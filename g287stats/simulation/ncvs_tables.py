@@ -13,25 +13,32 @@ from g287stats.simulation.design_ncvs import Places
 GROUPS = ("latino", "black", "white", "other")
 
 
-def _identifiers(people: pd.DataFrame, houses: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """25-character household and 27-character person identifiers, as text."""
-    home = np.array([f"{9_287_000_000_000_000_000_000_000 + i:025d}" for i in range(len(houses))], dtype=object)
+def _households(home: np.ndarray) -> np.ndarray:
+    """25-character household identifiers, as text."""
+    used, place = np.unique(home, return_inverse=True)
+    names = np.array([f"{9_287_000_000_000_000_000_000_000 + i:025d}" for i in used.tolist()], dtype=object)
+    return names[place.reshape(-1)]
+
+
+def _persons(person: np.ndarray, people: pd.DataFrame) -> np.ndarray:
+    """27-character person identifiers: the household's and the line number."""
+    used, place = np.unique(person, return_inverse=True)
     line = np.array([f"{n:02d}" for n in range(10)], dtype=object)
-    return home, home[people["home"].to_numpy()] + line[people["line"].to_numpy()]
+    names = _households(people["home"].to_numpy()[used]) + line[people["line"].to_numpy()[used]]
+    return names[place.reshape(-1)]
 
 
 def person_table(rows: pd.DataFrame, people: pd.DataFrame, houses: pd.DataFrame, places: Places) -> pd.DataFrame:
     """One row per person-interview, non-interviews included."""
     person = rows["person"].to_numpy()
     home = people["home"].to_numpy()[person]
-    idhh, idper = _identifiers(people, houses)
     group = rows["group"].to_numpy()
     return pd.DataFrame(
         {
             "V3001": 3.0,
             "YEARQ": _yearq(rows),
-            "IDHH": idhh[home],
-            "IDPER": idper[person],
+            "IDHH": _households(home),
+            "IDPER": _persons(person, people),
             "V3014": np.minimum(people["age"].to_numpy()[person] + rows["wave"].to_numpy() // 2, 90).astype(float),
             "V3018": np.where(people["female"].to_numpy()[person], 2.0, 1.0),
             "V3023A": np.array([1.0, 2.0, 1.0, 4.0])[group],
@@ -51,12 +58,11 @@ def household_table(rows: pd.DataFrame, people: pd.DataFrame, houses: pd.DataFra
     key = rows["half"].to_numpy().astype(np.int64) * len(houses) + home
     first = np.unique(key, return_index=True)[1]
     r, h = rows.iloc[first], home[first]
-    idhh, _ = _identifiers(people.iloc[:0], houses)
     return pd.DataFrame(
         {
             "V2001": 2.0,
             "YEARQ": _yearq(r),
-            "IDHH": idhh[h],
+            "IDHH": _households(h),
             "V2124": np.where(r["wave"] == 1, 1.0, 2.0),
             "V2130": r["month"].to_numpy().astype(float),
             "WGTHHCY": r["weight"].to_numpy(),

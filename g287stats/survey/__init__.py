@@ -2,7 +2,7 @@
 
 from g287stats.survey.calibration import calibrate, post_stratify
 from g287stats.survey.design import SurveySample, dummy_records, sample, year_group
-from g287stats.survey.effects import average_effect, both_errors, percent_change, ratios
+from g287stats.survey.effects import average_effect, both_errors, headline_error, percent_change, ratios
 from g287stats.survey.gvf import GvfParameters, gvf_se_percent, gvf_se_rate, gvf_se_total
 from g287stats.survey.linearize import SurveyDesign
 from g287stats.survey.moments import (
@@ -33,6 +33,7 @@ __all__ = [
     "gvf_se_percent",
     "gvf_se_rate",
     "gvf_se_total",
+    "headline_error",
     "log_transform",
     "mean",
     "percent_change",

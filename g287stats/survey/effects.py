@@ -138,6 +138,15 @@ def both_errors(estimate: Estimate, cluster: str) -> pd.DataFrame:
     return out
 
 
+def headline_error(estimate: Estimate, term: str, cluster: str) -> Estimate:
+    """Return one coefficient under the larger of its two errors: the design's, or clustered by ``cluster``."""
+    larger = both_errors(estimate, cluster).loc[term, "headline"]
+    _, fit = _fit(estimate)
+    mask = np.zeros(fit.sample.n, dtype=bool)
+    mask[fit.rows] = True
+    return estimate.with_rule(fit.sample.rule(mask, "psu" if larger == "design" else cluster)).select([term])
+
+
 def _fit(estimate: Estimate) -> tuple[GlmEstimate, GlmFit]:
     if not isinstance(estimate, GlmEstimate) or estimate.model is None:
         raise DesignError("effects need the fit: pass the result of glm itself, not a combination of it")

@@ -98,7 +98,7 @@ def quantile(
             influence=influence,
             rule=rule,
             kind="other",
-            method=Method("quantile", "Survey quantile", REFERENCES),
+            method=Method("survey_quantile", "Survey quantile", REFERENCES),
             outcome=outcome,
             sample=sample.counts(rows) | {"n_missing": int((asked & ~rows & (sample.weights != 0)).sum())},
             options={"by": groups, "q": tuple(shares), "level": level, "domain": domain is not None},

@@ -9,7 +9,8 @@ In a research data center, put the three tables in a folder with ``extract.toml`
     household = "household.tsv"
     secure_communities = "secure_communities.csv"   # optional, instead of the released months: county_fips, month
     [geography]
-    county_fips = "GEOCNTY"          # the extract's column with the county
+    county_fips = "GEOCNTY"          # the column with the county, of the person or of the household table;
+                                     # or ["STATE", "COUNTY"] where the code is in two columns
     [rename]
     PWGT = "WGTPERCY"                # only where the extract has names of its own
 """
@@ -104,6 +105,11 @@ def county_ncvs(
         raise SourceError(f"{home}: no extract.toml. It names the tables and the county column; see county_ncvs")
     told = tomllib.loads(card.read_text(encoding="utf-8"))
     problems = Problems(str(card))
+    known = {"files": {"person", "incident", "household", "secure_communities"}, "geography": None, "rename": None}
+    strange = [f"[{section}]" for section in told if section not in known]
+    strange += [f"[files] {k}" for k in told.get("files", {}) if k not in (known["files"] or ())]
+    if strange:
+        problems.add("unknown entries", strange, f"Sections are {sorted(known)}, files {sorted(known['files'] or ())}")
     files: dict[str, Path] = {k: home / v for k, v in told.get("files", {}).items()}
     for level in ("person", "incident", "household"):
         if level not in files:
@@ -117,8 +123,13 @@ def county_ncvs(
     problems.raise_if_any(SourceError)
     rename = dict(told.get("rename", {}))
 
-    def read(level: str, places: dict[str, str]) -> NcvsFile:
+    wanted = [c for v in geography.values() for c in ([v] if isinstance(v, str) else v)]
+
+    def read(level: str) -> NcvsFile:
         header = read_ncvs_columns(files[level])
+        places = geography if level != "incident" and header.issuperset(wanted) else {}
+        if level == "person" and not places and not read_ncvs_columns(files["household"]).issuperset(wanted):
+            raise SourceError(f"{card}: neither the person nor the household table has the columns {wanted}")
         mine = {k: v for k, v in rename.items() if k in header}
         return read_ncvs(files[level], table=level, geography=places, rename=mine)
 
@@ -128,10 +139,8 @@ def county_ncvs(
     else:
         months = load_secure_communities()
     treatments["SC"] = month_intervals(months, "county_fips", "month", SECURE_COMMUNITIES_END)
-    person = read("person", geography)
-    return CountyNcvs(
-        person, read("incident", {}), read("household", {}), treatments, person.simulated, f"extract {home.name}"
-    )
+    person = read("person")
+    return CountyNcvs(person, read("incident"), read("household"), treatments, person.simulated, f"extract {home.name}")
 
 
 def read_ncvs_columns(path: Path) -> set[str]:

@@ -351,6 +351,8 @@ def _add_household(out: pd.DataFrame, household: NcvsFile | None, problems: Prob
                 continue
             value = pd.Series(np.where(place >= 0, h[name].to_numpy(float)[place], np.nan), index=out.index)
             out[name] = out[name].fillna(value) if name in out else value
+        for name in [c for c in h if h[c].dtype == object and c not in out]:  # places, where this table has them
+            out[name] = np.where(place >= 0, h[name].to_numpy(dtype=object)[place], None)
     elif incomplete:
         remedy = "Annual files carry them on the household table: person_interviews(person, incident, household)"
         problems.add("the table has rows without V2117 and V2118", (), remedy)

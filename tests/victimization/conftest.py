@@ -65,3 +65,20 @@ def simulated():
         n_counties=150,
         effects=PlantedEffects({("TFM", "latino"): 2.11, ("SC", "latino"): 1.16}, {("TFM", "latino"): 0.7}),
     )
+
+
+@pytest.fixture
+def extract(simulated, tmp_path):
+    """The small simulation on disk, with names of its own, as a data center would hand it out."""
+    folder = tmp_path / "extract"
+    folder.mkdir()
+    person = simulated.person.frame.drop(columns="year").rename(columns={"county_fips": "GEO", "WGTPERCY": "PWGT"})
+    person.to_csv(folder / "p.tsv", sep="\t", index=False)
+    household = simulated.household.frame.drop(columns="year").rename(columns={"county_fips": "GEO"})
+    household.to_csv(folder / "h.tsv", sep="\t", index=False)
+    simulated.incident.frame.drop(columns="year").to_csv(folder / "i.tsv", sep="\t", index=False)
+    (folder / "extract.toml").write_text(
+        '[files]\nperson = "p.tsv"\nincident = "i.tsv"\nhousehold = "h.tsv"\n'
+        '[geography]\ncounty_fips = "GEO"\n[rename]\nPWGT = "WGTPERCY"\n'
+    )
+    return folder

@@ -12,23 +12,6 @@ from g287stats.victimization.extract import CountyNcvs, agreement_days, county_n
 NAME = "baumer-xie-2023"
 
 
-@pytest.fixture
-def extract(simulated, tmp_path):
-    """The small simulation on disk, with names of its own, as a data center would hand it out."""
-    folder = tmp_path / "extract"
-    folder.mkdir()
-    person = simulated.person.frame.drop(columns="year").rename(columns={"county_fips": "GEO", "WGTPERCY": "PWGT"})
-    person.to_csv(folder / "p.tsv", sep="\t", index=False)
-    household = simulated.household.frame.drop(columns="year").rename(columns={"county_fips": "GEO"})
-    household.to_csv(folder / "h.tsv", sep="\t", index=False)
-    simulated.incident.frame.drop(columns="year").to_csv(folder / "i.tsv", sep="\t", index=False)
-    (folder / "extract.toml").write_text(
-        '[files]\nperson = "p.tsv"\nincident = "i.tsv"\nhousehold = "h.tsv"\n'
-        '[geography]\ncounty_fips = "GEO"\n[rename]\nPWGT = "WGTPERCY"\n'
-    )
-    return folder
-
-
 def test_extract_and_memory_agree(simulated, extract):
     data = county_ncvs(extract)
     assert data.simulated  # the marker column travels
@@ -60,14 +43,33 @@ def test_the_analysis_runs_and_marks_everything(simulated, tmp_path, monkeypatch
     bench = Exhibits(NAME, tmp_path, analysis.claims, analysis.differences)
     analysis.load()(bench)
     assert {e.name for e in bench.written} == {
-        "main", "sensitivity", "event_study", "power", "tension", "wedge", "recovery",
+        "main", "counties", "leave_one_out", "sensitivity", "event_study", "power", "stars", "tension", "wedge",
+        "draws", "recovery",
     }  # fmt: skip
-    from_survey = [e for e in bench.written if e.name not in ("tension", "wedge")]
+    from_survey = [e for e in bench.written if e.name not in ("stars", "tension", "wedge")]
     assert all(e.simulated for e in from_survey)
     assert all("simulated" in e.title for e in from_survey)
     assert {r["claim_id"] for r in bench.results} == set(analysis.claims)
     assert all(r["status"].startswith("not testable with public data") for r in bench.results)
     assert all(r["ours"].startswith("simulated:") for r in bench.results)
+
+
+def test_county_on_the_household_table_in_two_columns(simulated, extract):
+    """State and county as numbers in two columns of the household table: the same county of every interview."""
+    import pandas as pd
+
+    person = pd.read_csv(extract / "p.tsv", sep="\t", dtype={"IDHH": str, "IDPER": str, "GEO": str})
+    household = pd.read_csv(extract / "h.tsv", sep="\t", dtype={"IDHH": str, "GEO": str})
+    household["ST"], household["CO"] = (household.GEO.str[a:b].astype(int) for a, b in ((0, 2), (2, 5)))
+    person.drop(columns="GEO").to_csv(extract / "p.tsv", sep="\t", index=False)
+    household.drop(columns="GEO").to_csv(extract / "h.tsv", sep="\t", index=False)
+    card = extract / "extract.toml"
+    card.write_text(card.read_text().replace('"GEO"', '["ST", "CO"]'))
+    frame = county_ncvs(extract).interviews().frame
+    assert frame.county_fips.tolist() == simulated.person.frame.county_fips.tolist()
+    card.write_text(card.read_text().replace("[rename]", "[renames]"))
+    with pytest.raises(SourceError, match=r"unknown entries \(1\): \[renames\]"):
+        county_ncvs(extract)
 
 
 def test_an_extract_must_say_what_it_is(tmp_path):

@@ -34,6 +34,7 @@ from g287stats.outcomes.ncvs.codes import (
 )
 
 Columns = Sequence[str] | Literal["all"]
+Geography = Mapping[str, str | Sequence[str]]
 Rename = Mapping[str, str] | Callable[[str], str]
 FACTS = "survey_design"  # the key the survey room reads
 NO_DESIGN = (
@@ -89,7 +90,7 @@ def read_ncvs(
     *,
     table: str | None = None,
     columns: Columns = (),
-    geography: Mapping[str, str] | None = None,
+    geography: Mapping[str, str | Sequence[str]] | None = None,
     rename: Rename | None = None,
 ) -> NcvsFile:
     """Read one NCVS table: TSV, CSV, Stata, SPSS, R (``.rda``) or Parquet.
@@ -103,8 +104,8 @@ def read_ncvs(
     columns
         Variables to read beside the usual ones of the table (replicate weights, further questions), or ``"all"``.
     geography
-        New name → column of the file, for restricted extracts: ``{"county_fips": "GTCBSACNTY"}``. County codes
-        become five-character text.
+        New name → column of the file, for restricted extracts: ``{"county_fips": "GTCBSACNTY"}``; or two columns, of
+        the state and of the county in it. County codes become five-character text.
     rename
         Column of the file → NCVS name, where an extract uses names of its own (``{"PSTRAT": "V2117"}``), or a
         function of the name (``str.upper``).
@@ -126,7 +127,7 @@ def ncvs_from_frame(
     *,
     table: str | None = None,
     columns: Columns = (),
-    geography: Mapping[str, str] | None = None,
+    geography: Mapping[str, str | Sequence[str]] | None = None,
     rename: Rename | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> NcvsFile:
@@ -196,14 +197,14 @@ def require_years(variable: str, years: Sequence[int]) -> None:
     raise UnavailableError(f"{what}: exists {when} only, and was asked for in {early or late}. {hint}")
 
 
-def _read(member: Member, table: str | None, columns: Columns, geography: dict[str, str], rename: Rename) -> NcvsFile:
+def _read(member: Member, table: str | None, columns: Columns, geography: Geography, rename: Rename) -> NcvsFile:
     options: dict[str, Any] = {}
     wanted: list[str] | None = None
     names: dict[str, str] = {}
     if member.suffix in DELIMITED:
         header = pd.read_csv(member.path, sep=DELIMITED[member.suffix], nrows=0, encoding="utf-8-sig").columns
         names = _renamed(header, rename)
-        text = [c for c in header if names.get(c, c).upper() in IDENTIFIERS or c in geography.values()]
+        text = [c for c in header if names.get(c, c).upper() in IDENTIFIERS or c in _source_columns(geography)]
         options = {"dtype": dict.fromkeys(text, str), "keep_default_na": True, "low_memory": False}
         wanted = _wanted(header, table, columns, geography, names)
     frame = read_named(member, wanted, **options)
@@ -221,15 +222,20 @@ def _renamed(have: pd.Index, rename: Rename) -> dict[str, str]:
     return {c: rename(c) for c in have if rename(c) != c} if callable(rename) else dict(rename)
 
 
+def _source_columns(geography: Geography) -> list[str]:
+    """Columns of the file that the geography is read from."""
+    return [c for old in geography.values() for c in ((old,) if isinstance(old, str) else old)]
+
+
 def _wanted(
-    have: pd.Index, table: str | None, columns: Columns, geography: dict[str, str], rename: dict[str, str]
+    have: pd.Index, table: str | None, columns: Columns, geography: Geography, rename: dict[str, str]
 ) -> list[str] | None:
     """Which columns of a file to read: the usual ones of its level and those asked for; None is all."""
     level = next((n for n, marks in LEVEL_MARKS if marks <= {rename.get(c, c) for c in have}), table or "")
     if columns == "all" or level not in KEEP:
         return None
     names = {*KEEP[level], *columns, SIMULATED}
-    return [c for c in have if rename.get(c, c) in names or c in geography.values()]
+    return [c for c in have if rename.get(c, c) in names or c in _source_columns(geography)]
 
 
 def _admit(
@@ -237,13 +243,13 @@ def _admit(
     where: str,
     table: str | None,
     columns: Columns,
-    geography: dict[str, str],
+    geography: Geography,
     rename: dict[str, str],
     provenance: Mapping[str, Any],
 ) -> NcvsFile:
     problems = Problems(where)
     frame = raw.rename(columns=rename)
-    lost = [c for c in (*rename, *geography.values()) if c not in raw.columns]
+    lost = [c for c in (*rename, *_source_columns(geography)) if c not in raw.columns]
     asked = () if columns == "all" else tuple(columns)
     for name in asked:
         if name not in frame.columns:
@@ -261,10 +267,10 @@ def _admit(
     for name in frame.columns:
         if name.upper() in IDENTIFIERS:
             out[name] = frame[name].astype("string").str.strip().astype(object)
-        elif name not in geography.values():
+        elif name not in _source_columns(geography):
             out[name] = _number(frame[name], name, problems, report)
     for new, old in geography.items():
-        out[new] = _place(raw[old], new, old, problems)
+        out[new] = _place(raw[old] if isinstance(old, str) else _joined(raw, old, problems), new, str(old), problems)
     problems.raise_if_any(SourceError)
     simulated = bool(SIMULATED in out and (out[SIMULATED] == 1).any())
     years: tuple[int, ...] = ()
@@ -404,6 +410,22 @@ def _check_quarters(column: pd.Series, name: str, problems: Problems) -> None:
     if not good.all():
         wrong = [f"row {i}: {value[i]:g}" for i in np.flatnonzero(~good)]
         problems.add(f"{name} is no year and quarter (2021.3 is the third quarter of 2021)", wrong)
+
+
+def _joined(raw: pd.DataFrame, columns: Sequence[str], problems: Problems) -> pd.Series:
+    """Join state (two digits) and county (three) to one county code."""
+    if len(columns) != 2:
+        problems.add(f"geography {list(columns)}", (), "Give one column, or two: state and county")
+        problems.raise_if_any(SourceError)
+    parts = []
+    for column, width in zip(columns, (2, 3)):
+        number = pd.to_numeric(raw[column], errors="coerce")
+        wrong = raw[column][number.isna() & raw[column].notna()]
+        if len(wrong):
+            problems.add(f"{column} holds what is not a code", wrong.unique())
+        parts.append(number.map(lambda v, w=width: f"{int(v):0{w}d}", na_action="ignore"))
+    problems.raise_if_any(SourceError)
+    return parts[0].str.cat(parts[1])
 
 
 def _place(column: pd.Series, new: str, old: str, problems: Problems) -> pd.Series:
