@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from g287stats.catalog import user_data_dir
 from g287stats.claims import plots, sentences
-from g287stats.claims.analyses import analyses
 from g287stats.claims.grid import Grid, load_grid
 from g287stats.claims.judge import claimed_margin, judge_grid, read_row
-from g287stats.claims.registry import findings, statements
+from g287stats.claims.registry import findings
 from g287stats.errors import UnavailableError
 from g287stats.shown import Shown
 
@@ -94,50 +92,6 @@ class Evidence(Shown):
 
     def _table(self) -> pd.DataFrame:
         return self.claims[["claim_id", "published", "ours", "status"]]
-
-
-def evidence(
-    about: str, *, margin: float | None = None, out: str | Path | None = None, progress: bool | None = None
-) -> Evidence:
-    """Return the evidence on a statement or a claim.
-
-    Parameters
-    ----------
-    about
-        A statement (``"i"`` … ``"v"``, ``"count"``) or a claim (``"i-FN-crime"``).
-    margin
-        Smallest effect worth speaking of, in percent, in place of the declared one: what would change?
-    out
-        Folder of a run of :func:`g287stats.replicate` to read and, where analyses are missing or out of date, to
-        write (default: a folder in the user's data directory). Analyses that are done are not run again.
-    progress
-        Show progress; default only at a terminal.
-
-    Returns
-    -------
-    Evidence
-        Frames, figures and sentences; every sentence is made by rule from the frames beside it.
-
-    Examples
-    --------
-    >>> import g287stats as g
-    >>> e = g.evidence("count")
-    >>> e.claims["status"].value_counts()  # doctest: +SKIP
-    """
-    from g287stats.claims.running import claims_table, run_analyses
-
-    table = findings()
-    chosen = table[(table["seed_statement"] == about) | (table["claim_id"] == about)]
-    if chosen.empty:
-        raise UnavailableError(
-            f"{about!r} is neither a statement ({', '.join(statements()['statement_id'])}) nor a claim id"
-        )
-    ids = set(chosen["claim_id"])
-    homes = [a for a in analyses().values() if ids & set(a.claims) and a.default]
-    folder = Path(out) if out is not None else user_data_dir() / "replication"
-    run = run_analyses(homes, folder, progress=progress)
-    claims = claims_table([r for r in run.results if r["claim_id"] in ids], chosen)
-    return assemble(about, claims, homes, folder, margin)
 
 
 def assemble(

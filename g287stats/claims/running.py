@@ -14,10 +14,12 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from g287stats.catalog import user_data_dir
 from g287stats.catalog.record import released_only
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import write
 from g287stats.claims.analyses import Analysis, analyses
+from g287stats.claims.evidence import Evidence, assemble
 from g287stats.claims.exhibits import Exhibit, Exhibits, versions
 from g287stats.claims.kept import DONE, fingerprint, read_done, remove_written, write_done, write_manifest
 from g287stats.claims.registry import findings, published_text, statements
@@ -144,6 +146,48 @@ def _run_one(analysis: Analysis, folder: Path, run: Run) -> None:
     run.results += bench.results
 
 
+def evidence(
+    about: str, *, margin: float | None = None, out: str | Path | None = None, progress: bool | None = None
+) -> Evidence:
+    """Return the evidence on a statement or a claim.
+
+    Parameters
+    ----------
+    about
+        A statement (``"i"`` … ``"v"``, ``"count"``) or a claim (``"i-FN-crime"``).
+    margin
+        Smallest effect worth speaking of, in percent, in place of the declared one: what would change?
+    out
+        Folder of a run of :func:`g287stats.replicate` to read and, where analyses are missing or out of date, to
+        write (default: a folder in the user's data directory). Analyses that are done are not run again.
+    progress
+        Show progress; default only at a terminal.
+
+    Returns
+    -------
+    Evidence
+        Frames, figures and sentences; every sentence is made by rule from the frames beside it.
+
+    Examples
+    --------
+    >>> import g287stats as g
+    >>> e = g.evidence("count")
+    >>> e.claims["status"].value_counts()  # doctest: +SKIP
+    """
+    table = findings()
+    chosen = table[(table["seed_statement"] == about) | (table["claim_id"] == about)]
+    if chosen.empty:
+        raise UnavailableError(
+            f"{about!r} is neither a statement ({', '.join(statements()['statement_id'])}) nor a claim id"
+        )
+    ids = set(chosen["claim_id"])
+    homes = [a for a in analyses().values() if ids & set(a.claims) and a.default]
+    folder = Path(out) if out is not None else user_data_dir() / "replication"
+    run = run_analyses(homes, folder, progress=progress)
+    claims = claims_table([r for r in run.results if r["claim_id"] in ids], chosen)
+    return assemble(about, claims, homes, folder, margin)
+
+
 def _remove_others(folder: Path, chosen: Sequence[Analysis]) -> None:
     """Remove what older runs wrote for analyses that are not in this one (only files that a run lists as its own)."""
     for path in sorted(folder.glob(f"*/{DONE}")):
@@ -162,7 +206,6 @@ QUESTIONS = {  # in the order of the report
 
 
 def _report(run: Replication, chosen: list[Analysis]) -> None:
-    from g287stats.claims.evidence import assemble
     from g287stats.report.html import Differences, Question, numbers_of, write_report
 
     published = findings()
