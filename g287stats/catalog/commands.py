@@ -20,7 +20,7 @@ from g287stats.catalog.fetching import fetch
 from g287stats.catalog.record import current_record
 from g287stats.catalog.tables import BUNDLED, TABLES, Table
 from g287stats.catalog.writing import working
-from g287stats.errors import Problems, SchemaError, SourceError, UnavailableError
+from g287stats.errors import Problems, SchemaError, SourceError, UnavailableError, printable
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,12 @@ class AddReport:
 
     def __str__(self) -> str:
         shown = self.parts.drop(columns=["source_sha256"])
-        return "\n".join(
-            [
-                f"{self.name}: {len(self.parts)} part{'s' if len(self.parts) != 1 else ''} kept",
-                *("  " + x for x in shown.to_string(index=False).splitlines()),
-                *("note: " + n for n in self.notes),
-            ]
-        )
+        lines = [
+            f"{self.name}: {len(self.parts)} part{'s' if len(self.parts) != 1 else ''} kept",
+            *("  " + x for x in shown.to_string(index=False).splitlines()),
+            *("note: " + n for n in self.notes),
+        ]
+        return printable("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ class VerifyReport:
     def __str__(self) -> str:
         bad = self.frame[self.frame["status"] != "ok"]
         head = f"{len(self.frame)} files checked, {len(bad)} not as recorded"
-        return "\n".join([head, *("  " + x for x in bad.to_string(index=False).splitlines() if len(bad))])
+        lines = [head, *("  " + x for x in bad.to_string(index=False).splitlines() if len(bad))]
+        return printable("\n".join(lines))
 
 
 def table(name: str) -> Table:

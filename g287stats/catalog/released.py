@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from g287stats.catalog import fields, manifest
+from g287stats.catalog import archives, fields, manifest
 from g287stats.catalog.fields import released_dir
 from g287stats.catalog.text import controls, runs
 from g287stats.catalog.writing import changing
@@ -114,13 +114,23 @@ def read_unrecorded(name: str, folder: Path) -> pd.DataFrame:
     return frame
 
 
+def _unpacked(raw: bytes) -> bytes:
+    """Return the content of a packed table; refuse one that unpacks to far more than it holds."""
+    limit = max(archives.MAX_RATIO * len(raw), archives.RATIO_FLOOR_BYTES)
+    with gzip.GzipFile(fileobj=io.BytesIO(raw)) as stream:
+        plain = stream.read(limit + 1)
+    if len(plain) > limit:
+        raise ValueError(f"it unpacks to more than {archives.MAX_RATIO} times its size")
+    return plain
+
+
 def _parse(raw: bytes, path: Path, declaration: dict[str, Any], cure: str) -> pd.DataFrame:
     """Turn the bytes of a table into a frame of the declared columns and types."""
     columns = declaration["schema"]["fields"]
     dtypes: dict[str, Any] = {f["name"]: _PANDAS_TYPE[f["type"]] for f in columns if f["type"] in _PANDAS_TYPE}
     dates = [f["name"] for f in columns if f["type"] == "date"]
     try:
-        plain = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        plain = _unpacked(raw) if path.suffix == ".gz" else raw
         if not plain.endswith(b"\n"):
             raise ValueError("its last line has no end: it is cut")
         heading = plain[: plain.index(b"\n")].decode("utf-8").split(",")

@@ -84,7 +84,7 @@ def working(base: str | Path) -> Iterator[Path]:
     """Lend an empty folder inside ``base``; it is gone afterwards, and those that killed processes left as well."""
     home = Path(base).absolute()
     with _made(home):
-        for left in home.glob(f"{_WORKING}*"):
+        for left in (p for p in home.glob(f"{_WORKING}*") if not p.is_symlink()):
             with contextlib.suppress(OSError, RuntimeError), _locked(left, 0.0):  # in use: not ours
                 shutil.rmtree(left, ignore_errors=True)
         mine = Path(tempfile.mkdtemp(prefix=_WORKING, dir=home))
@@ -169,6 +169,8 @@ class Change:
 def _recover(folder: Path) -> None:
     """Finish the decided change of ``folder``, or remove what was never decided. The caller holds the lock."""
     stage = folder / _STAGE
+    if stage.is_symlink():  # never ours: what it points at is left alone
+        stage.unlink()
     if not stage.is_dir():
         return
     journal = stage / _JOURNAL

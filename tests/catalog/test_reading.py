@@ -95,6 +95,14 @@ def test_a_packed_table_altered_or_damaged_is_told(data):
             catalog.read_released("california_agencies")
 
 
+def test_a_packed_table_that_unpacks_to_far_more_is_refused(data):
+    (data / manifest.PACKAGE).unlink()
+    loose = data.rename(data.with_name("loose"))
+    (loose / "california_agencies.csv.gz").write_bytes(gzip.compress(b"0" * (archives.RATIO_FLOOR_BYTES + 2), mtime=0))
+    with pytest.raises(SchemaError, match="unpacks to more than 200 times"):
+        catalog.read_released("california_agencies", loose)
+
+
 def test_a_missing_table_and_a_folder_in_its_place(data):
     (data / "ncvs_gvf.csv").unlink()
     with pytest.raises(SchemaError, match=r"ncvs_gvf\.csv is missing"):

@@ -273,6 +273,24 @@ def test_working_folders_end_with_their_block_and_those_of_the_dead_with_the_nex
     assert list(base.iterdir()) == []
 
 
+def test_links_in_place_of_our_folders_are_not_followed(tmp_path):
+    """A link under one of our names is removed or left; what it points at is neither written nor emptied."""
+    home, other = tmp_path / "home", tmp_path / "other"
+    home.mkdir()
+    other.mkdir()
+    (other / "mine").write_text("mine")
+    (home / ".g287stats-writing").symlink_to(other)
+    (home / ".g287stats-working-x").symlink_to(other)
+    fill(home, NEW)
+    with writing.working(home) as folder:
+        assert folder.parent.parent == home
+    assert content(other) == {"mine": "mine"}
+    (home / ".g287stats-lock").symlink_to(other / "mine")
+    with pytest.raises(OSError), writing.changing(home):
+        pass
+    assert content(other) == {"mine": "mine"}
+
+
 # --- no other door ------------------------------------------------------------------------------------------
 
 WRITES = {"write_text", "write_bytes", "savefig", "to_parquet", "to_stata", "to_excel", "to_pickle"}
