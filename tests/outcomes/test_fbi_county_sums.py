@@ -86,12 +86,12 @@ def test_table_is_described_and_years_are_checked(sums):
 def test_sums_against_the_private_county_files(nacjd_crimes):
     both = checks.pair_county_sums()
     year = checks.ratios(both, "year")
-    print(year.round(4).to_string())
-    documented = {
-        "property": [0.938, 0.935, 0.936, 0.928, 0.935, 0.924, 0.930, 0.923],
+    documented = {  # a county-year without sums counts as nothing told; 2007 lacks Connecticut and Rhode Island
+        "property": [0.933, 0.930, 0.922, 0.917, 0.930, 0.921, 0.923, 0.917],
+        "violent": [0.912, 0.904, 0.905, 0.902, 0.907, 0.904, 0.909, 0.911],
     }
     for name, shares in documented.items():
-        assert (year[name] - pd.Series(shares, range(2005, 2013))).abs().max() < 0.004
+        assert (year[name] - pd.Series(shares, range(2005, 2013))).abs().max() < 0.002
     county = checks.county_ratios(both)
     assert county["median"].between(0.955, 0.975).all()
     state = checks.ratios(both, "state")["property"]

@@ -16,10 +16,10 @@ from g287stats.outcomes.fbi.table10 import load_fbi_table10_agencies
 
 def test_two_years_a_state_latest_edition_kept():
     table = fbi_estimates.load_state_estimates()
-    assert table.groupby("year").size().to_dict() == {2012: 52, 2013: 52, 2014: 52, 2015: 52}
-    assert table.groupby("year")["edition"].unique().map(list).to_dict() == {
-        2012: [2013], 2013: [2014], 2014: [2015], 2015: [2015],
-    }  # fmt: skip
+    # the edition of 2010 prints no total for Puerto Rico
+    assert table.groupby("year").size().to_dict() == dict.fromkeys(range(2008, 2020), 52) | {2010: 51}
+    edition = table.groupby("year")["edition"].unique().map(list).to_dict()
+    assert edition == {y: [y] for y in range(2008, 2020)} | {2012: [2013], 2013: [2014], 2014: [2015]}
     states = table[table["state"] != "PR"].groupby("year")[["violent", "property"]].sum()
     # the table's own United States total of 2015: 1,231,566 violent and 7,993,631 property
     assert states.loc[2015].tolist() == [1_231_566, 7_993_631]
@@ -48,8 +48,16 @@ def test_completeness_of_an_outcome_table():
     assert sorted(ratio["year"].unique()) == [2012, 2013, 2014, 2015]
     lowest = ratio[(ratio["year"] == 2013) & (ratio["state"] != "PR")].nsmallest(4, "property")["state"].tolist()
     assert set(lowest) <= {"HI", "WV", "VT", "NY", "DE"}
-    with pytest.raises(SourceError, match="2012"):
-        fbi_estimates.state_completeness(load_outcome("fbi_county_sums", (2016, 2019)))
+    with pytest.raises(SourceError, match="2008"):
+        fbi_estimates.state_completeness(load_outcome("fbi_county_sums", (2005, 2007)))
+
+
+def test_states_whose_sums_are_far_below_the_fbis_totals_are_those_to_distrust():
+    ratio = fbi_estimates.state_completeness(load_outcome("fbi_county_sums", (2008, 2012)))
+    mean = ratio[ratio["state"] != "PR"].groupby("state")["property"].mean()
+    assert {"WV", "VT", "DE", "NY"} <= set(mean.nsmallest(8).index)
+    assert mean[["CA", "FL", "VA", "TX"]].min() > 0.85
+    assert ratio["property"].max() < 1.1
 
 
 def test_other_agencies_rows_and_places():
