@@ -149,6 +149,17 @@ def choose(name: str, value: Choice, allowed: Iterable[Choice]) -> Choice:
     raise DesignError(f"{name}={value!r}: choose {listed}")
 
 
+def first_of(names: Iterable[object], count: int = 8) -> str:
+    """Return the first names, and how many more there are.
+
+    >>> first_of(["01001", "01003", "01005"], 2)
+    '01001, 01003, … 1 more'
+    """
+    listed = [str(n) for n in names]
+    more = [f"… {len(listed) - count} more"] if len(listed) > count else []
+    return ", ".join(listed[:count] + more)
+
+
 def check_level(level: float) -> None:
     """Refuse a confidence level that is not a share."""
     if not 0 < level < 1:

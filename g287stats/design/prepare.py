@@ -137,8 +137,8 @@ class Design:
 
     @property
     def treated_unit(self) -> np.ndarray:
-        """Boolean (N,): ever treated, at any date."""
-        return self.cohort != NEVER
+        """Boolean (N,): treated within the panel; who is treated only after its last period is untreated in it."""
+        return self.cohort < self.n_periods
 
     def period_label(self, position: int) -> Any:
         """Label of a calendar position, also outside the panel."""

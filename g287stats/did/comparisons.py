@@ -13,6 +13,7 @@ from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design
 from g287stats.design.wide import matrix, must_stay_on
 from g287stats.errors import DesignError, IdentificationError, Problems
+from g287stats.estimate.degenerate import ALONE
 from g287stats.numerics.glm import deficient
 
 FITS = "use g.switching_did for treatments that switch"
@@ -80,19 +81,45 @@ class Grid:
         return ((self.controls == 0) | (self.treated == 0)) & ~self.reference
 
 
+def small_cohorts(design: Design, grid: Grid, n_covariates: int) -> list[str]:
+    """Note cohorts too small for normal critical values, by R did's count: fewer units than 5 and the covariates."""
+    size = np.array([(design.cohort == c).sum() for c in grid.cohorts])
+    few = [f"{design.calendar[c]} ({n})" for c, n in zip(grid.cohorts, size) if n < 5 + n_covariates]
+    if not few:
+        return []
+    shown = ", ".join(few[:8]) + (f", … {len(few) - 8} more" if len(few) > 8 else "")
+    return [
+        f"cohorts with few units: {shown}. Their standard errors are too small and joint tests over their cells reject "
+        'far too often; small_sample="neyman" counts the degrees of freedom of cohorts of two or more units'
+    ]
+
+
+def _who_left(design: Design) -> str:
+    """Words for the units that left before, by reason, and what keeps those with gaps."""
+    steps = list(design.flow.dropped("design"))
+    gone = "".join(f"; {s.units} units left before: {s.step}" for s in steps)
+    gaps = any("period" in s.step and "treated" not in s.step for s in steps)
+    return gone + ('. panel="pairwise" keeps units with gaps' if gaps else "")
+
+
 def all_cells(design: Design, control: str, base: str, anticipation: int) -> Grid:
     """Lay out the cells; no cohort inside the panel, or no unit that is never treated when asked for, is an error."""
     periods = np.flatnonzero(design.rows.per_period)
     last = int(periods[-1])
     cohorts = np.unique(design.cohort[design.cohort <= last])
     if not len(cohorts):
-        gone = "".join(f"; {s.units} units left before: {s.step}" for s in design.flow.dropped("design"))
-        hint = '. panel="pairwise" keeps units with gaps' if gone else ""
-        raise IdentificationError(f"no unit is first treated within the panel after its first period{gone}{hint}")
-    if control == "never" and not (design.cohort > last + anticipation).any():
+        early = f" and its anticipation={anticipation}" if anticipation else ""
         raise IdentificationError(
-            'no unit is never treated within the panel; use control="notyet" to compare with later cohorts'
+            f"no unit is first treated within the panel after its first period{early}{_who_left(design)}"
         )
+    if not (design.cohort > last + anticipation).any():
+        if len(cohorts) == 1:
+            raise IdentificationError(f"{design.outcome}: {ALONE}{_who_left(design)}")
+        if control == "never":
+            raise IdentificationError(
+                f'no unit is never treated within the panel{_who_left(design)}; use control="notyet" to compare with '
+                "later cohorts"
+            )
     group, position = (a.ravel() for a in np.meshgrid(np.arange(len(cohorts)), np.arange(len(periods)), indexing="ij"))
     g = cohorts[group]
     t = periods[position]

@@ -15,6 +15,7 @@ from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError, choose
 from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.degenerate import ALONE
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.numerics.least_squares import Factor
 from g287stats.regression.event import chosen_options
@@ -146,6 +147,10 @@ def _poisson(
     design, notes = without_empty(design)
     while True:
         blocks, frame = _blocks(design, control, covariates)
+        if not len(frame):
+            raise IdentificationError(
+                f"{design.outcome}: no cohort × period cell is left to estimate. Before that: {'; '.join(notes)}"
+            )
         result = ppml(design, blocks, (), False)
         if isinstance(result, Regression):
             return result, blocks, frame, notes
@@ -178,7 +183,7 @@ def _comparable(design: Design, control: str) -> tuple[Design, list[str]]:
             )
         last = int(cohort.max())
         if not (cohort < last).any():
-            raise IdentificationError(f"{design.outcome}: all units start treatment together, so none is comparison")
+            raise IdentificationError(f"{design.outcome}: {ALONE}")
         label = design.calendar[last]
         notes.append(
             f"no unit is untreated from {label} on: these periods are left out and cohort {label} is comparison"

@@ -21,6 +21,7 @@ from g287stats.did.comparisons import (
     refuse_dependence,
     refuse_exits,
     restrict_sample,
+    small_cohorts,
 )
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose
 from g287stats.estimate.blocks import BlockedInfluence
@@ -154,6 +155,8 @@ def att_gt(
         refuse_dependence(design, panel)
     design, notes = restrict_sample(design, anticipation, panel)
     grid = all_cells(design, control, base, anticipation)
+    if small_sample == "did":
+        notes += small_cohorts(design, grid, len(covariates))
     if panel == "pairwise":
         design, grid, unpaired = pair_units(design, grid)
         notes += unpaired

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from g287stats.arguments import documented
-from g287stats.design.coding import reference_times, whole
+from g287stats.design.coding import NEVER, reference_times, whole
 from g287stats.design.keys import Data
 from g287stats.errors import DesignError, IdentificationError, Problems, choose
 from g287stats.estimate.covariance import Clustered, Influence
@@ -325,6 +325,12 @@ def _leads(
     """Coefficients on event times −leads … −1 in the regression on untreated rows."""
     design = stage.design.restrict(~stage.treated, "treated")
     event = stage.event_time()[~stage.treated]
+    earliest = int(-event[event > -NEVER].min(initial=-1))
+    if leads >= earliest:
+        raise IdentificationError(
+            f"leads={leads}: the earliest event time is {-earliest} and one must stay to compare with; leads= can be "
+            f"at most {earliest - 1} here"
+        )
     names = tuple(str(e) for e in range(-leads, 0))
     codes = np.where((event >= -leads) & (event < 0), event + leads, -1)
     blocks = [Block(names, Factor(codes, leads)), *by_time(design, by_period, unit_trends=unit_trends)]

@@ -30,6 +30,7 @@ from g287stats.design.prepare import Design
 from g287stats.design.wide import dated, labelled
 from g287stats.errors import DesignError, IdentificationError
 from g287stats.estimate.covariance import SmallSample
+from g287stats.estimate.degenerate import ALONE
 from g287stats.estimate.estimate import Cells, Estimate, Method
 from g287stats.estimate.factored import FactoredInfluence, Term
 from g287stats.estimate.fit import Averages
@@ -169,6 +170,8 @@ def _comparison(design: Design, control: str, references: tuple[int, ...]) -> tu
     inside = design.cohort < design.n_periods
     if not inside.any():
         raise IdentificationError("no unit is treated inside the panel")
+    if len(np.unique(design.cohort)) == 1 and inside.all():
+        raise IdentificationError(f"{design.outcome}: {ALONE}")
     if control == "last":
         last = int(design.cohort[inside].max())
         label = design.period_label(last)
@@ -475,6 +478,12 @@ class Interacted:
     def names(self) -> tuple[str, ...]:
         """Names of the coefficients, effects first."""
         return self.regression.names
+
+    @property
+    def exact(self) -> bool:
+        """Whether the residuals are zero, up to rounding."""
+        residual, y = self.fit.residual, self.design.y
+        return bool(residual @ residual <= 1e-26 * (y @ y))
 
     @property
     def kind(self) -> Literal["linear", "working", "instrumented"]:

@@ -22,6 +22,7 @@ from g287stats.errors import IdentificationError
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.regression.event import (
+    causes,
     chosen_options,
     event_block,
     plain,
@@ -173,12 +174,11 @@ def event_study(
     design = prepare_regression(data, outcome, keys, covariates, covariates_by_time, weights, cluster, fixed_effects)
     references, window = reference_times(reference), event_window(window)
     design, block, event_times = event_block(design, window, ends, references)
-    fit = regress(
-        design,
-        [block, *by_time(design, covariates_by_time, unit_trends=unit_trends)],
-        covariates=covariates,
-        unit_trends=unit_trends,
-    )
+    blocks = [block, *by_time(design, covariates_by_time, unit_trends=unit_trends)]
+    try:
+        fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends)
+    except IdentificationError as error:
+        raise IdentificationError(f"{error}{causes(design, references)}") from None
     options = chosen_options(covariates, covariates_by_time, fixed_effects, unit_trends, weights)
     estimate = fit.estimate(
         block.names,

@@ -33,6 +33,10 @@ class RegressionFit(Protocol):
     def kind(self) -> Literal["linear", "working", "instrumented"]:
         """Of the outcome; the weighted one of a count model's last step; or of two-stage least squares."""
 
+    @property
+    def exact(self) -> bool:
+        """Whether the residuals are zero, up to rounding."""
+
 
 @dataclass(frozen=True)
 class Averages:

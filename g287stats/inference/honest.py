@@ -17,6 +17,7 @@ from scipy import optimize, special, stats
 
 from g287stats.arguments import documented
 from g287stats.errors import DesignError, InferenceWarning, caution, check_level, choose
+from g287stats.estimate.degenerate import low_rank, rank_of, refuse_low_rank
 from g287stats.estimate.estimate import Estimate
 from g287stats.shown import Shown
 
@@ -37,7 +38,8 @@ class EventVector:
     """Coefficients split at the reference period.
 
     ``beta`` (pre then post, in calendar order), ``cov``, event times ``pre`` (…, r−1) and ``post`` (r+1, …),
-    ``weights`` of the target on the post periods.
+    ``weights`` of the target on the post periods, ``at`` the positions of
+    all of them among the parameters of the estimate.
     """
 
     beta: np.ndarray
@@ -46,6 +48,7 @@ class EventVector:
     post: np.ndarray
     reference: int
     weights: np.ndarray
+    at: np.ndarray
 
     @property
     def n_pre(self) -> int:
@@ -178,7 +181,17 @@ def honest_did(
     v = event_vector(es, target)
     point = float(v.weights @ v.beta[v.n_pre :])
     se = float(np.sqrt(v.weights @ v.cov[v.n_pre :, v.n_pre :] @ v.weights))
-    half = stats.norm.ppf(1 - alpha / 2) * se
+    times = [*v.pre.tolist(), *v.post.tolist()]
+    if kind == "smoothness":
+        refuse_low_rank(v.cov, times, "honest_did")
+    elif (rank := rank_of(v.cov)) < len(times):
+        caution(
+            f"{es.outcome}: {low_rank(times, rank)}: with so few clusters the intervals are too short",
+            InferenceWarning,
+        )
+    share = np.zeros((1, len(es.point)))
+    share[0, v.at[v.n_pre :]] = v.weights
+    own = es.combine(share, ["target"]).conf_int(level).to_numpy()[0]
     choose("kind", kind, ("smoothness", "relative_magnitude"))
     if kind == "relative_magnitude" and M is not None:
         raise DesignError("M= bounds changes of slope: add kind='smoothness', or give Mbar=")
@@ -195,8 +208,8 @@ def honest_did(
     return HonestDiD(
         kind=kind,
         frame=pd.DataFrame(rows, columns=["bound", "conf_low", "conf_high"]),
-        conf_low_original=point - half,
-        conf_high_original=point + half,
+        conf_low_original=float(own[0]),
+        conf_high_original=float(own[1]),
         breakdown=_breakdown(interval, value, start),
         target=pd.Series(v.weights, index=pd.Index(v.post, name="event_time"), name="weight"),
         level=level,
@@ -263,7 +276,7 @@ def event_vector(es: Estimate, target: Any = "average") -> EventVector:
             raise DesignError(f"target {target!r} is not an event time after the reference: {post.tolist()}")
         weights[post == wanted] = 1.0
     cov = es.cov().to_numpy()[np.ix_(index, index)]
-    return EventVector(es.point[index], cov, pre, post, reference, weights)
+    return EventVector(es.point[index], cov, pre, post, reference, weights, index)
 
 
 def largest_slope_change(v: EventVector) -> float:

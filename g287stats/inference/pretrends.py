@@ -12,6 +12,7 @@ from scipy import optimize, special
 
 from g287stats.arguments import documented
 from g287stats.errors import DesignError
+from g287stats.estimate.degenerate import refuse_low_rank
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.honest import EventVector, event_vector
 from g287stats.shown import Shown
@@ -106,6 +107,7 @@ def pretrend_power(
     """
     v = event_vector(es, target)
     times = np.r_[v.pre, v.post]
+    refuse_low_rank(v.cov[: v.n_pre, : v.n_pre], v.pre.tolist(), "pretrend_power")
     distance = (times - v.reference).astype(float)
     if any(not 0.05 < p < 1 for p in power):
         raise DesignError(f"power must lie between 0.05 and 1; got {list(power)}")

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, first_of
 from g287stats.estimate.covariance import Given, Influence, symmetric_root
+from g287stats.estimate.degenerate import EXACT
 from g287stats.estimate.estimate import Estimate, Method
 
 
@@ -46,7 +47,8 @@ def scalar(est: Estimate, term: str | int | None = None) -> Scalar:
     k = position(est, term)
     se = float(est.se.iloc[k])
     if not np.isfinite(se) or se <= 0:
-        raise DesignError(f"{est.terms[k]!r} has no standard error (fixed by normalisation, or one cluster)")
+        why = EXACT if np.isinf(est.floor) else "it is fixed by normalisation, or there is one cluster"
+        raise DesignError(f"{est.terms[k]!r} has no standard error: {why}")
     df = est.df if est._freedom is None else est._freedom[k]
     which = f"event time {est._event_times[k]}" if est._event_times else est.terms[k]
     outcome = est.outcome if len(est.point) == 1 else f"{est.outcome} ({which})"
@@ -98,14 +100,24 @@ def from_moments(
         if v.ndim == 1 and len(v) > 1:
             notes = ("only standard errors were given: parameters are treated as independent",)
         v = np.diag(np.atleast_1d(v) ** 2)
-    if v.shape != (len(b), len(b)) or not np.allclose(v, v.T, rtol=1e-8, atol=1e-14):
+    if labels is None:
+        labels = [f"b{j + 1}" for j in range(len(b))] if len(b) > 1 else ["estimate"]
+    frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
+    if "term" not in frame or len(frame) != len(b):
+        lack = "lack the column 'term'" if "term" not in frame else f"are {len(frame)}"
+        raise DesignError(f"labels {lack}: give one name for each of the {len(b)} estimates")
+    fits = v.shape == (len(b), len(b))
+    known = np.isfinite(b) & np.isfinite(np.diag(v)) if fits else np.isfinite(b)
+    if blank := frame["term"][~known].tolist():
+        raise DesignError(
+            f"no estimate or no standard error for {first_of(blank)}: a reference period has estimate 0 and standard "
+            "error 0, and reference=(-1,) names it"
+        )
+    if not fits or not np.allclose(v, v.T, rtol=1e-8, atol=1e-14):
         raise DesignError(f"covariance of shape {v.shape} does not fit {len(b)} estimates, or is not symmetric")
     values = np.linalg.eigvalsh((v + v.T) / 2)
     if values.min() < -1e-10 * max(values.max(), 1e-300):
         raise DesignError(f"covariance has a negative eigenvalue ({values.min():.3g})")
-    if labels is None:
-        labels = [f"b{j + 1}" for j in range(len(b))] if len(b) > 1 else ["estimate"]
-    frame = labels if isinstance(labels, pd.DataFrame) else pd.DataFrame({"term": list(labels)})
     return Estimate(
         labels=frame.reset_index(drop=True),
         point=b,

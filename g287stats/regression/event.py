@@ -14,6 +14,7 @@ from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, dated, must_stay_on
 from g287stats.errors import DesignError, IdentificationError
+from g287stats.estimate.degenerate import ALONE
 from g287stats.estimate.estimate import Estimate
 from g287stats.numerics.least_squares import Factor
 from g287stats.regression.regression import Block, tell
@@ -53,11 +54,8 @@ def event_block(
         event = np.where(treated, np.clip(event, low, high), NEVER)
     found = np.unique(event[treated])
     must_occur(references, found)
-    if treated.all() and len(references) < 2 and window is None:
-        raise IdentificationError(
-            "every unit is treated at some time, so leads and lags add up to a linear trend: give a second "
-            f"reference, reference=(-1, {found[0]}), or a window that bins the ends"
-        )
+    if treated.all():
+        _refuse_unanchored(design, references if window is None else None, int(found[0]))
     shown = found[~np.isin(found, references)]
     lookup = np.full(found[-1] - found[0] + 1, -1)
     lookup[shown - found[0]] = np.arange(len(shown))
@@ -66,6 +64,42 @@ def event_block(
     if window is not None and ends == "bin":
         names = [f"<={e}" if e == low else f">={e}" if e == high else str(e) for e in shown]
     return design, Block(tuple(names), Factor(codes, len(shown))), shown.astype(int)
+
+
+def _refuse_unanchored(design: Design, references: tuple[int, ...] | None, first: int) -> None:
+    """Refuse event times that unit and period effects reproduce where every unit is treated at some time.
+
+    With cohorts d periods apart (the greatest common divisor) those are a linear trend and every pattern of period d,
+    which takes d + 1 reference periods; a window that bins its ends (``references`` None) ends the trend. A single
+    cohort has no comparison at all.
+    """
+    cohorts = np.unique(design.cohort)
+    if len(cohorts) == 1:
+        raise IdentificationError(f"{design.outcome}: {ALONE}")
+    apart = int(np.gcd.reduce(np.diff(cohorts)))
+    if references is None or len(references) > apart:
+        return
+    enough = (*range(-1, -apart - 1, -1), first)
+    way = f"reference={enough}, or " if first < -apart else ""
+    raise IdentificationError(
+        "every unit is treated at some time, so that leads and lags add up to a linear trend"
+        + (f", and to patterns that repeat every {apart} periods, as all cohorts are apart" if apart > 1 else "")
+        + f": give more references, {way}a window that bins the ends"
+    )
+
+
+def causes(design: Design, references: tuple[int, ...]) -> str:
+    """Say which cohorts cannot be told from unit and period effects, to stand behind a rank deficiency."""
+    event = _event_times(design)
+    found = []
+    for g in np.unique(design.cohort[design.treated_unit]):
+        mine = design.cohort[design.unit] == g
+        seen, label = event[mine], design.period_label(int(g))
+        if len(seen) and seen.min() >= 0:
+            found.append(f"cohort {label} has no untreated period")
+        elif len(seen) and not np.isin(references, seen).any():
+            found.append(f"cohort {label} is never seen at event time {' or '.join(map(str, references))}")
+    return f". {'; '.join(found)}: leave it out, or choose another reference=" if found else ""
 
 
 def must_occur(references: tuple[int, ...], found: np.ndarray) -> None:
@@ -94,8 +128,9 @@ def _with_known_start(design: Design) -> Design:
 
 
 def _event_times(design: Design) -> np.ndarray:
-    cohort = design.cohort[design.unit]
-    return np.where(cohort == NEVER, NEVER, design.time - np.where(cohort == NEVER, 0, cohort))
+    """Periods since first treatment by row; NEVER for units not treated within the panel."""
+    cohort, inside = design.cohort[design.unit], design.treated_unit[design.unit]
+    return np.where(inside, design.time - np.where(inside, cohort, 0), NEVER)
 
 
 def prepare_regression(

@@ -60,9 +60,9 @@ class FirstStage:
         return np.ones(self.design.n) if self.design.weights is None else self.design.weights
 
     def event_time(self) -> np.ndarray:
-        """Periods since first treatment by row; very negative for never-treated units."""
-        cohort = self.design.cohort[self.design.unit]
-        return np.where(cohort == NEVER, -NEVER, self.design.time - np.where(cohort == NEVER, 0, cohort))
+        """Periods since first treatment by row; very negative for units not treated within the panel."""
+        cohort, inside = self.design.cohort[self.design.unit], self.design.treated_unit[self.design.unit]
+        return np.where(inside, self.design.time - np.where(inside, cohort, 0), -NEVER)
 
     def rows(self, rows: np.ndarray) -> dict[str, Any]:
         """Codes of some rows, as the projection's methods take them."""

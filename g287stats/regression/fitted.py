@@ -10,6 +10,7 @@ import numpy as np
 
 from g287stats.design.prepare import Design
 from g287stats.errors import DesignError
+from g287stats.estimate.degenerate import EXACT
 from g287stats.estimate.estimate import Estimate
 from g287stats.estimate.fit import RegressionFit
 from g287stats.numerics.least_squares import LeastSquares
@@ -151,6 +152,8 @@ def fitted(est: Estimate, term: str | Mapping[str, float] | None, what: str) -> 
     if not isinstance(term, (str, Mapping)):
         raise DesignError(f"term={term!r} is no name; coefficients are {names[:12]}: term={str(term)!r}")
     c = loadings(est, reg, [term])[:, 0]
+    if reg.exact:
+        raise DesignError(f"{what}: {EXACT}")
     fit = reg.fit
     loading = fit.bread @ c
     spread = float(c @ loading)

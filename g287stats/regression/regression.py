@@ -108,7 +108,6 @@ class Regression:
             error = rule.error if isinstance(rule, Homoskedastic) else self.fit.weighted_residual
             psi, keys = rows * error[:, None], row_keys(self.design)
         told = (*self.design.notes, *notes, *self.unidentified())
-        exact = self.fit.residual @ self.fit.residual <= 1e-26 * (self.y @ self.y)  # up to rounding
         return Estimate(
             labels=tuple(focal) if labels is None else labels.reset_index(drop=True),
             point=self.fit.beta[at],
@@ -125,8 +124,13 @@ class Regression:
             provenance=self.design.provenance,
             regression=self,
             averages=Averages(tuple(focal)),
-            floor=np.inf if exact else 0.0,
+            floor=np.inf if self.exact else 0.0,
         )
+
+    @property
+    def exact(self) -> bool:
+        """Whether the residuals are zero, up to rounding."""
+        return bool(self.fit.residual @ self.fit.residual <= 1e-26 * (self.y @ self.y))
 
     def unidentified(self) -> list[str]:
         """Notes on effects that fit a single row or cannot be told apart: counted, named, never dropped."""
@@ -237,6 +241,7 @@ def by_time(
     present = np.flatnonzero(np.bincount(seen, minlength=design.n_periods))
     for name in names:
         x = design.covariates[:, design.covariate_names.index(name)]
+        x = x - x.mean()  # the period effects take up the level, which would hide how much it varies
         used = present[1 + unit_trends :] if design.fixed_in_units(x) else present
         lookup = np.full(design.n_periods, -1)
         lookup[used] = np.arange(len(used))

@@ -663,7 +663,7 @@ def test_no_overlap_names_cohort_and_covariate(mode):
 @pytest.mark.parametrize("covariates", [[], ["x"]])
 def test_everybody_treated_at_once_has_no_comparison(mode, covariates):
     frame = panel(seed=25).assign(g=2003.0)
-    with pytest.raises(IdentificationError, match=r"no cohort × time cell has a valid comparison|no unit is observed"):
+    with pytest.raises(IdentificationError, match=r"all units start treatment together|no unit is observed"):
         quiet(frame, control="notyet", panel=mode, covariates=covariates)
 
 
