@@ -187,3 +187,11 @@ def test_a_year_goes_to_each_of_its_months():
     assert panel.merge(own, "fips", year="yr").frame["beds"].tolist() == [1] * 12 + [2] * 12
     months = pd.DataFrame({"fips": 37001, "m": pd.period_range("2007-01", "2008-12", freq="M").astype(str)})
     assert panel.merge(months.assign(n=range(24)), "fips", period="m").frame["n"].tolist() == list(range(24))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_neighbours_of_any_treatment_are_a_described_column():
+    panel = g.county_panel(years=(2009, 2010), controls=["secure_communities"]).query("state in ['NC', 'SC']")
+    pairs = g.data.neighbours()[["county_fips", "neighbour_fips"]]
+    near = g.exposure_map(panel, pairs, "secure_communities", rings=1, unknown="untreated")
+    assert near.frame["ring_1"].isin([0, 1]).all() and "secure_communities" in near.codebook["ring_1"]["description"]
