@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -171,6 +172,7 @@ def spells_of(frame: pd.DataFrame, sources: Sources) -> tuple[Spell, ...]:
                 _day(r["last_listed"]), _day(r["gone_by"]), _day(r["ended_date"]), r["end_precision"],
                 _text(r["end_basis"]), _text(r["exit"]), _text(r["duplicate_of"]), r["confidence"], r["sources"],
                 r["agreement_id"] in sources.listed, sources.withheld.get((r["agency_id"], r["model"]), ""),
+                sources.later.get(r["agreement_id"], ""),
             )
         )  # fmt: skip
     order = {"county": 0, "local": 1, "state": 2}
@@ -368,6 +370,8 @@ def not_known(sources: Sources, spells: Iterable[Spell], state: str) -> tuple[st
         f"No list of agencies is in hand before {day(sources.first_list)}, and none after {day(sources.list_date)}; "
         f"lists of applications run from {day(sources.first_pending)} to {day(sources.pending_date)}.",
     ]
+    if after := sources.after(state):
+        out.append(f"{STATE_NAMES[state]}: {after}")
     if any(s.withheld for s in spells):
         out.append("A first signing is not released: its only source forbids it.")
     if any(s.signed_not_before for s in spells):
@@ -396,7 +400,7 @@ def state_record(sources: Sources, state: str) -> StateFacts:
     return StateFacts(
         state, STATE_NAMES[state], sources.list_date.date(), sources.first_list.date(), sources.pending_date.date(),
         sources.data_version, spells, applied, here, curve_of(sources, state), marks_of(sources, state), hidden,
-        state_sentence(state, spells, here, sources),
+        sources.after(state), state_sentence(state, spells, here, sources),
     )  # fmt: skip
 
 
@@ -430,10 +434,10 @@ def curve_of(sources: Sources, state: str | None = None) -> pd.DataFrame:
 
     Columns ``JEM``, ``TFM``, ``WSO``, ``total`` and ``listed`` (missing before the first list in hand).
     """
-    record = sources.agreements
+    record = replace(sources.agreements, counts=sources.agreements.counts.iloc[:0])  # lists alone name agencies
     if state is not None:
         keep = record.frame["state"].eq(state)
-        record = Agreements(record.frame[keep], record.applications, record.lists, record.presence, record.release)
+        record = replace(record, frame=record.frame[keep])
     months, _ = month_ends(sources)
     if record.frame.empty:
         empty = pd.DataFrame(0, index=months, columns=["JEM", "TFM", "WSO", "total"]).astype("int64")
@@ -469,7 +473,7 @@ def nation_record(sources: Sources) -> NationFacts:
         sources.list_date.date(), sources.first_list.date(), sources.pending_date.date(), sources.data_version,
         len(listed), agencies, states, territories, {m: sum(s.model == m for s in listed) for m in MODEL_WORDS},
         tuple(places(sources).values()), rows, quiet, curve_of(sources), spells,
-        applied, tuple(hidden), headline,
+        applied, tuple(hidden), sources.after(), headline,
         f"Agreements that let state and local officers do some of the work of federal immigration officers: ICE’s list "
         f"of {day(sources.list_date)}, and every month back to 2002.",
     )  # fmt: skip

@@ -5,6 +5,7 @@ Each returns a matplotlib object: ``.figure.savefig("x.pdf")`` (or ``.png``, ``.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -108,7 +109,8 @@ def _draw_map(
     middles = {c: centre(rings[c]) for c in rings}
     dotted = [c for c in sorted(towns) if c in rings]
     if dotted:
-        ax.scatter(*zip(*(middles[c] for c in dotted)), s=9 if code is None else 42, zorder=3, linewidths=0.6,
+        xs, ys = zip(*(middles[c] for c in dotted))
+        ax.scatter(xs, ys, s=9 if code is None else 42, zorder=3, linewidths=0.6,
                    c=[CLASSES[towns[c]].color for c in dotted], edgecolors="white")  # fmt: skip
     if names:
         _names(ax, rings, middles)
@@ -174,7 +176,7 @@ def _bar(ax: Axes, spell: Spell, row: int, last: Any) -> None:
     window = not live and spell.ended is None and spell.last_listed is not None and spell.last_listed >= spell.signed
     stop = last if live else spell.last_listed if window else spell.ended or spell.gone_by or last
     start = float(date2num(spell.signed))
-    style = {"facecolor": MODEL_COLORS[spell.model], "edgecolor": EDGE, "linewidth": 0.9}
+    style: dict[str, Any] = {"facecolor": MODEL_COLORS[spell.model], "edgecolor": EDGE, "linewidth": 0.9}
     ax.barh(row, float(date2num(stop)) - start, left=start, height=0.55, **style)
     if window and spell.gone_by:
         at = float(date2num(stop))
@@ -196,9 +198,10 @@ def adoption(
     ``Agreements.adoption_curve``; the axis begins at zero.
     """
     record = agreements or load_agreements()
+    record = replace(record, counts=record.counts.iloc[:0])  # to the last list: counts name no agency
     if state is not None:
         keep = record.frame["state"].eq(find_state(state))
-        record = Agreements(record.frame[keep], record.applications, record.lists, record.presence, record.release)
+        record = replace(record, frame=record.frame[keep])
     if by == "state":
         if ax is not None:
             raise DesignError("a panel a state is a figure of its own: leave ax out")

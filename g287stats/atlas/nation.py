@@ -39,6 +39,7 @@ def nation_page(
         f'<h1 class="nat">{e(facts.headline)}</h1><p class="lede nat">{e(facts.sentence)}</p>{_controls(facts)}'
         f'<div class="split"><div class="nation">{_map(sources, drawn)}<div id="tip" class="tip" hidden></div></div>'
         f'<div>{_key(facts)}{_filters(facts)}</div></div><div id="card" class="card" aria-live="polite" hidden></div>'
+        f'<p class="note" style="max-width:none">{e(facts.after)}</p>'
         f"{_states(facts, links)}{_notes(facts)}{_files(downloads)}"
     )
     text = page(
@@ -245,6 +246,7 @@ def _notes(facts: NationFacts) -> str:
         f"between two lists counts from the first list without it. “As listed” counts what ICE printed on "
         f"the last list of "
         f"the month; no list is in hand before {day(facts.first_list)} or after {day(facts.list_date)}.",
+        *([f"<b>After the last list.</b> {e(facts.after)}"] if facts.after else []),
         "<b>Fill and dots.</b> A county is filled by what its sheriff, county police, county or regional "
         "jail has signed. A "
         "town, campus or constable puts a dot in the middle of the county and fills nothing.",

@@ -41,6 +41,7 @@ class Spell:
     sources: str
     listed: bool
     withheld: str
+    later: str = ""
 
     @property
     def level(self) -> str:
@@ -72,7 +73,8 @@ class Spell:
     def end_words(self) -> str:
         """How it stands or ended, as precisely as it is known."""
         if self.end_precision == "open":
-            return "on the last list" if self.listed else "no end in the record"
+            after = f"; {self.later}" if self.later else ""
+            return ("on the last list" if self.listed else "no end in the record") + after
         if self.exit == "corrected":
             return f"listing withdrawn by ICE, gone from the list of {day(self.gone_by)}"
         if self.exit in ("re-dated", "artefact"):
@@ -274,6 +276,7 @@ class StateFacts:
     curve: pd.DataFrame
     marks: tuple[Mark, ...]
     withheld: tuple[str, ...]
+    after: str
     sentence: str
 
     @property
@@ -331,6 +334,7 @@ class NationFacts:
     spells: tuple[Spell, ...]
     applications: tuple[Application, ...]
     withheld: tuple[str, ...]
+    after: str
     headline: str
     sentence: str
 

@@ -20,7 +20,9 @@ from g287stats.catalog import read_released, released_dir
 from g287stats.catalog.writing import changing
 from g287stats.geography import load_counties, neighbours
 from g287stats.outcomes.context.population import load_population
+from g287stats.palette import MODEL_WORDS
 from g287stats.policies import load_policy_events, load_secure_communities
+from g287stats.report.words import day
 
 CRIME = "fbi_county_sums"
 OFFENCES = ("violent_ex_rape", "property")
@@ -105,6 +107,34 @@ class Sources:
     def listed(self) -> frozenset[str]:
         """Identifiers of the agreements on the last list."""
         return frozenset(self.agreements.active(self.list_date)["agreement_id"])
+
+    @cached_property
+    def later(self) -> dict[str, str]:
+        """Agreement → what is known of it after the last list, in words."""
+        out = {}
+        for r in self.agreements.later.to_dict("records"):
+            gone = str(r["standing"]).startswith("gone")
+            when = f"gone between {day(r['not_before'])} and {day(r['by'])} by ICE’s counts"
+            out[str(r["agreement_id"])] = when if gone else str(r["standing"])
+        return out
+
+    @lru_cache(maxsize=128)  # noqa: B019 (sources live as long as the process)
+    def after(self, state: str | None = None) -> str:
+        """Say what ICE counted after the last list in hand; empty where nothing is known."""
+        counts = self.agreements.counts
+        if state is not None:
+            counts = counts[counts["state"].eq(state)]
+        counts = counts[counts["list_date"] > self.list_date] if len(counts) else counts
+        if not len(counts):
+            return ""
+        when = self.agreements.counts["list_date"].max()
+        last = counts[counts["list_date"].eq(when)]
+        parts = [f"{int(last.loc[last['model'].eq(m), 'agreements'].sum()):,} {MODEL_WORDS[m]}" for m in MODEL_WORDS]
+        return (
+            f"After the list of {day(self.list_date)} only counts that ICE published are in hand: "
+            f"{int(last['agreements'].sum()):,} agreements on {day(when)} ({', '.join(parts)}). Which agencies "
+            "signed since is not known; they are in no map, curve or table here."
+        )
 
     @cached_property
     def withheld(self) -> dict[tuple[str, str], str]:

@@ -183,6 +183,8 @@ def _elsewhere(facts: StateFacts) -> str:
     pending = [a for a in facts.applications if a.pending]
     items += [f"{count(len(pending), 'application')} pending on the last such list, of {day(facts.pending_date)}: "
               + ", ".join(sorted({a.agency for a in pending}))] if pending else []  # fmt: skip
+    if facts.after:
+        items.append(facts.after)
     items.append(f"No list is in hand before {day(facts.first_list)}; none after {day(facts.list_date)}.")
     if facts.state not in STATE_FIPS or not facts.counties:
         items.append("This place is not on the map of counties.")

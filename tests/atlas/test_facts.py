@@ -260,3 +260,12 @@ def test_records_are_frozen_and_give_tables():
     assert list(county.frame("neighbours").county_fips) == sorted(county.frame("neighbours").county_fips)
     assert len(county.frame("crime")) == len(OFFENCES) * len(load_sources().crime.years)
     assert {"county_fips", "distance"} <= set(county.frame("similar"))
+
+
+def test_what_is_known_after_the_last_list_is_in_words_and_in_no_count(record, nation):
+    later = record.counts[record.counts["list_date"].eq(record.counts["list_date"].max())]
+    assert f"{int(later['agreements'].sum()):,} agreements on" in nation.after
+    assert nation.months.index[-1] == pd.Period("2026-05", "M") and nation.months["total"].iloc[-1] == nation.agreements
+    gone = record.later[record.later["standing"].str.startswith("gone")]
+    words = {s.agreement_id: s.end_words for s in nation.spells}
+    assert len(gone) and all("by ICE’s counts" in words[i] for i in gone["agreement_id"])
