@@ -193,8 +193,7 @@ class Problems:
         listed = [str(i) for i in items]
         line = what
         if listed:
-            more = f", … {len(listed) - show} more" if len(listed) > show else ""
-            line += f" ({len(listed)}): " + ", ".join(listed[:show]) + more
+            line += f" ({len(listed)}): " + first_of(listed, show)
         if remedy:
             line += f". {remedy}"
         self.lines.append(line)

@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.design.coding import calendar
 from g287stats.design.keys import Data, refuse_exits
 from g287stats.design.prepare import NEVER, Design, Path, prepare
-from g287stats.errors import DesignError, DesignWarning, Problems, caution
+from g287stats.errors import DesignError, DesignWarning, Problems, caution, first_of
 
 
 def matrix(design: Design, values: np.ndarray | None = None) -> np.ndarray:
@@ -41,8 +41,7 @@ def unit_weights(design: Design, problems_to: list[str] | None = None) -> np.nda
 def labelled(design: Design, units: np.ndarray, show: int = 8) -> str:
     """Return the first ``show`` labels of ``units`` (codes or mask) for a message."""
     codes = np.flatnonzero(units) if units.dtype == bool else units
-    names = [str(v) for v in design.unit_labels[codes[:show]]]
-    return ", ".join(names) + (f", … {len(codes) - show} more" if len(codes) > show else "")
+    return first_of(design.unit_labels[codes], show)
 
 
 UNDATED = -(1 << 40)

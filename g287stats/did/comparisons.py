@@ -12,7 +12,7 @@ from g287stats.design.coding import calendar, cohorts, factorize, numeric
 from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design
 from g287stats.design.wide import matrix, must_stay_on
-from g287stats.errors import DesignError, IdentificationError, Problems
+from g287stats.errors import DesignError, IdentificationError, Problems, first_of
 from g287stats.estimate.degenerate import ALONE
 from g287stats.numerics.glm import deficient
 
@@ -87,7 +87,7 @@ def small_cohorts(design: Design, grid: Grid, n_covariates: int) -> list[str]:
     few = [f"{design.calendar[c]} ({n})" for c, n in zip(grid.cohorts, size) if n < 5 + n_covariates]
     if not few:
         return []
-    shown = ", ".join(few[:8]) + (f", … {len(few) - 8} more" if len(few) > 8 else "")
+    shown = first_of(few)
     return [
         f"cohorts with few units: {shown}. Their standard errors are too small and joint tests over their cells reject "
         'far too often; small_sample="neyman" counts the degrees of freedom of cohorts of two or more units'

@@ -11,7 +11,7 @@ import pandas as pd
 from g287stats.design.keys import Data, frame_of
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, matrix, place_of, quiet_prepare, unit_weights
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution, first_of
 from g287stats.flow import holding
 
 Kind = Literal["levels", "growth", "trends"]
@@ -136,9 +136,9 @@ def read_features(
         bare = pd.DataFrame({design.unit_name: unknown, "reason": f"missing {treatment} in every row"})
         left_out = pd.concat([left_out, bare], ignore_index=True)
     if len(left_out):
-        listed = ", ".join(map(str, left_out[design.unit_name][:8]))
-        more = f", … {len(left_out) - 8} more" if len(left_out) > 8 else ""
-        note = f"{len(left_out)} units are left out of balancing (see .left_out): {listed}{more}"
+        note = (
+            f"{len(left_out)} units are left out of balancing (see .left_out): {first_of(left_out[design.unit_name])}"
+        )
         caution(
             note,
             DesignWarning,

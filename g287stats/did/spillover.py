@@ -15,7 +15,7 @@ from g287stats.design.coding import event_window, reference_times, whole
 from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, Path, prepare
 from g287stats.design.wide import UNDATED, onsets, place_of, places, quiet_prepare
-from g287stats.errors import DesignError, IdentificationError, choose
+from g287stats.errors import DesignError, IdentificationError, choose, first_of
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.flow import Step, holding
@@ -145,7 +145,7 @@ def _pairs(
     strangers = tuple(f"{a} {b}" for a, b in pairs[outside].itertuples(index=False))
     if strangers:
         neither = int((~known.any(axis=1)).sum())
-        listed = ", ".join(strangers[:8]) + (f", … {len(strangers) - 8} more" if len(strangers) > 8 else "")
+        listed = first_of(strangers)
         notes.append(
             f"{len(strangers)} of {len(pairs)} pairs of neighbours name a unit that is not in the frame, {neither} of "
             f"them two, which connect nobody; the others are read with unknown={unknown!r}: {listed}"

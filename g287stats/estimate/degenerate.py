@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from g287stats.errors import DesignError
+from g287stats.errors import DesignError, first_of
 
 EXACT = "the regression fits the outcome exactly (residuals are zero), so that there is no noise to test against"
 ALONE = "all units start treatment together, so that none is comparison"
@@ -14,8 +14,7 @@ ALONE = "all units start treatment together, so that none is comparison"
 
 def low_rank(names: Sequence[object], rank: int) -> str:
     """Words for parameters whose covariance leaves some of them without a direction of their own."""
-    more = f", … {len(names) - 8} more" if len(names) > 8 else ""
-    return f"{len(names)} terms have a covariance of rank {rank}: {', '.join(map(str, names[:8]))}{more}"
+    return f"{len(names)} terms have a covariance of rank {rank}: {first_of(names)}"
 
 
 def rank_of(cov: np.ndarray) -> int:

@@ -23,7 +23,7 @@ import scipy
 from scipy import special, stats
 
 from g287stats._version import __version__
-from g287stats.errors import DesignError, InferenceWarning, caution, check_level
+from g287stats.errors import DesignError, InferenceWarning, caution, check_level, first_of
 from g287stats.estimate.covariance import CovarianceRule, Influence, Neyman
 from g287stats.estimate.fit import Averages, RegressionFit
 from g287stats.shown import Shown, number
@@ -204,9 +204,8 @@ class Estimate:
 
     def _warn(self, which: np.ndarray, what: str) -> None:
         names = [t for t, w in zip(self.terms, which) if w]
-        more = f", … {len(names) - 8} more" if len(names) > 8 else ""
         caution(
-            f"{self.outcome}: {', '.join(names[:8])}{more} {what}; none is reported",
+            f"{self.outcome}: {first_of(names)} {what}; none is reported",
             InferenceWarning,
         )
 
@@ -493,7 +492,7 @@ class WaldTest(Shown):
         finite = np.isfinite(self.df)
         named = f"F({self.restrictions}, {self.df:.0f})" if finite else f"chi-squared({self.restrictions})"
         value = self.statistic / self.restrictions if finite else self.statistic
-        shown = ", ".join(self.terms[:8]) + (f", … {len(self.terms) - 8} more" if len(self.terms) > 8 else "")
+        shown = first_of(self.terms)
         return f"{named} = {value:.3f}, p = {number(self.p_value)}: {shown}"
 
 

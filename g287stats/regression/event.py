@@ -13,7 +13,7 @@ from g287stats.design.coding import several
 from g287stats.design.keys import Data
 from g287stats.design.prepare import NEVER, Design, prepare
 from g287stats.design.wide import UNDATED, dated, must_stay_on
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, first_of
 from g287stats.estimate.degenerate import ALONE
 from g287stats.estimate.estimate import Estimate
 from g287stats.numerics.least_squares import Factor
@@ -173,10 +173,8 @@ def switching_notes(design: Design, dose: np.ndarray) -> list[str]:
         units = np.unique(design.unit[1:][(dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1])])
     if not len(units):
         return []
-    names = ", ".join(str(v) for v in design.unit_labels[units[:8]])
-    more = f", … {len(units) - 8} more" if len(units) > 8 else ""
     return [
-        f"treatment switches off in {len(units)} units ({names}{more}); the coefficient mixes starting and ending. "
+        f"treatment switches off in {len(units)} units ({first_of(design.unit_labels[units])}); the coefficient mixes starting and ending. "
         "g.switching_did separates them"
     ]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from g287stats.design.prepare import NEVER, Design
 from g287stats.design.wide import dated
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, first_of
 from g287stats.estimate.factored import Term
 from g287stats.numerics.least_squares import Collinear, Factor, LeastSquares, least_squares
 from g287stats.numerics.within import Projection, absorb
@@ -238,5 +238,4 @@ def unit_levels(design: Design, cluster: str | Sequence[str] | None) -> tuple[st
 
 def _named(design: Design, units: np.ndarray, what: str, show: int = 8) -> str:
     codes = np.flatnonzero(units)
-    names = ", ".join(str(v) for v in design.unit_labels[codes[:show]])
-    return f"{len(codes)} units {what}: {names}" + (f", … {len(codes) - show} more" if len(codes) > show else "")
+    return f"{len(codes)} units {what}: {first_of(design.unit_labels[codes], show)}"

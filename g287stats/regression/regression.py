@@ -15,7 +15,7 @@ import pandas as pd
 
 from g287stats.design.coding import constant_within
 from g287stats.design.prepare import Design
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution, first_of
 from g287stats.estimate.covariance import (
     Clustered,
     CovarianceRule,
@@ -388,13 +388,12 @@ def tell(design: Design, notes: Sequence[str]) -> None:
 
 
 def _few(design: Design, units: np.ndarray, show: int = 8) -> str:
-    names = [str(design.unit_labels[u]) for u in units[:show]]
-    return ", ".join(names) + (f", … {len(units) - show} more" if len(units) > show else "")
+    return first_of(design.unit_labels[units], show)
 
 
 def _collinear(design: Design, names: Sequence[str], problem: Collinear) -> str:
     columns = [names[j] for j in problem.columns]
-    shown = ", ".join(columns[:12]) + (f", … {len(columns) - 12} more" if len(columns) > 12 else "")
+    shown = first_of(columns, 12)
     if len(problem.absorbed):
         return (
             f"rank deficiency: {shown} do not vary after the fixed effects ({design.absorbed}). A treatment that all "
