@@ -155,9 +155,9 @@ def first_of(names: Iterable[object], count: int = 8) -> str:
     >>> first_of(["01001", "01003", "01005"], 2)
     '01001, 01003, … 1 more'
     """
-    listed = [str(n) for n in names]
+    listed = list(names)
     more = [f"… {len(listed) - count} more"] if len(listed) > count else []
-    return ", ".join(listed[:count] + more)
+    return ", ".join([*map(str, listed[:count]), *more])
 
 
 def check_level(level: float) -> None:

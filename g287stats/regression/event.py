@@ -173,8 +173,9 @@ def switching_notes(design: Design, dose: np.ndarray) -> list[str]:
         units = np.unique(design.unit[1:][(dose[1:] < dose[:-1]) & (design.unit[1:] == design.unit[:-1])])
     if not len(units):
         return []
+    names = first_of(design.unit_labels[units])
     return [
-        f"treatment switches off in {len(units)} units ({first_of(design.unit_labels[units])}); the coefficient mixes starting and ending. "
+        f"treatment switches off in {len(units)} units ({names}); the coefficient mixes starting and ending. "
         "g.switching_did separates them"
     ]
 
