@@ -103,7 +103,7 @@ def test_fixed_denominator_changes_rates_only():
 
 def test_coverage_is_an_argument_and_drops_are_listed():
     with pytest.raises(CoverageError, match="13067"):
-        g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0)
+        g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0, on_low_coverage="error")
     dropped = g.county_panel("fbi_table10", (2009, 2011), min_coverage=1.0, on_low_coverage="drop")
     assert any("13067 2010" in entry for entry in dropped.flow.listed("coverage below"))
 
