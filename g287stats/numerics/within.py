@@ -219,8 +219,8 @@ class Projection:
             self._main, self._rest, self._offset, self._pairs, self._slopes is not None,
         )  # fmt: skip
 
-    def _dense_block(self, k: int) -> Block:
-        found = self._blocks[k]
+    def _unweighted_block(self, k: int) -> Block:
+        found = self._structure._blocks[k]  # made when it is asked for
         assert isinstance(found, Block)
         return found
 
@@ -229,7 +229,7 @@ class Projection:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
-                return main_blocks(self._effects, None if self.weights is None else self._structure._dense_block)
+                return main_blocks(self._effects, None if self.weights is None else self._unweighted_block)
         size, mass = self.sizes[0], self.level_weight[0]
         schur = mass[0] * (np.eye(size) - 1 / size)
         return [Block(np.arange(size), schur, mass)]
