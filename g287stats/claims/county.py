@@ -70,6 +70,7 @@ DOSES = {
 }
 OWN = ("any agreement", "jail agreements", "task forces", "city police agreements")
 """Treatments by a place's own agreement, of which a design can lose treated places."""
+KEYS: dict[str, Any] = {"unit": "county_fips", "time": "year", "cohort": "cohort"}
 LOS_ANGELES = "06037"
 SAMPLE = ("data", "treatment", "outcome", "comparison", "sample")
 """What decides which rows a specification uses."""
@@ -96,12 +97,11 @@ class CountyDesigns:
         rate, count = f"{OUTCOMES[spec['outcome']]}_rate", OUTCOMES[spec["outcome"]]
         weights = _weights(spec)
         estimator, trends = spec.get("estimator", "two-way"), _trends(spec.get("trends", "none"))
-        keys = {"unit": "county_fips", "time": "year", "cohort": "cohort"}
         scale = spec.get("scale", "rate")
         outcome = count if estimator == "Poisson" else rate if scale == "rate" else "log_outcome"
         if outcome == "log_outcome":
             frame = _logged(frame, rate)
-        common = {**keys, **({"weights": weights} if weights else {})}
+        common: dict[str, Any] = {**KEYS, **({"weights": weights} if weights else {})}
         if estimator == "two-way":
             estimate = twfe(frame, outcome, **common, **trends)
         elif estimator == "imputation":
@@ -184,9 +184,8 @@ class CountyDesigns:
 
         def test() -> float:
             frame, weights = self.sample(spec), _weights({**spec, "weights": "none"})
-            keys = {"unit": "county_fips", "time": "year", "cohort": "cohort"}
             rate = f"{OUTCOMES[spec['outcome']]}_rate"
-            effects = att_gt(frame, rate, weights=weights, on_unidentified="drop", **keys)
+            effects = att_gt(frame, rate, weights=weights, on_unidentified="drop", **KEYS)
             return float(effects.aggregate("event", window=(-3, 3)).pretrend_test().p_value)
 
         try:

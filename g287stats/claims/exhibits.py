@@ -198,7 +198,9 @@ class Exhibits:
         }  # fmt: skip
 
     def _keep(self, row: dict[str, Any], verdict: Verdict) -> Verdict:
-        mine = {k: row[k] for k in ("ours", "note", "value", "std_error", "minimum_detectable_effect") if k in row}
+        mine: dict[str, Any] = {
+            k: row[k] for k in ("ours", "note", "value", "std_error", "minimum_detectable_effect") if k in row
+        }
         mine |= {"reason": verdict.reason, "distance_se": verdict.distance_se}
         self.results.append(row | {"status": verdict.status} | self._leaves(mine))
         return verdict

@@ -102,7 +102,7 @@ def read_grid(rows: pd.DataFrame, margin: float, axes: pd.DataFrame | None = Non
     numbers = rows[["estimate", "conf_low", "conf_high"]].astype(float).dropna()
     if numbers.empty:
         return GridReading("uninformative", 0)
-    readings = pd.Series([read_row(*r, margin) for r in numbers.itertuples(index=False)])
+    readings = pd.Series([read_row(e, low, high, margin) for e, low, high in numbers.to_numpy()])
     sorts = pd.Series([sort_of(e, margin) for e in numbers["estimate"]])
     shares = {r: float((readings == r).mean()) for r in ("decline", "negligible", "rise", "uninformative")}
     common = sorts.value_counts(normalize=True)

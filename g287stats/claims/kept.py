@@ -31,7 +31,7 @@ def fingerprint(analysis: Analysis) -> str:
     hashed = hashlib.sha256(_code().encode())
     for path in sorted(p for p in analysis.folder.iterdir() if p.is_file()):
         hashed.update(path.name.encode() + path.read_bytes())
-    for path in sorted(user_data_dir().glob("*/manifest.json")):
+    for path in sorted(p for p in user_data_dir().glob("*/manifest.json") if p.parent.name != "replication"):
         hashed.update(str(path.parent.name).encode() + path.read_bytes())
     hashed.update(json.dumps(versions(), sort_keys=True).encode())
     return hashed.hexdigest()
