@@ -319,64 +319,18 @@ def _estimate(
     if inference == "auto":
         inference = "jackknife" if all(len(v) > 1 for v in treated.values()) else "placebo"
 
-    scale = float(np.abs(y[controls]).max()) or 1.0
-    for one in blocks:
-        if kind == "sc" and not matching and np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
-            note = (
-                f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
-                "without error, so the weights and the estimate are not unique. Use g.synthetic_did or fewer controls"
-            )
-            caution(
-                f"{outcome}: {note}",
-                DesignWarning,
-            )
-            notes.append(note)
-
+    if kind == "sc" and not matching:
+        notes += _fitted_exactly(design, y, blocks, controls)
     table = predictor_table(design, blocks, x, matching[0] if matching else ())
-    for cohort, part in table.groupby("cohort", sort=False):
-        close = np.abs(part["treated"] - part["synthetic"]) <= 1e-5 * (1 + part["controls"].abs())
-        if close[part["weight"] > 0].all() and len(controls) > (part["weight"] > 0).sum() + 1:
-            notes.append(
-                f"cohort {cohort}: {len(controls)} controls match {len(part)} predictors without error in more than "
-                "one way; the least unequal weights are taken"
-            )
-    names, p_value, p_ratio, ratios = np.empty(0, dtype=object), None, None, np.empty(0)
-    replicates = np.empty((0, len(point)))
-    freedom = np.full(len(point), np.inf)
-    enumerated = True
+    notes += _matched_in_several_ways(table, len(controls))
     if inference == "placebo":
-        if len(controls) <= n_treated:
-            raise IdentificationError(
-                f"{len(controls)} controls cannot stand in for {n_treated} treated units and leave a control: "
-                'use inference="jackknife"'
-            )
-        places, enumerated = placements(len(controls), n_treated, draws, seed)
-        fits = [placebo_blocks(fit, controls, place, treated) for place in places]
-        replicates = np.array([effects(y, f, events) for f in fits])
-        ratios = np.array([rmspe_ratio(y, f) for f in fits])
-        names = np.array(["+".join(map(str, design.unit_labels[controls[np.sort(p)]])) for p in places], dtype=object)
-        close = 1e-9 * abs(point[0])
-        p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
-        p_ratio = float((1 + (ratios >= rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
-        psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
-        freedom[:] = min(len(controls), len(places)) - 1
+        again = _by_placebo(design, y, blocks, events, point, fit, treated, controls, draws, seed)
     elif inference == "jackknife":
-        alone = [str(design.calendar[c]) for c in starts if len(treated[c]) < 2]
-        if alone:
-            raise IdentificationError(
-                f"the jackknife leaves out one unit at a time and cohorts {', '.join(alone)} have only one: "
-                'use inference="placebo"'
-            )
-        if any((b.omega > 0).sum() < 2 for b in blocks):
-            raise IdentificationError(
-                'one control carries all weight: the jackknife cannot leave it out; use "placebo"'
-            )
-        replicates, left = jackknife(y, blocks, events)
-        names = design.unit_labels[left].to_numpy(dtype=object)
-        psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
-        freedom = jackknife_df(psi, left, blocks, design.n_periods)
+        again = _by_jackknife(design, y, blocks, events, treated)
     else:
-        psi = np.zeros((1, len(point)))
+        again = _Again(np.empty((0, len(point))), np.zeros((1, len(point))), np.full(len(point), np.inf))
+    names, replicates, psi, freedom, enumerated = again.names, again.replicates, again.psi, again.df, again.enumerated
+    p_value, p_ratio, ratios = again.p_value, again.p_value_rmspe, again.ratios
     if distribution == "normal":
         freedom[:] = np.inf
 
@@ -439,6 +393,101 @@ def _estimate(
         provenance=design.provenance,
         synthetic=behind,
     )
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Recomputed estimates (replicates × parameters), their influence, and what the placebo test says."""
+
+    replicates: np.ndarray
+    psi: np.ndarray
+    df: np.ndarray
+    names: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=object))
+    ratios: np.ndarray = field(default_factory=lambda: np.empty(0))
+    p_value: float | None = None
+    p_value_rmspe: float | None = None
+    enumerated: bool = True
+
+
+def _by_placebo(
+    design: Design,
+    y: np.ndarray,
+    blocks: Sequence[Block],
+    events: np.ndarray,
+    point: np.ndarray,
+    fit: Fitter,
+    treated: Mapping[int, np.ndarray],
+    controls: np.ndarray,
+    draws: int,
+    seed: int,
+) -> _Again:
+    """Controls in the place of the treated."""
+    n_treated = sum(map(len, treated.values()))
+    if len(controls) <= n_treated:
+        raise IdentificationError(
+            f"{len(controls)} controls cannot stand in for {n_treated} treated units and leave a control: "
+            'use inference="jackknife"'
+        )
+    places, enumerated = placements(len(controls), n_treated, draws, seed)
+    fits = [placebo_blocks(fit, controls, place, treated) for place in places]
+    replicates = np.array([effects(y, f, events) for f in fits])
+    ratios = np.array([rmspe_ratio(y, f) for f in fits])
+    names = np.array(["+".join(map(str, design.unit_labels[controls[np.sort(p)]])) for p in places], dtype=object)
+    close = 1e-9 * abs(point[0])
+    p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
+    p_ratio = float((1 + (ratios >= rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
+    psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
+    freedom = np.full(len(point), min(len(controls), len(places)) - 1.0)
+    return _Again(replicates, psi, freedom, names, ratios, p_value, p_ratio, enumerated)
+
+
+def _by_jackknife(
+    design: Design,
+    y: np.ndarray,
+    blocks: Sequence[Block],
+    events: np.ndarray,
+    treated: Mapping[int, np.ndarray],
+) -> _Again:
+    """One unit left out at a time, the weights held."""
+    alone = [str(design.calendar[c]) for c, members in treated.items() if len(members) < 2]
+    if alone:
+        raise IdentificationError(
+            f"the jackknife leaves out one unit at a time and cohorts {', '.join(alone)} have only one: "
+            'use inference="placebo"'
+        )
+    if any((b.omega > 0).sum() < 2 for b in blocks):
+        raise IdentificationError('one control carries all weight: the jackknife cannot leave it out; use "placebo"')
+    replicates, left = jackknife(y, blocks, events)
+    psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
+    freedom = jackknife_df(psi, left, blocks, design.n_periods)
+    return _Again(replicates, psi, freedom, design.unit_labels[left].to_numpy(dtype=object))
+
+
+def _fitted_exactly(design: Design, y: np.ndarray, blocks: Sequence[Block], controls: np.ndarray) -> list[str]:
+    """Warn of cohorts whose earlier periods the controls fit without error."""
+    scale = float(np.abs(y[controls]).max()) or 1.0
+    notes = []
+    for one in blocks:
+        if np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
+            notes.append(
+                f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
+                "without error, so the weights and the estimate are not unique. Use g.synthetic_did or fewer controls"
+            )
+            caution(f"{design.outcome}: {notes[-1]}", DesignWarning)
+    return notes
+
+
+def _matched_in_several_ways(table: pd.DataFrame, n_controls: int) -> list[str]:
+    """Note cohorts whose predictors more than one set of weights matches."""
+    notes = []
+    for cohort, part in table.groupby("cohort", sort=False):
+        close = np.abs(part["treated"] - part["synthetic"]) <= 1e-5 * (1 + part["controls"].abs())
+        if close[part["weight"] > 0].all() and n_controls > (part["weight"] > 0).sum() + 1:
+            notes.append(
+                f"cohort {cohort}: {n_controls} controls match {len(part)} predictors without error in more than "
+                "one way; the least unequal weights are taken"
+            )
+    return notes
 
 
 def _admit(design: Design) -> tuple[np.ndarray, np.ndarray, list[str]]:
