@@ -44,7 +44,8 @@ def nation_page(
     )
     text = page(
         f"{ROOT}: {facts.headline}", body, description=facts.sentence, list_date=facts.list_date,
-        crumbs=[(ROOT, None), ("States", "#states"), ("Data notes", "#notes")], styles=("atlas/atlas.css",),
+        crumbs=[(ROOT, None), ("States", "#states"), ("Data notes", "#notes")],
+        styles=("atlas/atlas.css", "atlas/nation.css"),
         script=script,
         foot=foot(facts.data_version, facts.list_date, facts.pending_date, "national page",
                   "g287stats atlas --out DIR"),

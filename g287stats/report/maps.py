@@ -175,7 +175,7 @@ def county_map(
     """
     drawn = [c for c in sorted(only) if c in county_rings()] if only is not None else frame.sees()
     rings = {c: [frame.place(r) for r in county_rings()[c]] for c in drawn}
-    shapes = "".join(f'<path class="k{kinds.get(c, 0)}" d="{path(rings[c])}"/>' for c in drawn)
+    shapes = "".join(f'<path{_kind(kinds.get(c, 0))} d="{path(rings[c])}"/>' for c in drawn)
     lines = [frame.place(line) for line in borders({c: county_rings()[c] for c in drawn})]
     edge = f'<path class="bd" d="{path(lines, closed=False)}"/>' if lines else ""
     around = "".join(f'<path class="fo" d="{path(rings[c])}"/>' for c in focus if c in rings)
@@ -188,6 +188,10 @@ def county_map(
         f'<svg class="map" viewBox="0 0 {frame.width:.0f} {frame.height:.0f}" role="img" aria-label="{escape(label)}">'
         f"{shapes}{edge}{around}{marks}{text}</svg>"
     )
+
+
+def _kind(kind: int) -> str:
+    return f' class="k{kind}"' if kind else ""  # none is the fill of the map itself
 
 
 def _labels(frame: Frame, names: dict[str, str], rings: dict[str, list[np.ndarray]], focus: Sequence[str]) -> str:
