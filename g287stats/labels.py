@@ -200,7 +200,7 @@ def moment(value: Any, what: str = "date") -> pd.Timestamp:
     if value is None or (np.ndim(value) == 0 and pd.isna(value)):
         raise DesignError(f"{what} is {value!r}, no day; {ISO}")
     if isinstance(value, (int, np.integer, float, np.floating)) and not isinstance(value, bool):
-        number = f"{value:g}" if abs(value) < 10_000 else str(int(value))
+        number = f"{float(value):.15g}"
         hint = ISO
         if re.fullmatch(r"\d{4}", number):
             hint = f'a year has many days: write "{number}-06-30", say'
@@ -229,7 +229,8 @@ def _day_of_text(text: str, what: str) -> pd.Timestamp:
 
 def _exists(parts: list[int], text: str, what: str) -> pd.Timestamp:
     try:
-        return pd.Timestamp(dt.datetime(*parts))
+        year, month, day, hour, minute, second = (*parts, 0, 0, 0)[:6]
+        return pd.Timestamp(dt.datetime(year, month, day, hour, minute, second))
     except ValueError as error:
         raise DesignError(f"{what}={text!r}: there is no such day ({error}); {ISO}") from None
 

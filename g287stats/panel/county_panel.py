@@ -277,7 +277,9 @@ def _both_ends(
 ) -> dict[str, pd.DataFrame]:
     """Shares with every windowed end on the first and on the last day possible."""
     out = {}
-    for end, name in (("first", "exposure_share_first"), ("last", "exposure_share_last")):
+    ends: tuple[tuple[Literal["first", "last"], str], ...]
+    ends = ("first", "exposure_share_first"), ("last", "exposure_share_last")
+    for end, name in ends:
         found = intervals(record.frame, replace(definition, end_window=end), until)
         days = found.frame if definition.of == "own" else spread(found.frame, _links(definition))
         out[name] = exposure_shares(days, found.frame.columns[0], periods, until)
