@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ _SWITCHERS = (
     "de Chaisemartin, C. and D'Haultfœuille, X. (2020). Two-way fixed effects estimators with heterogeneous "
     "treatment effects. American Economic Review 110(9), 2964–2996. doi:10.1257/aer.20181169"
 )
+METHOD = Method("switching_did", "Switching treatment (de Chaisemartin–D'Haultfœuille)", (_INTERTEMPORAL, _SWITCHERS))
 _LATE = np.iinfo(np.int64).max
 
 
@@ -41,6 +42,65 @@ class _Paths:
     on_at_first: np.ndarray
     start: np.ndarray
     end: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What the caller chose, beside the kinds of switch."""
+
+    history: str
+    window: tuple[int, int] | None
+    normalize: bool
+    neyman: bool
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """Outcomes (units × periods), weights and histories on the calendar of known treatment."""
+
+    design: Design
+    y: np.ndarray
+    w: np.ndarray
+    paths: _Paths
+    offset: int
+
+    def period(self, at: int) -> str:
+        """Label of a position on this calendar, which begins ``offset`` periods before the design's."""
+        return self.design.period_label(int(at) - self.offset)
+
+
+@dataclass(frozen=True)
+class _Cohort:
+    """Units ``alike`` in their history, of whom those with ``when == switch`` switch in that period."""
+
+    switch: int
+    sign: float
+    alike: np.ndarray
+    when: np.ndarray
+    usable_from: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Changes ``move`` of the switchers of one cohort, and of those ``stays`` that they are held against."""
+
+    switch: int
+    switchers: np.ndarray
+    stays: np.ndarray
+    move: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Delta:
+    """δ(e) and its influence, with the weight (zero: does not switch) and the dose of every unit."""
+
+    event_time: int
+    point: float
+    psi: np.ndarray
+    weight: np.ndarray
+    dose: np.ndarray
+    mean_dose: float
+    n_controls: int
 
 
 @documented()
@@ -116,66 +176,27 @@ def switching_did(
         comparisons of a single switcher or a single comparison unit, by name. The message says which of the asked
         ``effects`` can be estimated.
     """
-    kinds: tuple[Effect, ...] = (effects,) if isinstance(effects, str) else tuple(effects)
-    unknown = [k for k in kinds if k not in ("start", "end", "first_switch")]
-    if unknown or not kinds:
-        raise DesignError(f"effects are 'start', 'end', 'first_switch'; got {unknown or 'none'}")
+    kinds = _kinds(effects)
     choose("history", history, ("same", "any"))
     choose("small_sample", small_sample, ("did", "neyman"))
-    window = event_window(window)
-    keys = {"unit": unit, "time": time}
-    design = prepare(data, outcome, treatment=treatment, weights=weights, cluster=cluster, **keys)  # type: ignore[arg-type]
-    seen = quiet_prepare(data, treatment, **keys)
+    window, neyman = event_window(window), small_sample == "neyman"
+    design = prepare(data, outcome, unit=unit, time=time, treatment=treatment, weights=weights, cluster=cluster)
     notes = list(design.notes)
-    status, y, offset = _align(design, seen)
-    paths = _histories(status, treatment, design, notes)
-    w = unit_weights(design, notes)
-
-    neyman = small_sample == "neyman"
+    panel = _read(data, design, treatment, notes)
     if neyman and cluster not in (None, "unit", design.unit_name):
         raise DesignError(f'small_sample="neyman" takes units as independent; cluster={cluster!r} says they are not')
-    rows, psi = [], []
-    possible, refused = [], []
-    for kind in kinds:
-        try:
-            labels, influence = _event_effects(
-                kind, history, window, normalize, y, paths, w, design, notes, offset, neyman
-            )
-        except IdentificationError as problem:
-            refused.append(str(problem))
-            continue
-        possible.append(kind)
-        rows += labels
-        psi += influence
-    if refused:
-        rest = possible[0] if len(possible) == 1 else tuple(possible)
-        also = f". What can be estimated here: effects={rest!r}".replace("'", '"') if possible else ""
-        raise IdentificationError("; ".join(refused) + also)
-    frame = pd.DataFrame(rows)
-    points = frame.pop("point").to_numpy()
-    level = cluster or design.unit_name
-    codes = {design.unit_name: np.arange(design.n_units)}
-    if level != design.unit_name:
-        by_unit = design.unit_level(level)
-        if by_unit is None:
-            raise DesignError(f"cluster {level!r} changes within units; influence functions here are by unit")
-        codes[level] = by_unit
-    counts = {v: len(np.unique(c)) for v, c in codes.items()}
-    rule = Clustered((level,), small_sample="did", n_obs=design.n, n_clusters=counts)
-    if neyman:
-        rule = Neyman(rule.levels, "did", design.n, {}, counts, False, *_groups(paths, kinds))
-    sample = design.sample() | {"n_treated": int((paths.start < _LATE).sum() + paths.on_at_first.sum())}
+    deltas = _of_kinds(kinds, _Choices(history, window, normalize, neyman), panel, notes)
+    frame, codes = _labels(deltas), _codes(design, cluster or design.unit_name)
+    ever = (panel.paths.start < _LATE) | panel.paths.on_at_first
     result = Estimate(
         labels=frame,
-        point=points,
-        influence=Influence(np.array(psi).T, codes, design.unit_labels),
-        rule=rule,
+        point=np.array([d.point for _, d in deltas]),
+        influence=Influence(np.array([d.psi for _, d in deltas]).T, codes, design.unit_labels),
+        rule=_rule(panel, codes, cluster or design.unit_name, kinds, neyman),
         kind="event",
-        method=Method(
-            "switching_did", "Switching treatment (de Chaisemartin–D'Haultfœuille)", (_INTERTEMPORAL, _SWITCHERS)
-        ),
+        method=METHOD,
         outcome=outcome,
-        sample=sample,
+        sample=design.sample() | {"n_treated": int(ever.sum())},
         floor=design.rounding,
         options={"effects": kinds, "history": history, "window": window, "normalize": normalize, "weights": weights}
         | {"small_sample": small_sample},
@@ -187,20 +208,30 @@ def switching_did(
     if len(kinds) > 1 or not after.any():
         return result
     mean = result.combine(after / after.sum(), [f"average after {kinds[0]}"], kind="simple")
-    return result.combine(np.eye(len(points)), frame, kind="event", overall=mean, reference=(-1,))
+    return result.combine(np.eye(len(after)), frame, kind="event", overall=mean, reference=(-1,))
 
 
-def _align(design: Design, seen: Design) -> tuple[np.ndarray, np.ndarray, int]:
-    """Treatment status and outcome of the design's units on the calendar of known treatment, and its offset."""
-    rows = seen.unit_labels.get_indexer(design.unit_labels)
-    status = matrix(seen)[rows]
+def _kinds(effects: Effect | Sequence[Effect]) -> tuple[Effect, ...]:
+    kinds: tuple[Effect, ...] = (effects,) if isinstance(effects, str) else tuple(effects)
+    unknown = [k for k in kinds if k not in ("start", "end", "first_switch")]
+    if unknown or not kinds:
+        raise DesignError(f"effects are 'start', 'end', 'first_switch'; got {unknown or 'none'}")
+    return kinds
+
+
+def _read(data: Data, design: Design, treatment: str, notes: list[str]) -> _Panel:
+    """Outcomes and treatment of the design's units: treatment also from periods in which no outcome is seen."""
+    seen = quiet_prepare(data, treatment, unit=design.unit_name, time=design.time_name)
+    status = matrix(seen)[seen.unit_labels.get_indexer(design.unit_labels)]
     offset = int(np.flatnonzero(seen.calendar == design.calendar[0])[0])
     y = np.full(status.shape, np.nan)
     y[:, offset : offset + design.n_periods] = matrix(design)
-    return status, y, offset
+    paths = _histories(status, treatment, design, notes)
+    return _Panel(design, y, unit_weights(design, notes), paths, offset)
 
 
 def _histories(status: np.ndarray, name: str, design: Design, notes: list[str]) -> _Paths:
+    """Read starts and ends of treatment from its status (units × periods), up to the first period it is unknown in."""
     known = ~np.isnan(status)
     values = np.unique(status[known])
     if not np.isin(values, (0.0, 1.0)).all():
@@ -210,166 +241,233 @@ def _histories(status: np.ndarray, name: str, design: Design, notes: list[str]) 
     first_seen = known.argmax(1)
     hole = ~known & (clock[None, :] > first_seen[:, None])
     known_until = np.where(hole.any(1), hole.argmax(1) - 1, t - 1)
-    inner = known & (clock[None, :] > known_until[:, None])
-    broken = inner.any(1)
+    usable = known & (clock[None, :] <= known_until[:, None])
+    broken = (known & ~usable).any(1)
     if broken.any():
         note = (
             f"treatment is unknown in some period of {int(broken.sum())} units, which are used up to that period: "
             f"{labelled(design, broken)}"
         )
-        caution(
-            f"{design.outcome}: {note}",
-            DesignWarning,
-        )
+        caution(f"{design.outcome}: {note}", DesignWarning)
         notes.append(note)
-    usable = known & (clock[None, :] <= known_until[:, None])
     on, off = usable & (status == 1), usable & (status == 0)
     on_at_first = on[np.arange(n), first_seen]
     begin = np.where(on.any(1), on.argmax(1), _LATE)
     ended = off & (clock[None, :] > begin[:, None])
     end = np.where(ended.any(1), ended.argmax(1), _LATE)
-    start = np.where(on_at_first, _LATE, begin)
-    return _Paths(status, first_seen, known_until, on_at_first, start, end)
+    return _Paths(status, first_seen, known_until, on_at_first, np.where(on_at_first, _LATE, begin), end)
 
 
-def _switches(kind: Effect, history: str, p: _Paths) -> list[tuple[str, float, np.ndarray, np.ndarray, np.ndarray]]:
-    """Kinds of event as (name, sign, period of the switch, history key, first usable period), all by unit.
+def _switches(kind: Effect, history: str, p: _Paths) -> list[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
+    """Kinds of event as (sign, period of the switch, history key, first usable period), all by unit.
 
     Units with key −1 have no part in it. Units that never switch have period :data:`_LATE`.
     """
-    nobody = np.full(len(p.start), -1)
-    untreated = np.where(p.on_at_first, nobody, 0)
+    untreated = np.where(p.on_at_first, -1, 0)
     since = np.where(p.on_at_first, 0, np.where(p.start < _LATE, p.start + 1, -1))
     if kind == "start":
-        return [("start", 1.0, p.start, untreated, p.first_seen)]
+        return [(1.0, p.start, untreated, p.first_seen)]
     if kind == "end":
         if history == "same":
-            return [("end", 1.0, p.end, since, p.first_seen)]
+            return [(1.0, p.end, since, p.first_seen)]
         begin = np.where(p.on_at_first, p.first_seen, p.start)
-        return [("end", 1.0, p.end, np.where(since >= 0, 0, -1), begin)]
+        return [(1.0, p.end, np.where(since >= 0, 0, -1), begin)]
     stayers = np.where(p.on_at_first, 0, -1)
-    return [("start", 1.0, p.start, untreated, p.first_seen), ("end", -1.0, p.end, stayers, p.first_seen)]
+    return [(1.0, p.start, untreated, p.first_seen), (-1.0, p.end, stayers, p.first_seen)]
 
 
-def _groups(p: _Paths, kinds: Sequence[Effect]) -> tuple[np.ndarray, np.ndarray]:
-    """Units with the same switches, and their number less one (at least one): Satterthwaite's groups."""
-    history = np.column_stack([p.on_at_first, p.start, p.start if tuple(kinds) == ("start",) else p.end])
-    groups = np.unique(history, axis=0, return_inverse=True)[1].reshape(-1)
-    return groups, np.maximum(np.bincount(groups) - 1.0, 1.0)
+def _cohorts(kind: Effect, history: str, p: _Paths) -> list[_Cohort]:
+    """Every history with every period in which a unit of this history switches."""
+    return [
+        _Cohort(switch, sign, key == k, when, usable_from)
+        for sign, when, key, usable_from in _switches(kind, history, p)
+        for k in np.unique(key[key >= 0])
+        for switch in np.unique(when[(key == k) & (when < _LATE)])
+    ]
 
 
-def _event_effects(
-    kind: Effect,
-    history: str,
-    window: tuple[int, int] | None,
-    normalize: bool,
-    y: np.ndarray,
-    p: _Paths,
-    w: np.ndarray,
-    design: Design,
-    notes: list[str],
-    offset: int,
-    neyman: bool,
-) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """Label rows (with their point) and influence functions of one kind of switch, by event time."""
-    n, t = y.shape
-    events = _switches(kind, history, p)
-    if not any(((when < _LATE) & (key >= 0)).any() for _, _, when, key, _ in events):
+def _compare(c: _Cohort, e: int, panel: _Panel) -> _Comparison:
+    """The change from F − 1 to F + e of a cohort's switchers and of those alike who have not switched by then."""
+    f = c.switch
+    move = c.sign * (panel.y[:, f + e] - panel.y[:, f - 1])
+    member = c.alike & ~np.isnan(move) & (c.usable_from <= min(f - 1, f + e))
+    last = f + e if e >= 0 else f - 2 - e  # a placebo's comparison units are those of its mirror image
+    stays = member & (c.when > max(last, f)) & (panel.paths.known_until >= last)
+    return _Comparison(f, member & (c.when == f), stays, move)
+
+
+def _comparisons(cohorts: Sequence[_Cohort], e: int, panel: _Panel) -> tuple[list[_Comparison], list[int]]:
+    """Comparisons at an event time, and the periods of switches that nobody can be held against."""
+    inside = [c for c in cohorts if c.switch >= 1 and 0 <= c.switch + e < panel.y.shape[1]]
+    made = [c for c in (_compare(c, e, panel) for c in inside) if c.switchers.any()]
+    return [c for c in made if c.stays.any()], [c.switch for c in made if not c.stays.any()]
+
+
+def _delta(e: int, comparisons: Sequence[_Comparison], dose: np.ndarray, w: np.ndarray, neyman: bool) -> _Delta:
+    """δ(e): the mean over switchers of their change less that of their comparison units; and its influence.
+
+    A comparison unit has minus its switchers' weight times its own deviation from the comparison mean; a switcher its
+    deviation from the mean effect of its comparison, and of that from δ(e).
+    """
+    n = len(w)
+    psi, effect, centre, weight = (np.zeros(n) for _ in range(4))
+    for c in comparisons:
+        own, share = c.switchers, w * c.stays / (w @ c.stays)
+        moved = np.where(c.stays, c.move, 0.0)
+        base = share @ moved
+        effect[own], weight[own] = c.move[own] - base, w[own]
+        centre[own] = w[own] @ effect[own] / w[own].sum()
+        psi -= _scale(c.stays, neyman) * (w @ own) * share * (moved - base)
+        psi[own] += _scale(own, neyman) * w[own] * (effect[own] - centre[own])
+    total = weight.sum()
+    point = float(weight @ effect / total)
+    spread = np.sqrt(n / (n - 1)) if neyman else 1.0  # of the shares of the comparisons, as in att_gt
+    psi = (psi + spread * weight * (centre - point)) / total
+    mean_dose = float(weight @ np.where(weight > 0, dose, 0) / total) if e >= 0 else np.nan
+    return _Delta(e, point, psi, weight, dose, mean_dose, sum(int(c.stays.sum()) for c in comparisons))
+
+
+def _scale(members: np.ndarray, neyman: bool) -> float:
+    """√(n/(n − 1)) with Neyman's variance, else one; a single member is refused by name later."""
+    n = int(members.sum())
+    return float(np.sqrt(n / (n - 1))) if neyman and n > 1 else 1.0
+
+
+def _doses(kind: Effect, e: int, comparisons: Sequence[_Comparison], p: _Paths) -> np.ndarray:
+    """Periods from F to F + e with treatment other than before the switch, by switcher; NaN where unknown."""
+    dose = np.full(len(p.start), np.nan)
+    for c in comparisons if e >= 0 else ():
+        before = p.on_at_first if kind == "first_switch" else p.status[:, c.switch - 1]
+        moved = np.abs(p.status[:, c.switch : c.switch + e + 1] - before[:, None])
+        dose[c.switchers] = moved[c.switchers].sum(1)
+    return dose
+
+
+def _per_dose(d: _Delta, design: Design) -> _Delta:
+    """δ(e) divided by the mean dose, whose estimation the influence counts; placebos have no dose and stay."""
+    if d.event_time < 0:
+        return d
+    if np.isnan(d.mean_dose):
+        raise DesignError(
+            f"normalize=True needs the treatment path after the switch; it is unknown at event time {d.event_time}: "
+            f"{labelled(design, (d.weight > 0) & np.isnan(d.dose))}. Narrow the window"
+        )
+    point = d.point / d.mean_dose
+    spread = np.where(d.weight > 0, d.dose - d.mean_dose, 0)
+    return replace(d, point=point, psi=(d.psi - point * d.weight * spread / d.weight.sum()) / d.mean_dose)
+
+
+def _of_kinds(kinds: Sequence[Effect], how: _Choices, panel: _Panel, notes: list[str]) -> list[tuple[Effect, _Delta]]:
+    """Effects of all kinds; when one cannot be estimated, say which can."""
+    found: list[tuple[Effect, _Delta]] = []
+    possible, refused = [], []
+    for kind in kinds:
+        try:
+            found += [(kind, d) for d in _of_kind(kind, how, panel, notes)]
+            possible.append(kind)
+        except IdentificationError as problem:
+            refused.append(str(problem))
+    if refused:
+        rest = possible[0] if len(possible) == 1 else tuple(possible)
+        also = f". What can be estimated here: effects={rest!r}".replace("'", '"') if possible else ""
+        raise IdentificationError("; ".join(refused) + also)
+    return found
+
+
+def _of_kind(kind: Effect, how: _Choices, panel: _Panel, notes: list[str]) -> list[_Delta]:
+    """Effects of one kind of switch, by event time."""
+    cohorts = _cohorts(kind, how.history, panel.paths)
+    outcome, t = panel.design.outcome, panel.y.shape[1]
+    if not cohorts:
         what = {"start": "starts", "end": "ends", "first_switch": "switches"}[kind]
         raise IdentificationError(
-            f"{design.outcome}: treatment never {what} in any unit observed before and after; nothing to estimate"
+            f"{outcome}: treatment never {what} in any unit observed before and after; nothing to estimate"
         )
-    changed = np.abs(p.status - p.on_at_first[:, None]) if kind == "first_switch" else None
-    low, high = window or (-(t - 1), t - 1)
-    labels, influence = [], []
-    without: dict[Any, list[int]] = {}
+    low, high = how.window or (-(t - 1), t - 1)
+    deltas: list[_Delta] = []
+    without: dict[int, list[int]] = {}
     single: list[str] = []
-
-    def factor(members: np.ndarray, what: str) -> float:
-        """√(n/(n − 1)) with Neyman's variance, else one."""
-        n_members = int(members.sum())
-        if neyman and n_members < 2:
-            single.append(what)
-        return float(np.sqrt(n_members / (n_members - 1))) if neyman and n_members > 1 else 1.0
-
-    for e in range(low, high + 1):
-        if e == -1:
-            continue
-        change, weight = np.zeros(n), np.zeros(n)
-        n_controls, parts = 0, []
-        for _, sign, when, key, usable_from in events:
-            for k in np.unique(key[key >= 0]):
-                for f in np.unique(when[(key == k) & (when < _LATE)]):
-                    if f - 1 < 0 or not 0 <= f + e < t:
-                        continue
-                    move = sign * (y[:, f + e] - y[:, f - 1])
-                    member = (key == k) & ~np.isnan(move) & (usable_from <= min(f - 1, f + e))
-                    treated = member & (when == f)
-                    last = f + e if e >= 0 else f - 2 - e
-                    stays = member & (when > max(last, f)) & (p.known_until >= last)
-                    if not treated.any():
-                        continue
-                    if not stays.any():
-                        without.setdefault(f, []).append(e)
-                        continue
-                    parts.append((treated, stays, move, f))
-                    n_controls += int(stays.sum())
-        if not parts:
-            continue
-        psi = np.zeros(n)
-        dose = np.full(n, np.nan)
-        centre = np.zeros(n)
-        for treated, stays, move, f in parts:
-            where = f"{kind} in {design.period_label(int(f) - offset)}, event time {e}"
-            share = w * stays / (w @ stays)
-            base = share @ np.where(stays, move, 0.0)
-            change[treated] = move[treated] - base
-            weight[treated] = w[treated]
-            centre[treated] = w[treated] @ change[treated] / w[treated].sum()
-            psi -= factor(stays, f"comparison of {where}") * (w @ treated) * share * (np.where(stays, move, 0.0) - base)
-            psi[treated] += factor(treated, where) * w[treated] * (change[treated] - centre[treated])
-            if e >= 0:
-                path = p.status[:, f : f + e + 1]
-                moved = np.abs(path - p.status[:, [f - 1]]) if changed is None else changed[:, f : f + e + 1]
-                dose[treated] = moved[treated].sum(1)
-        total = weight.sum()
-        point = float(weight @ change / total)
-        spread = np.sqrt(n / (n - 1)) if neyman else 1.0  # of the shares of the comparisons, as in att_gt
-        psi = (psi + spread * weight * (centre - point)) / total
-        mean_dose = float(weight @ np.where(weight > 0, dose, 0) / total) if e >= 0 else np.nan
-        if normalize and e >= 0:
-            if np.isnan(mean_dose):
-                raise DesignError(
-                    f"normalize=True needs the treatment path after the switch; it is unknown at event time {e}: "
-                    f"{labelled(design, (weight > 0) & np.isnan(dose))}. Narrow the window"
-                )
-            point /= mean_dose
-            psi = (psi - point * weight * np.where(weight > 0, dose - mean_dose, 0) / total) / mean_dose
-        labels.append(
-            {
-                "term": f"{kind} {e:+d}",
-                "group": kind,
-                "event_time": e,
-                "n_switchers": int((weight > 0).sum()),
-                "n_controls": n_controls,
-                "dose": mean_dose,
-                "point": point,
-            }
-        )
-        influence.append(psi)
-    if single:
-        problems = Problems(f'switching_did of {design.outcome!r} with small_sample="neyman"')
+    for e in (e for e in range(low, high + 1) if e != -1):
+        comparisons, alone = _comparisons(cohorts, e, panel)
+        for switch in alone:
+            without.setdefault(switch, []).append(e)
+        if comparisons:
+            delta = _delta(e, comparisons, _doses(kind, e, comparisons, panel.paths), panel.w, how.neyman)
+            deltas.append(_per_dose(delta, panel.design) if how.normalize else delta)
+            single += _singles(kind, e, comparisons, panel)
+    if how.neyman and single:
+        problems = Problems(f'switching_did of {outcome!r} with small_sample="neyman"')
         problems.add("a single unit has no variance", single, 'Narrow the window, or use small_sample="did"')
         problems.raise_if_any(IdentificationError)
-    for f, missing in without.items():
-        span = f"{min(missing)} to {max(missing)}" if len(missing) > 1 else str(missing[0])
-        notes.append(
-            f"{kind} in {design.period_label(int(f) - offset)}: no comparable unit that has not switched at event "
-            f"times {span}; left out there"
-        )
-    if not np.any(np.array([row["event_time"] for row in labels]) >= 0):
+    notes += _left_out(kind, without, panel)
+    if not any(d.event_time >= 0 for d in deltas):
         raise IdentificationError(
-            f"{design.outcome}: no switch ({kind}) has a comparable unit that has not switched yet. "
+            f"{outcome}: no switch ({kind}) has a comparable unit that has not switched yet. "
             + ('With history="any" all units still treated are comparable' if kind == "end" else "Widen the window")
         )
-    return labels, influence
+    return deltas
+
+
+def _singles(kind: Effect, e: int, comparisons: Sequence[_Comparison], panel: _Panel) -> list[str]:
+    """Comparisons of a single unit, on either side."""
+    out = []
+    for c in comparisons:
+        where = f"{kind} in {panel.period(c.switch)}, event time {e}"
+        out += [f"comparison of {where}"] if c.stays.sum() < 2 else []
+        out += [where] if c.switchers.sum() < 2 else []
+    return out
+
+
+def _left_out(kind: Effect, without: dict[int, list[int]], panel: _Panel) -> list[str]:
+    """Switches without a comparison, by period."""
+    out = []
+    for switch, missing in without.items():
+        span = f"{min(missing)} to {max(missing)}" if len(missing) > 1 else str(missing[0])
+        out.append(
+            f"{kind} in {panel.period(switch)}: no comparable unit that has not switched at event times {span}; left "
+            "out there"
+        )
+    return out
+
+
+def _labels(deltas: Sequence[tuple[Effect, _Delta]]) -> pd.DataFrame:
+    rows = [
+        {
+            "term": f"{kind} {d.event_time:+d}",
+            "group": kind,
+            "event_time": d.event_time,
+            "n_switchers": int((d.weight > 0).sum()),
+            "n_controls": d.n_controls,
+            "dose": d.mean_dose,
+        }
+        for kind, d in deltas
+    ]
+    return pd.DataFrame(rows)
+
+
+def _codes(design: Design, level: str) -> dict[str, np.ndarray]:
+    """Codes by unit of units and of the level of clustering."""
+    codes = {design.unit_name: np.arange(design.n_units)}
+    if level != design.unit_name:
+        by_unit = design.unit_level(level)
+        if by_unit is None:
+            raise DesignError(f"cluster {level!r} changes within units; influence functions here are by unit")
+        codes[level] = by_unit
+    return codes
+
+
+def _rule(
+    panel: _Panel, codes: dict[str, np.ndarray], level: str, kinds: Sequence[Effect], neyman: bool
+) -> Clustered | Neyman:
+    """Sums by cluster; with Neyman's variance, Satterthwaite's groups are the units with the same switches.
+
+    Their degrees of freedom are their number less one (at least one).
+    """
+    counts = {v: len(np.unique(c)) for v, c in codes.items()}
+    if not neyman:
+        return Clustered((level,), small_sample="did", n_obs=panel.design.n, n_clusters=counts)
+    p = panel.paths
+    history = np.column_stack([p.on_at_first, p.start, p.start if tuple(kinds) == ("start",) else p.end])
+    groups = np.unique(history, axis=0, return_inverse=True)[1].reshape(-1)
+    freedom = np.maximum(np.bincount(groups) - 1.0, 1.0)
+    return Neyman((level,), "did", panel.design.n, {}, counts, False, groups, freedom)
