@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,55 @@ METHOD = Method(
         "treatment. NBER Working Paper 32117. doi:10.3386/w32117",
     ),
 )
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """Δ by unit (NaN: not used), over how many periods, and what the comparison means add to the influence.
+
+    ``cells`` holds, for every cohort and period, which units were held against the comparison, and how far each
+    comparison unit lies from its mean, times its share of it. ``alone`` counts units without a comparison by cohort.
+    """
+
+    delta: np.ndarray
+    count: np.ndarray
+    cells: list[tuple[np.ndarray, np.ndarray]]
+    alone: dict[Any, int]
+
+    def comparison(self, rows: np.ndarray, lever: np.ndarray) -> np.ndarray:
+        """What the comparison means add to the influence of m parameters, units × m.
+
+        ``lever`` (rows × m) is the derivative of the parameters in Δ of ``rows``. The units of a cohort share the
+        comparison of a period, so that their levers are added up first.
+        """
+        out = np.zeros((len(self.delta), lever.shape[1]))
+        per_period = lever / self.count[rows][:, None]
+        for here, deviation in self.cells:
+            out -= deviation[:, None] * (here[rows].astype(float) @ per_period)
+        return out
+
+
+@dataclass(frozen=True)
+class _Treated:
+    """Treated units that are used: their rows among the units, doses, Δ and weights."""
+
+    rows: np.ndarray
+    dose: np.ndarray
+    delta: np.ndarray
+    mass: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Shape of the effect in the dose: Δ is regressed on ``basis`` (treated × terms), ``report`` @ terms is reported.
+
+    ``slope`` (treated × terms) is the basis's derivative in the dose, where the last parameter is its average.
+    """
+
+    basis: np.ndarray
+    report: np.ndarray
+    labels: pd.DataFrame
+    slope: np.ndarray | None = None
 
 
 @documented()
@@ -107,10 +157,8 @@ def intensity_did(
     degree = whole("degree", degree, 1)
     if not isinstance(bins, Sequence | np.ndarray):
         bins = whole("bins", bins, 1)
-    neyman = small_sample == "neyman"
-    window = event_window(window)
-    low, high = window or (0, np.iinfo(np.int32).max)
-    if low < 0:
+    window, neyman = event_window(window), small_sample == "neyman"
+    if window and window[0] < 0:
         raise DesignError(f"window={window}: event times averaged start at 0 or later")
     design = prepare(data, outcome, unit=unit, time=time, cohort=cohort, weights=weights, cluster=cluster)
     must_stay_on(design, "use g.switching_did")
@@ -119,104 +167,34 @@ def intensity_did(
     w = unit_weights(design, notes)
     if neyman and cluster not in (None, design.unit_name):
         raise DesignError(f'small_sample="neyman" takes units as independent; cluster={cluster!r} says they are not')
-    delta, pull, alone = _changes(design, doses, w, control, low, int(high), neyman)
-    for start, units in alone.items():
-        notes.append(
-            f"cohort {start}: {units} units without an untreated comparison in some or all periods, left out there"
-        )
-    used = ~np.isnan(delta)
-    if not used.any():
-        raise IdentificationError(
-            f"{outcome}: no treated unit has a period before, a period after and an untreated control"
-        )
-    d, v, mass = doses[used], delta[used], w[used]
-    rows = np.flatnonzero(used)
-    total = mass.sum()
-
-    if curve == "bins":
-        basis, labels = _bins(d, mass, bins)
-        report = np.eye(basis.shape[1])
-    else:
-        points = np.quantile(d, (0.25, 0.5, 0.75)) if at is None else np.asarray(at, dtype=float)
-        if len(np.unique(d)) <= degree:
-            raise IdentificationError(
-                f"{len(np.unique(d))} different doses cannot carry a polynomial of degree {degree}"
-            )
-        far = points[(points < d.min()) | (points > d.max())]
-        if len(far):
-            notes.append(
-                f"at= asks for {len(far)} doses beyond the treated ones, from {d.min():g} to {d.max():g}: "
-                f"{', '.join(f'{x:g}' for x in far[:8])}; their effects extrapolate the polynomial"
-            )
-        centre, scale = d.mean(), d.std()
-        power = lambda x: ((np.asarray(x) - centre) / scale)[:, None] ** np.arange(degree + 1)
-        slope = (
-            ((d - centre) / scale)[:, None] ** np.maximum(np.arange(degree + 1) - 1, 0) * np.arange(degree + 1) / scale
-        )
-        basis = power(d)
-        report = np.vstack([power(points), mass @ slope / total])
-        labels = pd.DataFrame({"term": [*(f"att({p:g})" for p in points), "slope"], "dose": [*points, np.nan]})
-    bread = np.linalg.inv((basis * mass[:, None]).T @ basis)
-    theta = bread @ (basis.T @ (mass * v))
-    # (treated × parameters) derivative of the parameters in each unit's change, then the two sources of noise
-    lever = (basis * mass[:, None]) @ bread
-    psi = np.zeros((design.n_units, basis.shape[1]))
-    room = 1 - np.einsum("ij,ij->i", lever, basis)
-    exact = room < 1e-9
-    if exact.any():
-        notes.append(
-            f"{int(exact.sum())} treated units are alone at their dose and fitted exactly, so no standard error counts "
-            f"their noise: {labelled(design, rows[exact])}"
-        )
-    psi[rows] = lever * ((v - basis @ theta) / np.sqrt(np.where(exact, 1.0, room)))[:, None]
-    psi += pull(rows, lever)
-    influence = psi @ report.T
-    if curve == "polynomial":
-        influence[rows, -1] += mass * (slope @ theta - report[-1] @ theta) / total
-    mean = float(mass @ v / total)
-    mean_psi = pull(rows, (mass / total)[:, None])[:, 0]
-    within = np.sqrt(len(v) / (len(v) - 1)) if neyman and len(v) > 1 else 1.0
-    mean_psi[rows] += within * mass * (v - mean) / total
-
+    changes = _changes(design, doses, w, control, window or (0, np.iinfo(np.int32).max), neyman)
+    treated = _used(changes, doses, w, outcome, notes)
+    shape = _bins(treated, bins) if curve == "bins" else _polynomial(treated, degree, at, notes)
+    point, psi = _fit(treated, shape, changes, design, notes)
+    mean, mean_psi = _average(treated, changes, neyman)
     tell(design, notes[len(design.notes) :])
     level = cluster or design.unit_name
     codes = unit_codes(design, level)
-    counts = {k: int(c.max()) + 1 for k, c in codes.items()}
-    if neyman and (len(rows) <= basis.shape[1] or design.n_units - len(rows) < 2):
-        raise IdentificationError(
-            f'small_sample="neyman" needs more than {basis.shape[1]} treated and more than one other unit; there '
-            f'are {len(rows)} and {design.n_units - len(rows)}. Use small_sample="did" and see few_treated'
-        )
-
-    def rule(n_terms: int) -> Clustered:
-        if not neyman:
-            return Clustered((level,), "did", design.n, {}, counts)
-        freedom = np.array([len(rows) - n_terms, design.n_units - len(rows) - 1.0])
-        return Neyman((level,), "did", design.n, {}, counts, False, (~used).astype(np.int64), freedom)
-
+    rule = partial(_rule, design, codes, level, treated, neyman)
+    joint = rule(shape.basis.shape[1])
     overall = Estimate(
         labels=pd.DataFrame({"term": ["att"]}),
-        point=np.array([mean]),
-        influence=Influence(mean_psi[:, None], codes, design.unit_labels),
+        point=mean,
+        influence=Influence(mean_psi, codes, design.unit_labels),
         rule=rule(1),
         kind="simple",
         method=METHOD,
         outcome=outcome,
-        sample=design.sample() | {"n_treated": len(rows)},
+        sample=design.sample() | {"n_treated": len(treated.rows)},
         floor=design.rounding,
         options={"curve": curve, "control": control, "window": window, "weights": weights}
         | {"small_sample": small_sample},
         notes=tuple(notes),
         provenance=design.provenance,
     )
+    influence = Influence(psi, codes, design.unit_labels)
     return replace(
-        overall,
-        labels=labels,
-        point=report @ theta,
-        influence=Influence(influence, codes, design.unit_labels),
-        rule=rule(basis.shape[1]),
-        kind="other",
-        overall=overall,
+        overall, labels=shape.labels, point=point, influence=influence, rule=joint, kind="other", overall=overall
     )
 
 
@@ -255,84 +233,170 @@ def _doses(data: Data, design: Design, dose: str) -> np.ndarray:
 
 
 def _changes(
-    design: Design, doses: np.ndarray, w: np.ndarray, control: str, low: int, high: int, neyman: bool
-) -> tuple[np.ndarray, Any, dict[Any, int]]:
-    """Return Δ by unit (NaN: not used), the influence of comparison means, and cohorts without a comparison.
-
-    The second is a function of (rows, lever): with ``lever`` the derivative of m parameters in Δ of the units in
-    ``rows``, it returns units × m.
-    """
-    y, t = matrix(design), design.n_periods
-    n = design.n_units
-    total, count = np.zeros(n), np.zeros(n)
+    design: Design, doses: np.ndarray, w: np.ndarray, control: str, window: tuple[int, int], neyman: bool
+) -> _Changes:
+    """Δ_i of the page: mean over treated periods of the change since before treatment less that of untreated units."""
+    y, t, cohort, dosed = matrix(design), design.n_periods, design.cohort, ~np.isnan(doses)
+    total, count = np.zeros(len(y)), np.zeros(len(y))
     cells: list[tuple[np.ndarray, np.ndarray]] = []
     alone: dict[Any, int] = {}
-    for g in np.unique(design.cohort[~np.isnan(doses)]):
-        mine = (design.cohort == g) & ~np.isnan(doses)
-        lost = np.zeros(n, dtype=bool)
-        for s in range(g + low, min(t, g + high + 1)):
+    for g in np.unique(cohort[dosed]):
+        lost = np.zeros(len(y), dtype=bool)
+        for s in range(g + window[0], min(t, g + window[1] + 1)):
             move = y[:, s] - y[:, g - 1]
-            here = mine & ~np.isnan(move)
-            free = (design.cohort >= t) if control == "never" else (design.cohort > s)
-            free &= ~np.isnan(move)
-            if not here.any():
-                continue
+            seen = ~np.isnan(move)
+            here = (cohort == g) & dosed & seen
+            free = (cohort >= t if control == "never" else cohort > s) & seen
             if not free.any():
                 lost |= here
-                continue
-            share = np.where(free, w, 0.0) / w[free].sum()
-            base = float(share[free] @ move[free])
-            total[here] += move[here] - base
-            count[here] += 1
-            deviation = np.zeros(n)
-            deviation[free] = share[free] * (move[free] - base)
-            if neyman:
-                deviation *= np.sqrt(free.sum() / max(free.sum() - 1, 1))
-            cells.append((here, deviation))
+            elif here.any():
+                base, deviation = _comparison_mean(move, free, w, neyman)
+                total[here] += move[here] - base
+                count[here] += 1
+                cells.append((here, deviation))
         if lost.any():
             alone[design.calendar[g]] = int(lost.sum())
     with np.errstate(invalid="ignore", divide="ignore"):
-        delta = np.where(count > 0, total / count, np.nan)
-
-    def pull(rows: np.ndarray, lever: np.ndarray) -> np.ndarray:
-        out = np.zeros((n, lever.shape[1]))
-        per_period = lever / count[rows][:, None]
-        for here, deviation in cells:
-            out -= deviation[:, None] * (here[rows].astype(float) @ per_period)
-        return out
-
-    return delta, pull, alone
+        return _Changes(np.where(count > 0, total / count, np.nan), count, cells, alone)
 
 
-def _bins(d: np.ndarray, mass: np.ndarray, bins: int | Sequence[float]) -> tuple[np.ndarray, pd.DataFrame]:
+def _comparison_mean(move: np.ndarray, free: np.ndarray, w: np.ndarray, neyman: bool) -> tuple[float, np.ndarray]:
+    """Mean change of the units ``free`` of treatment, and its influence by unit."""
+    share = np.where(free, w, 0.0) / w[free].sum()
+    base = float(share[free] @ move[free])
+    deviation = np.zeros(len(move))
+    deviation[free] = share[free] * (move[free] - base)
+    if neyman:
+        deviation *= np.sqrt(free.sum() / max(free.sum() - 1, 1))
+    return base, deviation
+
+
+def _used(changes: _Changes, doses: np.ndarray, w: np.ndarray, outcome: str, notes: list[str]) -> _Treated:
+    """Treated units with a comparison; who has none is noted."""
+    for start, units in changes.alone.items():
+        notes.append(
+            f"cohort {start}: {units} units without an untreated comparison in some or all periods, left out there"
+        )
+    rows = np.flatnonzero(~np.isnan(changes.delta))
+    if not len(rows):
+        raise IdentificationError(
+            f"{outcome}: no treated unit has a period before, a period after and an untreated control"
+        )
+    return _Treated(rows, doses[rows], changes.delta[rows], w[rows])
+
+
+def _fit(
+    treated: _Treated, shape: _Curve, changes: _Changes, design: Design, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted least squares of Δ on the basis: what is reported of it, and its influence, units × parameters.
+
+    ``lever`` (treated × terms) is the derivative of the terms in each unit's Δ. Noise reaches them through a treated
+    unit's own residual (HC2: over √(1 − leverage)), through the comparison means, and through the sample of doses
+    that a slope is averaged over.
+    """
+    rows, v, mass, basis = treated.rows, treated.delta, treated.mass, shape.basis
+    bread = np.linalg.inv((basis * mass[:, None]).T @ basis)
+    theta = bread @ (basis.T @ (mass * v))
+    lever = (basis * mass[:, None]) @ bread
+    room = 1 - np.einsum("ij,ij->i", lever, basis)
+    exact = room < 1e-9
+    if exact.any():
+        notes.append(
+            f"{int(exact.sum())} treated units are alone at their dose and fitted exactly, so no standard error counts "
+            f"their noise: {labelled(design, rows[exact])}"
+        )
+    psi = np.zeros((design.n_units, basis.shape[1]))
+    psi[rows] = lever * ((v - basis @ theta) / np.sqrt(np.where(exact, 1.0, room)))[:, None]
+    psi += changes.comparison(rows, lever)
+    influence = psi @ shape.report.T
+    if shape.slope is not None:
+        influence[rows, -1] += mass * (shape.slope @ theta - shape.report[-1] @ theta) / mass.sum()
+    return shape.report @ theta, influence
+
+
+def _average(treated: _Treated, changes: _Changes, neyman: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of Δ over the treated, (1,), and its influence, units × 1."""
+    v, mass, n = treated.delta, treated.mass, len(treated.rows)
+    total = mass.sum()
+    mean = float(mass @ v / total)
+    psi = changes.comparison(treated.rows, (mass / total)[:, None])
+    within = np.sqrt(n / (n - 1)) if neyman and n > 1 else 1.0
+    psi[treated.rows, 0] += within * mass * (v - mean) / total
+    return np.array([mean]), psi
+
+
+def _rule(
+    design: Design, codes: Mapping[str, np.ndarray], level: str, treated: _Treated, neyman: bool, n_terms: int
+) -> Clustered:
+    """Sums by cluster; with Neyman's variance, degrees of freedom of the treated about n terms, and of the others."""
+    counts = {k: int(c.max()) + 1 for k, c in codes.items()}
+    if not neyman:
+        return Clustered((level,), "did", design.n, {}, counts)
+    n, others = len(treated.rows), design.n_units - len(treated.rows)
+    if n <= n_terms or others < 2:
+        raise IdentificationError(
+            f'small_sample="neyman" needs more than {n_terms} treated and more than one other unit; there are {n} and '
+            f'{others}. Use small_sample="did" and see few_treated'
+        )
+    group = np.ones(design.n_units, dtype=np.int64)
+    group[treated.rows] = 0
+    return Neyman((level,), "did", design.n, {}, counts, False, group, np.array([n - n_terms, others - 1.0]))
+
+
+def _polynomial(treated: _Treated, degree: int, at: Sequence[float] | None, notes: list[str]) -> _Curve:
+    """Powers of the dose, reported at doses ``at``, and the average slope; in standard units, which keeps digits."""
+    d, mass = treated.dose, treated.mass
+    points = np.quantile(d, (0.25, 0.5, 0.75)) if at is None else np.asarray(at, dtype=float)
+    different = len(np.unique(d))
+    if different <= degree:
+        raise IdentificationError(f"{different} different doses cannot carry a polynomial of degree {degree}")
+    far = points[(points < d.min()) | (points > d.max())]
+    if len(far):
+        notes.append(
+            f"at= asks for {len(far)} doses beyond the treated ones, from {d.min():g} to {d.max():g}: "
+            f"{', '.join(f'{x:g}' for x in far[:8])}; their effects extrapolate the polynomial"
+        )
+    centre, scale, powers = d.mean(), d.std(), np.arange(degree + 1)
+    z = ((d - centre) / scale)[:, None]
+    slope = z ** np.maximum(powers - 1, 0) * powers / scale
+    report = np.vstack([((points - centre) / scale)[:, None] ** powers, mass @ slope / mass.sum()])
+    labels = pd.DataFrame({"term": [*(f"att({p:g})" for p in points), "slope"], "dose": [*points, np.nan]})
+    return _Curve(z**powers, report, labels, slope)
+
+
+def _bins(treated: _Treated, bins: int | Sequence[float]) -> _Curve:
     """Dummies of the bins and their labels; every treated unit is in one."""
-    if isinstance(bins, int):
-        edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
-        if len(edges) < 2:
-            edges = np.array([d.min(), d.max()])
-    else:
-        edges = np.asarray(bins, dtype=float)
-        outside = (d < edges[0]) | (d > edges[-1])
-        if (np.diff(edges) <= 0).any() or outside.any():
-            raise DesignError(
-                f"bins={list(map(float, edges))} must increase and hold every dose; {int(outside.sum())} treated doses "
-                f"from {d.min():g} to {d.max():g} lie outside"
-            )
-    code = np.clip(np.searchsorted(edges, d, side="right") - 1, 0, max(len(edges) - 2, 0))
-    size = np.bincount(code, minlength=max(len(edges) - 1, 1))
+    d, mass = treated.dose, treated.mass
+    edges = _edges(d, bins)
+    last = max(len(edges) - 2, 0)
+    code = np.clip(np.searchsorted(edges, d, side="right") - 1, 0, last)
+    size = np.bincount(code, minlength=last + 1)
     if (size == 0).any():
         empty = [f"[{edges[k]:g}, {edges[k + 1]:g}]" for k in np.flatnonzero(size == 0)]
         raise IdentificationError(f"no treated unit has a dose in {', '.join(empty)}: use wider bins")
     basis = (code[:, None] == np.arange(len(size))).astype(float)
     labels = pd.DataFrame(
         {
-            "term": [
-                f"att[{edges[k]:g}, {edges[k + 1]:g}{']' if k == len(size) - 1 else ')'}" for k in range(len(size))
-            ],
+            "term": [f"att[{edges[k]:g}, {edges[k + 1]:g}{']' if k == last else ')'}" for k in range(len(size))],
             "dose": (basis * mass[:, None]).T @ d / (basis.T @ mass),
             "dose_low": edges[:-1],
             "dose_high": edges[1:],
             "n_units": size,
         }
     )
-    return basis, labels
+    return _Curve(basis, np.eye(len(size)), labels)
+
+
+def _edges(d: np.ndarray, bins: int | Sequence[float]) -> np.ndarray:
+    """Increasing edges: those given, or quantiles of the treated doses."""
+    if isinstance(bins, int):
+        edges = np.unique(np.quantile(d, np.linspace(0, 1, bins + 1), method="inverted_cdf"))
+        return edges if len(edges) > 1 else np.array([d.min(), d.max()])
+    edges = np.asarray(bins, dtype=float)
+    outside = (d < edges[0]) | (d > edges[-1])
+    if (np.diff(edges) <= 0).any() or outside.any():
+        raise DesignError(
+            f"bins={list(map(float, edges))} must increase and hold every dose; {int(outside.sum())} treated doses "
+            f"from {d.min():g} to {d.max():g} lie outside"
+        )
+    return edges
