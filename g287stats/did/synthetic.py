@@ -7,7 +7,7 @@ Uncertainty comes from placebo assignment among the controls or from the jackkni
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -228,7 +228,8 @@ def synthetic_did(
     title = "Synthetic difference-in-differences" if kind == "sdid" else "Difference-in-differences, uniform weights"
     method = Method("synthetic_did", title, (_ARKHANGELSKY, _CLARKE))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
-    return _estimate(data, outcome, keys, kind, method, shape, inference, distribution, draws, seed)
+    how = _Choices(kind, method, shape, inference, distribution, draws, seed)
+    return _estimate(data, outcome, keys, how)
 
 
 @documented(**_SHARED)
@@ -282,123 +283,53 @@ def synthetic_control(
     method = Method("synthetic_control", "Synthetic control", (_ABADIE, _ARKHANGELSKY))
     keys = {"unit": unit, "time": time, "cohort": cohort, "treatment": treatment}
     matching = (tuple(predictors), predictor_weights) if len(predictors) else None
-    return _estimate(data, outcome, keys, "sc", method, shape, inference, distribution, draws, seed, matching)
+    how = _Choices("sc", method, shape, inference, distribution, draws, seed, matching)
+    return _estimate(data, outcome, keys, how)
 
 
-def _estimate(
-    data: Data,
-    outcome: str,
-    keys: Mapping[str, str | None],
-    kind: Kind,
-    method: Method,
-    shape: Literal["static", "event"],
-    inference: Inference,
-    distribution: Distribution,
-    draws: int,
-    seed: int,
-    matching: tuple[tuple[Predictor, ...], Any] | None = None,
-) -> SyntheticEstimate:
-    choose("distribution", distribution, get_args(Distribution))
-    choose("inference", inference, get_args(Inference))
-    choose("shape", shape, ("static", "event"))
-    design = prepare(data, outcome, clustered=False, **keys)  # type: ignore[arg-type]
-    y, cohorts, notes = _admit(design)
-    controls = np.flatnonzero(cohorts >= design.n_periods)
-    starts = [int(c) for c in np.unique(cohorts) if 0 < c < design.n_periods]
-    treated = {c: np.flatnonzero(cohorts == c) for c in starts}
-    fit: Fitter = lambda own, pool, start: block(y, own, pool, start, kind)
-    x: dict[int, np.ndarray] = {}
-    if matching:
-        v = given(*matching)
-        x = predictor_means(data, design, keys, matching[0], treated, controls)
-        fit = lambda own, pool, start: predictor_block(y, x[start], own, pool, start, v)
-    blocks = [fit(treated[c], controls, c) for c in starts]
-    events = np.arange(-max(starts), design.n_periods - min(starts))
-    point = effects(y, blocks, events)
-    n_treated = sum(len(v) for v in treated.values())
-    if inference == "auto":
-        inference = "jackknife" if all(len(v) > 1 for v in treated.values()) else "placebo"
+@dataclass(frozen=True)
+class _Choices:
+    """What the caller chose; ``matching``: predictors and their weights, where weights match predictors."""
 
-    if kind == "sc" and not matching:
-        notes += _fitted_exactly(design, y, blocks, controls)
-    table = predictor_table(design, blocks, x, matching[0] if matching else ())
-    notes += _matched_in_several_ways(table, len(controls))
-    if inference == "placebo":
-        again = _by_placebo(design, y, blocks, events, point, fit, treated, controls, draws, seed)
-    elif inference == "jackknife":
-        again = _by_jackknife(design, y, blocks, events, treated)
-    else:
-        again = _Again(np.empty((0, len(point))), np.zeros((1, len(point))), np.full(len(point), np.inf))
-    names, replicates, psi, freedom, enumerated = again.names, again.replicates, again.psi, again.df, again.enumerated
-    p_value, p_ratio, ratios = again.p_value, again.p_value_rmspe, again.ratios
-    if distribution == "normal":
-        freedom[:] = np.inf
+    kind: Kind
+    method: Method
+    shape: Literal["static", "event"]
+    inference: Inference
+    distribution: Distribution
+    draws: int
+    seed: int
+    matching: tuple[tuple[Predictor, ...], Any] | None = None
 
-    def rule(df: np.ndarray) -> Placebo:
-        return Placebo(inference, len(replicates), enumerated, float(np.nanmin(df)))  # type: ignore[arg-type]
 
-    which = "treated_as" if inference == "placebo" else "left_out"
-    placebos = pd.DataFrame({which: names, "estimate": replicates[:, 0]})
-    if inference == "placebo":
-        placebos["rmspe_ratio"] = ratios
+@dataclass(frozen=True)
+class _Fitted:
+    """Outcomes ``y`` (units × periods) and what weights make of them.
 
-    behind = SyntheticFit(
-        *_tables(design, y, blocks),
-        placebos=placebos,
-        p_value=p_value,
-        p_value_rmspe=p_ratio,
-        pre_rmspe={design.calendar[b.cohort]: float(np.sqrt(np.mean(b.gap(y)[: b.cohort] ** 2))) for b in blocks},
-        estimate=float(point[0]),
-        predictors=table,
-    )
-    sample = design.sample() | {"n_treated": n_treated, "n_controls": len(controls)}
-    if p_value is not None:
-        sample |= {"p_value_placebo": p_value, "p_value_rmspe": p_ratio}
-    overall = SyntheticEstimate(
-        labels=pd.DataFrame({"term": ["ATT"]}),
-        point=point[:1],
-        influence=Influence(psi[:, :1], {"replicate": np.arange(len(psi))}),
-        rule=rule(freedom[:1]),
-        kind="static",
-        method=method,
-        outcome=outcome,
-        sample=sample,
-        floor=design.rounding,
-        options={
-            "weights": kind,
-            "inference": inference,
-            "distribution": distribution,
-            **({"predictors": matching[0], "predictor_weights": matching[1]} if matching else {}),
-            **({"draws": draws, "seed": seed} if not enumerated else {}),
-        },
-        notes=tuple(notes),
-        provenance=design.provenance,
-        synthetic=behind,
-    )
-    if shape == "static":
-        return overall
-    return SyntheticEstimate(
-        labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),
-        point=point[1:],
-        influence=Influence(psi[:, 1:], {"replicate": np.arange(len(psi))}),
-        rule=rule(freedom[1:]),
-        kind="event",
-        method=method,
-        outcome=outcome,
-        sample=sample,
-        floor=design.rounding,
-        options=overall.options,
-        overall=overall,
-        notes=tuple(notes),
-        provenance=design.provenance,
-        synthetic=behind,
-    )
+    ``treated`` holds units by the position of their first treated period, ``x`` the predictor means by the same;
+    ``fit`` makes the ``blocks``, and those of placebos; ``point`` is the ATT and the effects at ``events``.
+    """
+
+    design: Design
+    y: np.ndarray
+    treated: Mapping[int, np.ndarray]
+    controls: np.ndarray
+    x: Mapping[int, np.ndarray]
+    fit: Fitter
+    blocks: list[Block]
+    events: np.ndarray
+    point: np.ndarray
+
+    @property
+    def n_treated(self) -> int:
+        """Number of treated units."""
+        return sum(map(len, self.treated.values()))
 
 
 @dataclass(frozen=True)
 class _Again:
     """Recomputed estimates (replicates × parameters), their influence, and what the placebo test says."""
 
+    by: Literal["placebo", "jackknife", "none"]
     replicates: np.ndarray
     psi: np.ndarray
     df: np.ndarray
@@ -408,48 +339,117 @@ class _Again:
     p_value_rmspe: float | None = None
     enumerated: bool = True
 
+    def rule(self, parameters: slice) -> Placebo:
+        """Covariance of some parameters, with the fewest of their degrees of freedom."""
+        return Placebo(self.by, len(self.replicates), self.enumerated, float(np.nanmin(self.df[parameters])))
 
-def _by_placebo(
-    design: Design,
-    y: np.ndarray,
-    blocks: Sequence[Block],
-    events: np.ndarray,
-    point: np.ndarray,
-    fit: Fitter,
-    treated: Mapping[int, np.ndarray],
-    controls: np.ndarray,
-    draws: int,
-    seed: int,
-) -> _Again:
+    def influence(self, parameters: slice) -> Influence:
+        """Influence of some parameters, by replicate."""
+        return Influence(self.psi[:, parameters], {"replicate": np.arange(len(self.psi))})
+
+
+def _estimate(data: Data, outcome: str, keys: Mapping[str, str | None], how: _Choices) -> SyntheticEstimate:
+    """Weights, then estimates, then the same estimates on placebo or reduced panels."""
+    choose("distribution", how.distribution, get_args(Distribution))
+    choose("inference", how.inference, get_args(Inference))
+    choose("shape", how.shape, ("static", "event"))
+    design = prepare(data, outcome, clustered=False, **keys)  # type: ignore[arg-type]
+    y, cohorts, notes = _admit(design)
+    fitted = _fit(data, design, keys, y, cohorts, how)
+    if how.kind == "sc" and not how.matching:
+        notes += _fitted_exactly(fitted)
+    table = predictor_table(design, fitted.blocks, fitted.x, how.matching[0] if how.matching else ())
+    notes += _matched_in_several_ways(table, len(fitted.controls))
+    again = _recompute(fitted, how)
+    overall = SyntheticEstimate(
+        labels=pd.DataFrame({"term": ["ATT"]}),
+        point=fitted.point[:1],
+        influence=again.influence(slice(1)),
+        rule=again.rule(slice(1)),
+        kind="static",
+        method=how.method,
+        outcome=outcome,
+        sample=_sample(fitted, again),
+        floor=design.rounding,
+        options=_options(how, again),
+        notes=tuple(notes),
+        provenance=design.provenance,
+        synthetic=_behind(fitted, again, table),
+    )
+    return overall if how.shape == "static" else _by_event_time(overall, fitted, again)
+
+
+def _by_event_time(overall: SyntheticEstimate, fitted: _Fitted, again: _Again) -> SyntheticEstimate:
+    """The gap at every event time, with the ATT beside it."""
+    events, each = fitted.events, slice(1, None)
+    return replace(
+        overall,
+        labels=pd.DataFrame({"term": [f"event {e:+d}" for e in events], "event_time": events}),
+        point=fitted.point[each],
+        influence=again.influence(each),
+        rule=again.rule(each),
+        kind="event",
+        overall=overall,
+    )
+
+
+def _fit(
+    data: Data, design: Design, keys: Mapping[str, str | None], y: np.ndarray, cohorts: np.ndarray, how: _Choices
+) -> _Fitted:
+    """Unit and time weights of every cohort on its earlier outcomes, or on predictors, and the gaps they leave."""
+    controls = np.flatnonzero(cohorts >= design.n_periods)
+    starts = [int(c) for c in np.unique(cohorts) if 0 < c < design.n_periods]
+    treated = {c: np.flatnonzero(cohorts == c) for c in starts}
+    x: dict[int, np.ndarray] = {}
+    if how.matching:
+        v = given(*how.matching)
+        x = predictor_means(data, design, keys, how.matching[0], treated, controls)
+        fit: Fitter = lambda own, pool, start: predictor_block(y, x[start], own, pool, start, v)
+    else:
+        fit = lambda own, pool, start: block(y, own, pool, start, how.kind)
+    blocks = [fit(treated[c], controls, c) for c in starts]
+    events = np.arange(-max(starts), design.n_periods - min(starts))
+    return _Fitted(design, y, treated, controls, x, fit, blocks, events, effects(y, blocks, events))
+
+
+def _recompute(fitted: _Fitted, how: _Choices) -> _Again:
+    """Estimates again, in the way asked for; with normal intervals degrees of freedom are infinite."""
+    by, k = how.inference, len(fitted.point)
+    if by == "auto":
+        by = "jackknife" if all(len(v) > 1 for v in fitted.treated.values()) else "placebo"
+    if by == "none":
+        return _Again("none", np.empty((0, k)), np.zeros((1, k)), np.full(k, np.inf))
+    again = _by_placebo(fitted, how.draws, how.seed) if by == "placebo" else _by_jackknife(fitted)
+    return again if how.distribution == "t" else replace(again, df=np.full(k, np.inf))
+
+
+def _by_placebo(fitted: _Fitted, draws: int, seed: int) -> _Again:
     """Controls in the place of the treated."""
-    n_treated = sum(map(len, treated.values()))
+    y, controls, n_treated = fitted.y, fitted.controls, fitted.n_treated
     if len(controls) <= n_treated:
         raise IdentificationError(
             f"{len(controls)} controls cannot stand in for {n_treated} treated units and leave a control: "
             'use inference="jackknife"'
         )
     places, enumerated = placements(len(controls), n_treated, draws, seed)
-    fits = [placebo_blocks(fit, controls, place, treated) for place in places]
-    replicates = np.array([effects(y, f, events) for f in fits])
+    fits = [placebo_blocks(fitted.fit, controls, place, fitted.treated) for place in places]
+    replicates = np.array([effects(y, f, fitted.events) for f in fits])
     ratios = np.array([rmspe_ratio(y, f) for f in fits])
-    names = np.array(["+".join(map(str, design.unit_labels[controls[np.sort(p)]])) for p in places], dtype=object)
-    close = 1e-9 * abs(point[0])
-    p_value = float((1 + (np.abs(replicates[:, 0]) >= abs(point[0]) - close).sum()) / (1 + len(places)))
-    p_ratio = float((1 + (ratios >= rmspe_ratio(y, blocks) * (1 - 1e-9)).sum()) / (1 + len(places)))
+    labels = fitted.design.unit_labels
+    names = np.array(["+".join(map(str, labels[controls[np.sort(p)]])) for p in places], dtype=object)
+    size = abs(fitted.point[0])  # ties count as larger, up to rounding
+    larger = np.abs(replicates[:, 0]) >= size - 1e-9 * size
+    farther = ratios >= rmspe_ratio(y, fitted.blocks) * (1 - 1e-9)
+    p_value, p_ratio = (float((1 + as_large.sum()) / (1 + len(places))) for as_large in (larger, farther))
     psi = (replicates - replicates.mean(0)) / np.sqrt(len(replicates))
-    freedom = np.full(len(point), min(len(controls), len(places)) - 1.0)
-    return _Again(replicates, psi, freedom, names, ratios, p_value, p_ratio, enumerated)
+    freedom = np.full(len(fitted.point), min(len(controls), len(places)) - 1.0)
+    return _Again("placebo", replicates, psi, freedom, names, ratios, p_value, p_ratio, enumerated)
 
 
-def _by_jackknife(
-    design: Design,
-    y: np.ndarray,
-    blocks: Sequence[Block],
-    events: np.ndarray,
-    treated: Mapping[int, np.ndarray],
-) -> _Again:
+def _by_jackknife(fitted: _Fitted) -> _Again:
     """One unit left out at a time, the weights held."""
-    alone = [str(design.calendar[c]) for c, members in treated.items() if len(members) < 2]
+    design, blocks = fitted.design, fitted.blocks
+    alone = [str(design.calendar[c]) for c, members in fitted.treated.items() if len(members) < 2]
     if alone:
         raise IdentificationError(
             f"the jackknife leaves out one unit at a time and cohorts {', '.join(alone)} have only one: "
@@ -457,17 +457,53 @@ def _by_jackknife(
         )
     if any((b.omega > 0).sum() < 2 for b in blocks):
         raise IdentificationError('one control carries all weight: the jackknife cannot leave it out; use "placebo"')
-    replicates, left = jackknife(y, blocks, events)
+    replicates, left = jackknife(fitted.y, blocks, fitted.events)
     psi = (replicates - replicates.mean(0)) * np.sqrt((len(left) - 1) / len(left))
     freedom = jackknife_df(psi, left, blocks, design.n_periods)
-    return _Again(replicates, psi, freedom, design.unit_labels[left].to_numpy(dtype=object))
+    return _Again("jackknife", replicates, psi, freedom, design.unit_labels[left].to_numpy(dtype=object))
 
 
-def _fitted_exactly(design: Design, y: np.ndarray, blocks: Sequence[Block], controls: np.ndarray) -> list[str]:
+def _sample(fitted: _Fitted, again: _Again) -> dict[str, Any]:
+    """Counts, and the placebo test's p-values where there are any."""
+    sample = fitted.design.sample() | {"n_treated": fitted.n_treated, "n_controls": len(fitted.controls)}
+    if again.p_value is not None:
+        sample |= {"p_value_placebo": again.p_value, "p_value_rmspe": again.p_value_rmspe}
+    return sample
+
+
+def _options(how: _Choices, again: _Again) -> dict[str, Any]:
+    """Choices that the numbers depend on: draws and seed only where placements were drawn."""
+    options: dict[str, Any] = {"weights": how.kind, "inference": again.by, "distribution": how.distribution}
+    if how.matching:
+        options |= {"predictors": how.matching[0], "predictor_weights": how.matching[1]}
+    return options if again.enumerated else options | {"draws": how.draws, "seed": how.seed}
+
+
+def _behind(fitted: _Fitted, again: _Again, predictors: pd.DataFrame) -> SyntheticFit:
+    """Weights, paths and placebos, labelled."""
+    design, y = fitted.design, fitted.y
+    which = "treated_as" if again.by == "placebo" else "left_out"
+    placebos = pd.DataFrame({which: again.names, "estimate": again.replicates[:, 0]})
+    if again.by == "placebo":
+        placebos["rmspe_ratio"] = again.ratios
+    before = {b.cohort: b.gap(y)[: b.cohort] for b in fitted.blocks}
+    return SyntheticFit(
+        *_tables(design, y, fitted.blocks),
+        placebos=placebos,
+        p_value=again.p_value,
+        p_value_rmspe=again.p_value_rmspe,
+        pre_rmspe={design.calendar[c]: float(np.sqrt(np.mean(gap**2))) for c, gap in before.items()},
+        estimate=float(fitted.point[0]),
+        predictors=predictors,
+    )
+
+
+def _fitted_exactly(fitted: _Fitted) -> list[str]:
     """Warn of cohorts whose earlier periods the controls fit without error."""
+    design, y, controls = fitted.design, fitted.y, fitted.controls
     scale = float(np.abs(y[controls]).max()) or 1.0
     notes = []
-    for one in blocks:
+    for one in fitted.blocks:
         if np.sqrt(np.mean(one.gap(y)[: one.cohort] ** 2)) < 1e-5 * scale:
             notes.append(
                 f"cohort {design.calendar[one.cohort]}: {len(controls)} controls fit {one.cohort} earlier periods "
