@@ -2,16 +2,12 @@
 
 import os
 import sys
-import types
 from pathlib import Path
 
 import pytest
 
 _HERE = Path(__file__).parent
-sys.path.insert(0, str(_HERE))  # helpers beside the tests, also in an installed wheel …
-_package = types.ModuleType("tests")  # … and as tests.helper
-_package.__path__ = [str(_HERE)]
-sys.modules.setdefault("tests", _package)
+sys.path.insert(0, str(_HERE))  # helpers beside the tests, also in an installed wheel
 
 MARKERS = {
     "browser": "needs Chromium and the extra 'browser'; run with: g287stats test -m browser",

@@ -24,7 +24,7 @@ def load_panel(name: str) -> pd.DataFrame:
 
 
 @cache
-def _expected() -> pd.DataFrame:
+def stored() -> pd.DataFrame:
     rows = pd.read_csv(FOLDER / "expected.csv.gz", dtype={"quantity": str})
     rows.insert(3, "variant", rows["id"].str.split("|").str[2])
     return rows
@@ -32,7 +32,7 @@ def _expected() -> pd.DataFrame:
 
 def expected(dataset: str, estimator: str, variant: str | None = None) -> pd.DataFrame:
     """Reference rows (never empty), indexed by ``quantity`` when one variant is asked for."""
-    rows = _expected()
+    rows = stored()
     rows = rows[(rows["dataset"] == dataset) & (rows["estimator"] == estimator)]
     if variant is not None:
         rows = rows[rows["variant"] == variant].set_index("quantity", drop=False)
@@ -42,7 +42,7 @@ def expected(dataset: str, estimator: str, variant: str | None = None) -> pd.Dat
 
 def variants(estimator: str) -> list[tuple[str, str]]:
     """Every (dataset, variant) stored for an estimator, in file order."""
-    rows = _expected()
+    rows = stored()
     return list(dict.fromkeys(zip(*(rows.loc[rows["estimator"] == estimator, c] for c in ("dataset", "variant")))))
 
 

@@ -196,7 +196,7 @@ class Sources:
     @cached_property
     def crime(self) -> Crime:
         """Recorded crime, lined up once; kept in the user's cache between runs because it takes seconds to sum."""
-        return _arrays(_crime_frame(self.min_coverage))
+        return _arrays(kept_crime_frame(self.min_coverage))
 
 
 @lru_cache(maxsize=4)
@@ -214,8 +214,8 @@ def _split(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 # ---------------------------------------------------------------- recorded crime
 
 
-def _crime_frame(min_coverage: float) -> pd.DataFrame:
-    """Rates, counts and reasons of every county-year, from :func:`g287stats.county_panel`."""
+def kept_crime_frame(min_coverage: float) -> pd.DataFrame:
+    """Return :func:`crime_frame`, read from the user's cache where it is kept and sound."""
     path = _cache_path(min_coverage)
     if path is not None and path.is_file():
         try:

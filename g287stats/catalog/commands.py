@@ -314,7 +314,7 @@ def _verified_parts(name: str, home: Path) -> list[dict[str, str]]:
 def _parse_and_keep(
     entry: Table, members: list[archives.Member], url: str = "", notes: tuple[str, ...] = ()
 ) -> AddReport:
-    parts: list[store.Part] = _parser(entry)(members)
+    parts: list[store.Part] = parser_of(entry)(members)
     kept = store.keep(entry.name, parts, url)
     rows = [
         {"part": k.key, "rows": k.rows, "source": k.source_member, **k.report, "source_sha256": k.source_sha256}
@@ -323,7 +323,8 @@ def _parse_and_keep(
     return AddReport(entry.name, pd.DataFrame(rows), store.user_data_dir() / entry.name, notes)
 
 
-def _parser(entry: Table) -> Callable[[list[archives.Member]], list[store.Part]]:
+def parser_of(entry: Table) -> Callable[[list[archives.Member]], list[store.Part]]:
+    """Return the function that reads the files of a table, imported when it is asked for."""
     module, function = entry.parser.split(":")
     return getattr(importlib.import_module(module), function)
 

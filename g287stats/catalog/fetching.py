@@ -13,7 +13,7 @@ from typing import IO, Any
 from g287stats.errors import Problems
 
 _CHUNK = 1 << 16
-_PATIENCE = 10
+PATIENCE = 10
 """The whole file may take this many times the longest silence."""
 
 
@@ -29,7 +29,7 @@ class _WebOnly(urllib.request.HTTPRedirectHandler):
 
 def fetch(url: str, target: Path, max_bytes: int, timeout: float, problems: Problems) -> Path | None:
     """Fetch ``url`` into ``target``; on any failure record it in ``problems``, remove the file and return None."""
-    deadline = time.monotonic() + _PATIENCE * timeout
+    deadline = time.monotonic() + PATIENCE * timeout
     opener = urllib.request.build_opener(_WebOnly, urllib.request.HTTPSHandler(context=_certificates()))
     try:
         with opener.open(url, timeout=timeout) as answer, target.open("wb") as out:

@@ -124,7 +124,7 @@ class Change:
             content(staged)
         else:
             staged.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
-        _flush(staged)
+        flush(staged)
         self._moves.pop(name, None)
         self._moves[name] = staged.name
         self._removals = [n for n in self._removals if n != name]
@@ -155,10 +155,10 @@ class Change:
         journal = stage / "journal.new"
         content = {"put": [[staged, name] for name, staged in self._moves.items()], "remove": self._removals}
         journal.write_text(json.dumps(content), encoding="utf-8")
-        _flush(journal)
-        _flush(stage)
+        flush(journal)
+        flush(stage)
         os.replace(journal, stage / _JOURNAL)  # from here on the change is decided
-        _flush(stage)
+        flush(stage)
         try:
             _recover(self.folder)
         except OSError as error:
@@ -185,7 +185,7 @@ def _recover(folder: Path) -> None:
             if staged.exists():  # else it was moved before the kill
                 os.replace(staged, target)
         for parent in {target.parent for _, target in puts}:
-            _flush(parent)
+            flush(parent)
         for target in removals:
             _discard(target)
         journal.unlink()
@@ -207,7 +207,7 @@ def _discard(target: Path) -> None:
         target.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Bring a file, or the list of a folder's files, to the disk."""
     if path.is_dir() and sys.platform == "win32":
         return  # Windows cannot open a folder

@@ -79,7 +79,7 @@ def replicate(
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="g287stats-"))
     run = run_analyses(chosen, folder, progress=progress)
     if only is None and not run.interrupted:
-        _remove_others(folder, chosen)
+        remove_others(folder, chosen)
     claims = findings()
     if only is not None:
         claims = claims[claims["claim_id"].isin({c for a in chosen for c in a.claims})]
@@ -188,7 +188,7 @@ def evidence(
     return assemble(about, claims, homes, folder, margin)
 
 
-def _remove_others(folder: Path, chosen: Sequence[Analysis]) -> None:
+def remove_others(folder: Path, chosen: Sequence[Analysis]) -> None:
     """Remove what older runs wrote for analyses that are not in this one (only files that a run lists as its own)."""
     for path in sorted(folder.glob(f"*/{DONE}")):
         if path.parent.name not in {a.name for a in chosen}:

@@ -305,7 +305,7 @@ def _cell_terms(stage: FirstStage, cell: np.ndarray, v: np.ndarray, own: np.ndar
         left = np.bincount(inside.reshape(-1) * k + column, own[members], len(units) * k).reshape(len(units), k)
         terms.append(Term(units, np.arange(first, last + 1), left))
     everyone, everything = np.arange(d.n_units), np.arange(n_cells)
-    error = p._weighted(stage.residual)
+    error = p.weighted(stage.residual)
     for j, right in enumerate(rights):
         terms.append(Term(everyone, everything, p.unit_level(error, j), right))
     if stage.fit is not None and slopes is not None:

@@ -125,9 +125,9 @@ def sun_abraham(
     tell(design, notes)
     interacted = Interacted(design, plan, tuple(covariates), tuple(covariates_by_time), unit_trends, not dropped)
     if fixed_effects or len(references) > 1 + unit_trends:
-        point, influence, n_more = _general(interacted)
+        point, influence, n_more = general(interacted)
     else:
-        point, influence, n_more = _by_cohort(design, groups, plan, covariates, covariates_by_time, unit_trends)
+        point, influence, n_more = by_cohort(design, groups, plan, covariates, covariates_by_time, unit_trends)
     n_regressors = len(plan.frame) + n_more
     rule = clustered(
         design,
@@ -359,7 +359,7 @@ def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], nee
 
 
 # ---- two ways to the same numbers -----------------------------------------------------------------------------------
-def _by_cohort(
+def by_cohort(
     design: Design,
     groups: list[_Group],
     plan: _Plan,
@@ -398,7 +398,7 @@ def _by_cohort(
     for g, member in enumerate(groups):
         p = member.projection
         base[g] = p.coefficients(y[member.rows]).levels[0][:, 0]
-        error = p.unit_level(p._weighted(p.residualize(y[member.rows])))
+        error = p.unit_level(p.weighted(p.residualize(y[member.rows])))
         here = everything if g == 0 else np.flatnonzero(plan.group == g)
         if not len(here):
             continue
@@ -413,7 +413,7 @@ def _by_cohort(
     return point, influence, n_more
 
 
-def _general(interacted: Interacted) -> tuple[np.ndarray, FactoredInfluence, int]:
+def general(interacted: Interacted) -> tuple[np.ndarray, FactoredInfluence, int]:
     """The interacted regression as it is written, one dummy per effect."""
     design, names, fit = interacted.design, interacted.plan.frame["term"], interacted.regression
     at = fit.position(names)
@@ -461,7 +461,7 @@ class Interacted:
     def fit(self) -> LeastSquares:
         """Its least squares, for inference that needs the regressors by row."""
         n, k = self.design.n, len(self.plan.frame)
-        if n * k > _LARGEST:
+        if n * k > LARGEST:
             raise DesignError(
                 f"the interacted regression has {k} cohort × period effects on {n} rows, more than is formed. The "
                 "influence functions serve .bands(), .test(), clustering at any level, g.bootstrap_se and "
@@ -491,5 +491,5 @@ class Interacted:
         return "linear"
 
 
-_LARGEST = 50_000_000
+LARGEST = 50_000_000
 """Most rows × effects of the interacted regression that are formed."""

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 Multiplier = Literal["rademacher", "mammen", "webb", "gaussian"]
 
-_ELEMENTS = 1 << 18
+ELEMENTS = 1 << 18
 """Elements of the largest array a chunk of draws needs, unless one draw is larger (2 MB: stays in cache)."""
 _SIGNS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1.0
 """Eight signs for each value of a byte."""
 _SHARED_OUT = 2e8
 """Multiplications in one product from which threads are worth waiting for."""
-_LONG = 2e11
+LONG = 2e11
 """Multiplications from which a progress bar is shown."""
 
 
@@ -81,9 +81,9 @@ def draws_of(
         scores = symmetric_root(estimate.cov().to_numpy())
         multipliers = "gaussian"
     size, k = scores.shape
-    chunk = max(1, min(draws, _ELEMENTS // max(size, k, 1)))
+    chunk = max(1, min(draws, ELEMENTS // max(size, k, 1)))
     todo: Iterable[int] = range(0, draws, chunk)
-    if float(draws) * size * k > _LONG:
+    if float(draws) * size * k > LONG:
         from tqdm import tqdm
 
         todo = tqdm(todo, desc="bootstrap", unit="chunk", disable=None)  # silent when not a terminal

@@ -369,7 +369,7 @@ def relative_magnitude_interval(v: EventVector, bound: float, alpha: float = 0.0
     lows, highs = [], []
     for s in range(v.n_pre):
         for sign in (1.0, -1.0):
-            low, high = _part_interval(v, bound, sign * path[s], alpha)
+            low, high = part_interval(v, bound, sign * path[s], alpha)
             lows.append(low)
             highs.append(high)
             if bound == 0:  # every part is the same set
@@ -379,7 +379,7 @@ def relative_magnitude_interval(v: EventVector, bound: float, alpha: float = 0.0
     return float(np.nanmin(lows)), float(np.nanmax(highs))
 
 
-def _part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float) -> tuple[float, float]:
+def part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float) -> tuple[float, float]:
     """C-LF hybrid set for ``|delta_t − delta_{t−1}| <= bound · move'delta`` at every post t.
 
     With Y the 2n moment inequalities (post moves up and down) and X the nuisance directions that leave the
@@ -403,7 +403,7 @@ def _part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float)
     combos = gamma @ rows  # vertices as linear functions of beta
     levels = combos @ v.beta
     cov = combos @ v.cov @ combos.T
-    critical = _least_favourable(v, bound, move, kappa, 2 / (both @ sd).min(), np.abs(tail).sum(), alpha)
+    critical = least_favourable_value(v, bound, move, kappa, 2 / (both @ sd).min(), np.abs(tail).sum(), alpha)
     if levels[2:].max() > critical:
         return np.nan, np.nan
     low = (levels[0] - critical) / kappa[0]
@@ -412,7 +412,7 @@ def _part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float)
         return np.nan, np.nan
 
     def accepted(theta: np.ndarray) -> np.ndarray:
-        return ~_rejects(levels[:, None] - kappa[:, None] * theta, cov, critical, alpha)
+        return ~rejects(levels[:, None] - kappa[:, None] * theta, cov, critical, alpha)
 
     grid = np.linspace(low, high, 2001)
     inside = np.flatnonzero(accepted(grid))
@@ -431,7 +431,7 @@ def _part_interval(v: EventVector, bound: float, move: np.ndarray, alpha: float)
     return ends[0], ends[1]
 
 
-def _least_favourable(
+def least_favourable_value(
     v: EventVector, bound: float, move: np.ndarray, kappa: np.ndarray, steepest: float, span: float, alpha: float
 ) -> float:
     """Critical value c with Pr(max over vertices <= c) = 1 − kappa when every moment binds.
@@ -462,7 +462,7 @@ def _least_favourable(
     return float(optimize.brentq(lambda c: inside(c) - level, 0.0, 12.0, xtol=1e-9))
 
 
-def _rejects(values: np.ndarray, cov: np.ndarray, critical: float, alpha: float) -> np.ndarray:
+def rejects(values: np.ndarray, cov: np.ndarray, critical: float, alpha: float) -> np.ndarray:
     """Hybrid test for each column of ``values`` (vertices × nulls).
 
     Reject when the maximum exceeds the least-favourable critical value; otherwise compare it with the

@@ -31,11 +31,11 @@ from g287stats.regression.fitted import loadings, nested, regression_of
 
 Kind = Literal["CR2", "CR3"]
 
-_LARGEST = 50_000_000
+LARGEST = 50_000_000
 """Most clusters × columns of Z (periods, levels of further effects, regressors) kept at once."""
 _BATCH = 1 << 17
 """Rows of the clusters worked on together."""
-_PASS = 60.0
+PASS = 60.0
 """Operations of a matrix product that take the time of a pass over the rows, and passes a coefficient takes."""
 
 
@@ -160,10 +160,10 @@ def adjusted_scores(
     n_clusters = int(codes.max()) + 1
     ends = np.searchsorted(codes[order], np.arange(n_clusters + 1))
     m, n_terms = sum(p.sizes) + len(fit.beta), combined.shape[1]
-    if n_clusters * m > _LARGEST:
+    if n_clusters * m > LARGEST:
         raise DesignError(
             f"CR2 and CR3 keep {n_clusters} clusters × {m} columns (periods, further effects, regressors); the limit "
-            f"is {_LARGEST:,}. Cluster by a larger level, use fewer effects, or g.wild_bootstrap"
+            f"is {LARGEST:,}. Cluster by a larger level, use fewer effects, or g.wild_bootstrap"
         )
     columns = fit.columns()
     residual = fit.residual if p.weights is None else fit.residual * np.sqrt(p.weights)
@@ -176,14 +176,14 @@ def adjusted_scores(
 
     keys = [rows_of(g, g + 1).fingerprint() for g in range(n_clusters)] if n_terms > 3 else []
     distinct = len(set(keys)) if keys else n_clusters
-    apart = n_terms * p.n * (_PASS + len(fit.beta)) * _PASS
+    apart = n_terms * p.n * (PASS + len(fit.beta)) * PASS
     many = apart > distinct * (10.0 * m**3 + 2.0 * p.n / n_clusters * m**2)
     root = _root(p, fit.bread) if many else None
     known: dict[bytes | None, list[np.ndarray]] = {}
     for first, last in _batches(ends, 1 if many else _BATCH):
         z = rows_of(first, last)
         key = keys[first] if many and keys else None  # counties of one cohort have one Z
-        parts: Iterable[np.ndarray] = known.get(key) or _adjusted(z, combined, _POWER[kind], root)
+        parts: Iterable[np.ndarray] = known.get(key) or adjusted_directions(z, combined, _POWER[kind], root)
         if key is not None:
             parts = known[key] = list(parts)
         for j, adjusted in enumerate(parts):
@@ -312,7 +312,7 @@ def _times_inverse(projection: Projection, bread: np.ndarray, pulls: np.ndarray)
     return np.hstack([*(v.T for v in solved), pulls[:, offsets[-1] :] @ bread])
 
 
-def _adjusted(z: _Rows, combined: np.ndarray, power: float, root: np.ndarray | None) -> Iterator[np.ndarray]:
+def adjusted_directions(z: _Rows, combined: np.ndarray, power: float, root: np.ndarray | None) -> Iterator[np.ndarray]:
     """f(I − H_gg) r of a run of clusters, one coefficient after another: (n,) each.
 
     For few coefficients by products with H; for many, of one cluster, with ``root`` C (K = CC') and the

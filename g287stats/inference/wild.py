@@ -167,7 +167,7 @@ def wild_bootstrap(
     n_groups = int(drawn.max()) + 1
     points = 2 if multipliers == "rademacher" else 6
     enumerated = n_groups * np.log(points) <= np.log(draws) + 1e-9
-    b, moments, error = _quadratics(f, codes, drawn, _signs(n_groups, draws, multipliers, seed, enumerated))
+    b, moments, error = _quadratics(f, codes, drawn, sign_patterns(n_groups, draws, multipliers, seed, enumerated))
 
     def statistics(value: float) -> tuple[float, np.ndarray]:
         gap = f.estimate - value
@@ -235,7 +235,9 @@ def _warn_few(f: Fitted, codes: np.ndarray, name: str) -> None:
         )
 
 
-def _signs(n_groups: int, draws: int, multipliers: Multipliers, seed: int, enumerated: bool) -> Iterator[np.ndarray]:
+def sign_patterns(
+    n_groups: int, draws: int, multipliers: Multipliers, seed: int, enumerated: bool
+) -> Iterator[np.ndarray]:
     """Draws × groups of multipliers, in chunks."""
     if enumerated:
         points = [1.0, -1.0] if multipliers == "rademacher" else np.sqrt([0.5, 1.0, 1.5]).tolist()

@@ -68,7 +68,7 @@ class LeastSquares:
     @cached_property
     def weighted_residual(self) -> np.ndarray:
         """Residual times weight, (n,)."""
-        return self.projection._weighted(self.residual)
+        return self.projection.weighted(self.residual)
 
     def unit_scores(self) -> np.ndarray:
         """Sum over the rows of each unit of weight × residual × residualised regressor, (N, q + p)."""
@@ -144,11 +144,11 @@ def least_squares(
         for level, c in zip(moments.levels, effects.levels):
             cross -= level.T @ c
         gram[:q, :q] = (cross + cross.T) / 2
-        rhs[:q] = _factor_sums(factors, projection._weighted(y_left))
+        rhs[:q] = _factor_sums(factors, projection.weighted(y_left))
     for j in range(p):
         gram[q:, q + j] = [projection.inner(z[:, i], z[:, j]) for i in range(p)]
         if q:
-            gram[:q, q + j] = gram[q + j, :q] = _factor_sums(factors, projection._weighted(z[:, j]))
+            gram[:q, q + j] = gram[q + j, :q] = _factor_sums(factors, projection.weighted(z[:, j]))
         rhs[q + j] = projection.inner(z[:, j], y_left)
         size[q + j] = projection.inner(raw[:, j], raw[:, j])
     floor = np.r_[np.full(q, 1e-10), np.full(p, 1e-18)] * size

@@ -32,13 +32,13 @@ def simplex_least_squares(a: np.ndarray, b: np.ndarray, *, ridge: float = 0.0, i
     if len(points) > k:  # the norm of every combination is kept
         points = np.linalg.qr(points, mode="r")
     scale = float(np.einsum("ij,ij->j", points, points).max())
-    w = None if k >= _MANY and ridge > 1e-8 * scale else _wolfe(points, ridge, 5 * k)
+    w = None if k >= _MANY and ridge > 1e-8 * scale else wolfe(points, ridge, 5 * k)
     if w is None and ridge > 0:
         w = _dual_newton(points, ridge)
         if w is not None and not _smallest(points, ridge, w):
-            w = _wolfe(points, ridge, 50 * k, np.flatnonzero(w))
+            w = wolfe(points, ridge, 50 * k, np.flatnonzero(w))
     if w is None:
-        w = _wolfe(points, ridge, 50 * k)
+        w = wolfe(points, ridge, 50 * k)
     if w is None:
         raise IdentificationError(f"the simplex weights of {k} controls did not settle: the controls are degenerate")
     return w
@@ -91,7 +91,7 @@ def _smallest(points: np.ndarray, ridge: float, w: np.ndarray) -> bool:
     return bool(slack.min() >= float(x @ x + ridge * (w @ w)) - 1e-14 * size)
 
 
-def _wolfe(points: np.ndarray, ridge: float, steps: int, start: np.ndarray | None = None) -> np.ndarray | None:
+def wolfe(points: np.ndarray, ridge: float, steps: int, start: np.ndarray | None = None) -> np.ndarray | None:
     """Weights of the point of smallest norm in the convex hull of ``points`` (columns), ridge added.
 
     ``start`` are columns among which most of those with weight are thought to be. None when ``steps`` do not do.

@@ -140,7 +140,7 @@ class Projection:
         self.unit_weight = mass
         with np.errstate(divide="ignore"):
             self._scale = np.where(mass > 0, 1 / np.sqrt(mass), 0.0)
-        self._slopes = None if trends is None else UnitSlopes(rows, self._weighted, mass, self._scale, trends)
+        self._slopes = None if trends is None else UnitSlopes(rows, self.weighted, mass, self._scale, trends)
         self.level_weight = tuple(
             self._counts(j) if weights is None else self._level_sums(weights, j) for j in range(len(self.sizes))
         )
@@ -170,7 +170,8 @@ class Projection:
         return np.bincount(self._code(effect), minlength=self.sizes[effect]).astype(float)
 
     # ---- sums over units and levels -----------------------------------------------------------------------------
-    def _weighted(self, values: np.ndarray) -> np.ndarray:
+    def weighted(self, values: np.ndarray) -> np.ndarray:
+        """Values (n,) times the weights, or as they are."""
         return values if self.weights is None else values * self.weights
 
     def inner(self, a: np.ndarray, b: np.ndarray) -> float:
@@ -220,12 +221,12 @@ class Projection:
         )  # fmt: skip
 
     def _unweighted_block(self, k: int) -> Block:
-        found = self._structure._blocks[k]  # made when it is asked for
+        found = self._structure.blocks[k]  # made when it is asked for
         assert isinstance(found, Block)
         return found
 
     @cached_property
-    def _blocks(self) -> list[Block] | list[Components]:
+    def blocks(self) -> list[Block] | list[Components]:
         """Factorised Schur complement of the main effect."""
         if not self._even:
             with one_thread():
@@ -262,7 +263,7 @@ class Projection:
         if not self._rest:
             return None
         unweighted = self._structure._border if self.stiff else None
-        return border(self._effects, self._blocks, None if unweighted is None else unweighted[1])
+        return border(self._effects, self.blocks, None if unweighted is None else unweighted[1])
 
     # ---- what is identified -------------------------------------------------------------------------------------
     @cached_property
@@ -273,7 +274,7 @@ class Projection:
     @cached_property
     def stiff(self) -> bool:
         """Whether weights differ so much that the factorisation alone loses digits."""
-        return self.weights is not None and any(block.stiff for block in self._blocks)
+        return self.weights is not None and any(block.stiff for block in self.blocks)
 
     @cached_property
     def rank(self) -> int:
@@ -282,7 +283,7 @@ class Projection:
             return self._structure.rank
         units = int((self.unit_weight > 0).sum()) + (0 if self._slopes is None else self._slopes.rank)
         border = 0 if self._border is None else self._border[1].rank
-        return units + sum(b.rank for b in self._blocks) + border
+        return units + sum(b.rank for b in self.blocks) + border
 
     @cached_property
     def singletons(self) -> np.ndarray:
@@ -304,7 +305,7 @@ class Projection:
         if self.stiff:
             return self._structure._null
         out = []
-        for block in self._blocks:
+        for block in self.blocks:
             for v in block.null().T:
                 full = np.zeros(sum(self.sizes))
                 full[self._place(self._main)][block.levels] = v
@@ -316,7 +317,7 @@ class Projection:
                 for a, j in enumerate(self._rest):
                     full[self._place(j)] = v[self._offset[a] : self._offset[a + 1]]
                 main, moved = full[self._place(self._main)], coupling.dot(v[:, None])
-                for block in self._blocks:
+                for block in self.blocks:
                     main[block.levels] = -block.solve(moved[block.levels])[:, 0]
                 out.append(full)
         stacked = np.array(out).T if out else np.zeros((sum(self.sizes), 0))
@@ -428,7 +429,7 @@ class Projection:
             shape = (self.n_units, self.sizes[0])
             w, a = self.weights.reshape(shape), a.reshape(shape)
             return (np.einsum("ij,ij->i", w, a) * self._scale)[None, :], [np.einsum("ij,ij->j", w, a)]
-        w = self._weighted(a)
+        w = self.weighted(a)
         by_unit = [self.rows.unit_sums(w) * self._scale]
         if self._slopes is not None:
             by_unit += [self.rows.unit_sums(w * q) for q in self._slopes.q]
@@ -442,7 +443,7 @@ class Projection:
         """
         out = [np.zeros_like(v) for v in b]
         main = out[self._main]
-        for block in self._blocks:
+        for block in self.blocks:
             main[block.levels] = block.solve(b[self._main][block.levels])
         if self._border is not None:
             coupling, border = self._border
@@ -451,7 +452,7 @@ class Projection:
             for a, j in enumerate(self._rest):
                 out[j] = x[self._offset[a] : self._offset[a + 1]]
             moved = coupling.dot(x)
-            for block in self._blocks:
+            for block in self.blocks:
                 main[block.levels] -= block.solve(moved[block.levels])
         return tuple(out)
 

@@ -77,7 +77,7 @@ class FirstStage:
     def first_stage_terms(self, rows: np.ndarray, column: np.ndarray, v: np.ndarray, columns: np.ndarray) -> list[Term]:
         """Influence of the first stage's residuals on the sums of ``v × effect`` over rows, by column."""
         p, everyone = self.projection, np.arange(self.design.n_units)
-        error = p._weighted(self.residual)
+        error = p.weighted(self.residual)
         levels = p.functional(column=column, values=v, n_columns=len(columns), **self.rows(rows))
         terms = [Term(everyone, columns, p.unit_level(error, j), -lam) for j, lam in enumerate(levels)]
         if self.fit is not None:

@@ -61,7 +61,7 @@ def _ring(numbers: list[int], arcs: list[np.ndarray], state: str) -> np.ndarray:
     """Join arcs (a negative number runs backwards), each projected and simplified so that borders still meet."""
     pieces = []
     for n in numbers:
-        line = _simplify(_project(arcs[~n if n < 0 else n], state), TOLERANCE_KM)
+        line = simplify(_project(arcs[~n if n < 0 else n], state), TOLERANCE_KM)
         pieces.append(line[::-1] if n < 0 else line)
     joined = np.vstack([p if i == 0 else p[1:] for i, p in enumerate(pieces)])
     return np.round(joined)
@@ -84,7 +84,7 @@ def _project(lonlat: np.ndarray, state: str) -> np.ndarray:
     return xy
 
 
-def _simplify(line: np.ndarray, tolerance: float) -> np.ndarray:
+def simplify(line: np.ndarray, tolerance: float) -> np.ndarray:
     """Douglas–Peucker: keep end points and every vertex farther than ``tolerance`` from the simplified line."""
     keep = np.zeros(len(line), dtype=bool)
     keep[[0, -1]] = True

@@ -7,13 +7,12 @@ import zipfile
 import openpyxl
 import pandas as pd
 import pytest
+from authored_agreements import HEADER, PENDING, line, workbook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from g287stats.agreements.rosters import name_date, parse_date, read_list
 from g287stats.errors import SourceError
-
-from .authored import HEADER, PENDING, line, workbook
 
 ROWS = [
     line("NORTH CAROLINA", "Alamance County Sheriff’s Office", "WSO", dt.date(2025, 3, 1), "Alamance County"),

@@ -4,6 +4,7 @@ import random
 
 import pandas as pd
 import pytest
+from authored_agreements import MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +15,6 @@ from g287stats.agreements.build import resolve
 from g287stats.agreements.identity import Counties, FbiAgencies, Fixes
 from g287stats.agreements.rosters import ROW_FIELDS, PrintedList
 from g287stats.errors import SourceError
-
-from .authored import MODEL
 
 # Seven lists. A stays throughout; its name is respelt on list 4 and its county cell filled.
 # B is on the first list with a signing of 2020, reprinted as 2024-07-01 on list 5: a re-signing.

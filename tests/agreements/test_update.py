@@ -8,6 +8,7 @@ import threading
 
 import pandas as pd
 import pytest
+from authored_agreements import PENDING, line, sources, workbook
 
 from g287stats import catalog
 from g287stats.agreements.build import build
@@ -16,8 +17,6 @@ from g287stats.agreements.table import load_agreements
 from g287stats.agreements.update import update_agreements, update_all
 from g287stats.cli import main
 from g287stats.errors import DataWarning, IdentityError, SourceError
-
-from .authored import PENDING, line, sources, workbook
 
 A = line("NORTH CAROLINA", "Alamance County Sheriff's Office", "WSO", dt.date(2020, 5, 21), "Alamance County")
 B = line("TEXAS", "Tarrant County Sheriff's Office", "JEM", dt.date(2020, 6, 16), "Tarrant County")

@@ -237,11 +237,11 @@ def test_the_cached_frame_is_the_frame(tmp_path, monkeypatch):
     from g287stats.atlas import sources
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, second = sources._crime_frame(0.8), sources._crime_frame(0.8)
+    first, second = sources.kept_crime_frame(0.8), sources.kept_crime_frame(0.8)
     pd.testing.assert_frame_equal(first, second, check_dtype=False)
     (kept,) = (tmp_path / "g287stats").glob("crime-*.parquet")
     kept.write_bytes(b"damaged")
-    pd.testing.assert_frame_equal(first, sources._crime_frame(0.8), check_dtype=False)
+    pd.testing.assert_frame_equal(first, sources.kept_crime_frame(0.8), check_dtype=False)
 
 
 def test_removals_keep_blanks_missing():

@@ -47,7 +47,7 @@ def test_describe_says_study_file_address_steps_terms():
 
 @pytest.mark.parametrize("entry", tables.TABLES, ids=lambda t: t.name)
 def test_every_declared_table_is_complete_and_its_parser_exists(entry):
-    assert callable(commands._parser(entry))
+    assert callable(commands.parser_of(entry))
     for value in (entry.title, entry.terms, entry.citation, entry.address, entry.files, entry.verified):
         assert value
     assert any("g287stats data" in s for s in entry.steps)
@@ -124,7 +124,11 @@ def test_one_bad_file_keeps_nothing_and_leaves_what_was_there(tmp_path, home):
 
 
 def test_failure_while_writing_keeps_nothing(tmp_path, home, monkeypatch):
-    monkeypatch.setattr(store, "_manifest", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+    def full(path):
+        if path.suffix == ".json":  # the list of a table's files, after the files
+            raise OSError("disk full")
+
+    monkeypatch.setattr(writing, "flush", full)
     with pytest.raises(OSError, match="disk full"):
         catalog.data_add("icpsr-county-crimes", [nacjd.write_crimes(tmp_path, 2003)])
     assert store.kept("icpsr-county-crimes") == {}
@@ -165,7 +169,7 @@ def fetchable(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(commands, "TABLES", (entry,))
     monkeypatch.setattr(
-        commands, "_parser", lambda e: lambda ms: [store.Part("all", pd.read_csv(m.path), m) for m in ms]
+        commands, "parser_of", lambda e: lambda ms: [store.Part("all", pd.read_csv(m.path), m) for m in ms]
     )
     return entry
 
@@ -268,7 +272,7 @@ def test_a_hostile_answer_is_given_up_and_nothing_is_kept(answering, fetchable, 
     answer, told = HOSTILE[how]
     small = dataclasses.replace(fetchable.downloads[0], max_bytes=1 << 20)
     monkeypatch.setattr(commands, "TABLES", (dataclasses.replace(fetchable, downloads=(small,)),))
-    monkeypatch.setattr(fetching, "_PATIENCE", 1)
+    monkeypatch.setattr(fetching, "PATIENCE", 1)
     with pytest.raises(SourceError, match=told):
         catalog.data_fetch("small", address=answering(answer), timeout=0.8)
     assert not home.exists()
@@ -322,7 +326,7 @@ def test_a_full_disk_is_one_message(tmp_path, capsys, monkeypatch):
     def full(path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(writing, "_flush", full)
+    monkeypatch.setattr(writing, "flush", full)
     crimes = nacjd.write_crimes(tmp_path, 2003)
     assert "No space left on device" in _fails(capsys, "export", "--out", tmp_path / "x", "--tables", "claims")
     assert "No space left on device" in _fails(capsys, "data", "add", "icpsr-county-crimes", crimes)

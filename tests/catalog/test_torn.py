@@ -151,7 +151,7 @@ def full_disks(home, tenths=10):
     code = """
 from g287stats.catalog import writing
 import errno
-room, flush = [{room}], writing._flush
+room, flush = [{room}], writing.flush
 def counted(path):
     if path.is_file():
         room[0] -= path.stat().st_size
@@ -159,7 +159,7 @@ def counted(path):
             path.write_bytes(path.read_bytes()[: max(room[0], 0)])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
     flush(path)
-writing._flush = counted
+writing.flush = counted
 try:
     update(2, '2030-01-02')
 except OSError as error:

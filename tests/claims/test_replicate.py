@@ -144,9 +144,9 @@ def test_a_second_run_reads_back_and_removes_what_is_not_its_own(counts, tmp_pat
     old = g.replicate(["program-counts", "adoption"], out=tmp_path)
     assert (tmp_path / "adoption" / "adoption.png").exists()
     (tmp_path / "adoption" / "notes.txt").write_text("the user's own")
-    from g287stats.claims.running import _remove_others
+    from g287stats.claims.running import remove_others
 
-    _remove_others(tmp_path, [analyses()["program-counts"]])
+    remove_others(tmp_path, [analyses()["program-counts"]])
     assert not (tmp_path / "adoption" / "adoption.png").exists()
     assert (tmp_path / "adoption" / "notes.txt").exists()  # never a file that no run lists
     assert (tmp_path / "program-counts" / "counts.csv").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import reference_did as reference
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from scipy import stats
 from g287stats.did.group_time import att_gt
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, InferenceWarning
 from g287stats.inference.equivalence import equivalence
-from tests import reference_did as reference
 
 KEYS = {"unit": "county", "time": "year", "cohort": "g"}
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+import reference_did as reference
 
 from g287stats.did.group_time import att_gt
 from g287stats.errors import DesignWarning
 from g287stats.estimate.bootstrap import bootstrap_se
 from g287stats.estimate.estimate import Estimate
-from tests import reference_did as reference
 
 KIND = {"cs.simple": "simple", "cs.dynamic": "event", "cs.group": "cohort", "cs.calendar": "calendar"}
 SIMULATED = ("state_bootstrap", "supt_crit")

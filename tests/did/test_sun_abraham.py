@@ -204,7 +204,7 @@ def test_what_the_interacted_regression_cannot_serve_says_what_does(monkeypatch)
         boot = wild_bootstrap(overall, draws=99)
         assert boot.estimate == pytest.approx(overall.point[0], abs=1e-12)
         assert bias_reduced(overall).point[0] == pytest.approx(overall.point[0], abs=1e-12)
-    monkeypatch.setattr(module, "_LARGEST", 100)
+    monkeypatch.setattr(module, "LARGEST", 100)
     estimate = sun_abraham(trending(), "y", **KEYS)
     with pytest.raises(DesignError, match=r"more than is formed.*g\.bootstrap_se.*g\.stacked"):
         wild_bootstrap(estimate, estimate.terms[0])

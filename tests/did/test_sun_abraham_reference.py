@@ -38,10 +38,10 @@ def test_cohort_by_cohort_equals_the_interacted_regression(dataset, extra, monke
     frame["z"] = np.sin(np.arange(len(frame)))
 
     def as_written(design, groups, plan, covariates, by_period, trends):
-        return module._general(module.Interacted(design, plan, tuple(covariates), tuple(by_period), trends, whole=True))
+        return module.general(module.Interacted(design, plan, tuple(covariates), tuple(by_period), trends, whole=True))
 
     fast = sun_abraham(frame, "y", **KEYS, **extra)
-    monkeypatch.setattr(module, "_by_cohort", as_written)
+    monkeypatch.setattr(module, "by_cohort", as_written)
     slow = sun_abraham(frame, "y", **KEYS, **extra)
     np.testing.assert_allclose(fast.point, slow.point, atol=1e-11)
     np.testing.assert_allclose(fast.influence.psi, slow.influence.psi, atol=1e-11)

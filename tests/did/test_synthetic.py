@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from g287stats.did.synthetic import synthetic_control, synthetic_did
 from g287stats.did.synthetic_weights import block, effects
 from g287stats.errors import DesignError, DesignWarning, IdentificationError, InferenceWarning
-from g287stats.numerics.simplex import _wolfe, simplex_least_squares
+from g287stats.numerics.simplex import simplex_least_squares, wolfe
 from g287stats.simulation.panels import noise
 
 KEYS = {"unit": "county", "time": "year", "treatment": "d"}
@@ -318,7 +318,7 @@ def test_many_controls_solve_the_same_problem_in_its_dual(seed):
     a, b = a - a.mean(0), b - b.mean()
     w = simplex_least_squares(a, b, ridge=ridge, intercept=True)
     points = (a - b[:, None]) / np.sqrt(t)
-    assert w == pytest.approx(_wolfe(points, ridge, 10_000), abs=1e-10)
+    assert w == pytest.approx(wolfe(points, ridge, 10_000), abs=1e-10)
     gradient = a.T @ (a @ w - b) / t + ridge * w
     assert w.min() >= 0
     assert w.sum() == pytest.approx(1, abs=1e-12)

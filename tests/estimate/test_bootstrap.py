@@ -88,7 +88,7 @@ def test_same_seed_same_bits_whatever_the_chunk(monkeypatch):
     first = np.vstack(list(draws_of(e, draws=100, seed=1)))
     assert (first == np.vstack(list(draws_of(e, draws=100, seed=1)))).all()
     assert (first != np.vstack(list(draws_of(e, draws=100, seed=2)))).any()
-    monkeypatch.setattr(bootstrap, "_ELEMENTS", 64 * 16)
+    monkeypatch.setattr(bootstrap, "ELEMENTS", 64 * 16)
     chunks = list(draws_of(e, draws=100, seed=1))
     assert [len(c) for c in chunks] == [16] * 6 + [4]
     np.testing.assert_allclose(np.vstack(chunks), first, rtol=1e-12, atol=1e-12)
@@ -127,7 +127,7 @@ def test_refusals():
 
 
 def test_no_progress_bar_outside_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "_LONG", 0)
+    monkeypatch.setattr(bootstrap, "LONG", 0)
     sup_t(estimate(np.random.default_rng(9).normal(size=(50, 2))))
     assert capsys.readouterr().err == ""
 

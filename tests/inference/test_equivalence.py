@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from reference_did import _expected, agree
+from reference_did import agree, stored
 
 from g287stats.errors import DesignError
 from g287stats.inference.equivalence import equivalence
 from g287stats.inference.target import from_moments
 
-ROWS = _expected()[lambda d: d["estimator"] == "tost"]
+ROWS = stored()[lambda d: d["estimator"] == "tost"]
 
 
 @pytest.mark.parametrize("variant", sorted(set(zip(ROWS["dataset"], ROWS["variant"]))))

@@ -105,12 +105,12 @@ def test_vertices_solve_the_linear_program():
         seen["values"] = values
         return np.zeros(values.shape[1], bool)
 
-    original = honest._rejects
-    honest._rejects = capture
+    original = honest.rejects
+    honest.rejects = capture
     try:
-        low, high = honest._part_interval(v, bound, move, 0.05)
+        low, high = honest.part_interval(v, bound, move, 0.05)
     finally:
-        honest._rejects = original
+        honest.rejects = original
     grid = np.linspace(low, high, seen["values"].shape[1])
     values = seen["values"]
     # nuisance: post-period delta in the null space of the target, minus the target's own direction
@@ -132,12 +132,12 @@ def test_least_favourable_value_by_simulation():
     move = np.zeros(len(v.beta))
     move[v.n_pre - 1] = -1.0
     seen = []
-    original = honest._least_favourable
-    honest._least_favourable = lambda *a: seen.append(original(*a)) or seen[-1]
+    original = honest.least_favourable_value
+    honest.least_favourable_value = lambda *a: seen.append(original(*a)) or seen[-1]
     try:
-        honest._part_interval(v, 1.0, move, 0.05)
+        honest.part_interval(v, 1.0, move, 0.05)
     finally:
-        honest._least_favourable = original
+        honest.least_favourable_value = original
     rng = np.random.default_rng(3)
     xi = rng.multivariate_normal(np.zeros(len(v.beta)), v.cov, 400_000)
     n = len(v.weights)
@@ -165,7 +165,7 @@ def test_peers_differ_by_the_noise_of_a_simulated_critical_value(monkeypatch):
         parts = [kappa[0] * (target - bound * span * m), kappa[1] * (target + bound * span * m), -bound * steepest * m]
         return np.quantile(np.max(parts, axis=0), 1 - honest.HYBRID_SHARE * alpha)
 
-    monkeypatch.setattr(honest, "_least_favourable", simulated)
+    monkeypatch.setattr(honest, "least_favourable_value", simulated)
     rows = expected("es_vector", "honest.relative_magnitude_clf", "average_post")
     for bound in (1.0, 1.5, 2.0):
         ends = np.array([relative_magnitude_interval(v, bound) for _ in range(150)])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from reference_did import _expected, agree, load_panel
+from reference_did import agree, load_panel, stored
 from scipy import stats
 
 from g287stats.did.twfe import twfe
@@ -14,7 +14,7 @@ from g287stats.inference.power import minimum_detectable_effect, power_simulatio
 from g287stats.inference.randomization import randomization_test
 from g287stats.inference.target import from_moments
 
-ROWS = _expected()[lambda d: d["estimator"] == "mde"]
+ROWS = stored()[lambda d: d["estimator"] == "mde"]
 
 
 @pytest.mark.parametrize("variant", sorted(set(zip(ROWS["dataset"], ROWS["variant"]))))

@@ -175,7 +175,7 @@ def test_products_and_eigenvectors_give_the_same_numbers(case, kind, monkeypatch
     est = event_study(d, "y", cluster="state", **KEYS, **window, **options.get(case, {}))
     results = []
     for cost in (1e-9, 1e9):
-        monkeypatch.setattr(small_sample, "_PASS", cost)
+        monkeypatch.setattr(small_sample, "PASS", cost)
         results.append(bias_reduced(est, kind))
     one, two = results
     assert one.se.to_numpy() == pytest.approx(two.se.to_numpy(), rel=1e-11)
@@ -183,7 +183,7 @@ def test_products_and_eigenvectors_give_the_same_numbers(case, kind, monkeypatch
 
 
 def test_many_clusters_by_many_columns_are_refused_before_the_memory_is_taken(monkeypatch):
-    monkeypatch.setattr(small_sample, "_LARGEST", 100)
+    monkeypatch.setattr(small_sample, "LARGEST", 100)
     with pytest.raises(DesignError, match=r"keep \d+ clusters × \d+ columns"):
         bias_reduced(twfe(panel(), "y", **KEYS))
 
@@ -208,9 +208,9 @@ def test_clusters_with_one_regressor_matrix_are_solved_once(monkeypatch):
     """Counties of a cohort share theirs; one that differs by a covariate does not."""
     est = event_study(panel(), "y", window=(-3, 3), **KEYS)
     solved = []
-    adjusted = small_sample._adjusted
-    monkeypatch.setattr(small_sample, "_PASS", 1e9)
-    monkeypatch.setattr(small_sample, "_adjusted", lambda *a: solved.append(1) or adjusted(*a))
+    adjusted = small_sample.adjusted_directions
+    monkeypatch.setattr(small_sample, "PASS", 1e9)
+    monkeypatch.setattr(small_sample, "adjusted_directions", lambda *a: solved.append(1) or adjusted(*a))
     together = bias_reduced(est)
     assert len(solved) == panel()["g"].nunique()
     alone = [bias_reduced(est, terms=[t]) for t in est.terms]  # one coefficient is not looked up

@@ -195,9 +195,9 @@ def test_refusals():
 
 
 def test_all_sign_patterns():
-    from g287stats.inference.wild import _signs
+    from g287stats.inference.wild import sign_patterns
 
-    signs = next(_signs(3, 999, "rademacher", 1, True))
+    signs = next(sign_patterns(3, 999, "rademacher", 1, True))
     assert {tuple(s) for s in signs} == set(itertools.product((1.0, -1.0), repeat=3))
 
 

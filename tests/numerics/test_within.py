@@ -113,9 +113,9 @@ def test_many_levels_take_the_sparse_way(each, kind):
             unit, time, n_units=n_units, n_periods=n_periods, weights=w, effects=[state * n_periods + time, *more],
             sizes=[n_units // each * n_periods, *(2 * n_periods for _ in more)],
         )  # fmt: skip
-        assert isinstance(p._blocks[0], kind)
+        assert isinstance(p.blocks[0], kind)
         left = p.residualize(a)
-        assert p._weighted(left) @ left < w @ a**2
+        assert p.weighted(left) @ left < w @ a**2
         for codes in (unit, state * n_periods + time, *more):  # the normal equations of weighted least squares
             np.testing.assert_allclose(np.bincount(codes, w * left), 0, atol=1e-11)
         rest = a - left  # and what was taken is a combination of the effects
@@ -153,7 +153,7 @@ def test_levels_through_units_are_the_pivoted_blocks(monkeypatch):
     for few in (16, 0):
         monkeypatch.setattr(schur, "FEW", few)
         p = absorb(unit, time, **kw)
-        assert isinstance(p._blocks[0], Components if few else Block)
+        assert isinstance(p.blocks[0], Components if few else Block)
         everywhere = np.repeat(np.arange(600), 12), np.tile(np.arange(12), 600)
         codes = [everywhere[0] // 2 * 12 + everywhere[1], everywhere[0] % 2 * 12 + everywhere[1]]
         known = p.identified(*everywhere, codes)

@@ -128,7 +128,7 @@ def test_stops_are_summed_the_same_in_pieces(tmp_path, monkeypatch):
     path = write_stops(tmp_path, files.stops())
     catalog.data_add("open-policing-stops", [path])
     whole = load_open_policing(freq="M").frame
-    monkeypatch.setattr("g287stats.outcomes.agency.open_policing._PIECE", 5)
+    monkeypatch.setattr("g287stats.outcomes.agency.open_policing.PIECE", 5)
     catalog.data_add("open-policing-stops", [path])
     pd.testing.assert_frame_equal(whole, load_open_policing(freq="M").frame)
 

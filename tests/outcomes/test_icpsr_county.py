@@ -11,7 +11,7 @@ from g287stats.catalog import store
 from g287stats.errors import SourceError, UnavailableError
 from g287stats.outcomes.context.population import load_population
 from g287stats.outcomes.coverage import apply_coverage
-from g287stats.outcomes.nacjd.county import _split, load_icpsr_arrests, load_icpsr_county
+from g287stats.outcomes.nacjd.county import load_icpsr_arrests, load_icpsr_county, split_proportionally
 
 
 @pytest.fixture(autouse=True)
@@ -134,9 +134,9 @@ def test_september_2001_is_an_argument(tmp_path):
 
 
 def test_split_is_exact_and_proportional():
-    parts = _split(10, np.array([1, 1, 1]))
+    parts = split_proportionally(10, np.array([1, 1, 1]))
     assert parts.tolist() == [4, 3, 3]
-    assert _split(2823, np.array([600, 1000, 700, 900, 100])).sum() == 2823
+    assert split_proportionally(2823, np.array([600, 1000, 700, 900, 100])).sum() == 2823
 
 
 def test_coverage_of_months_residents_or_the_lower(tmp_path):

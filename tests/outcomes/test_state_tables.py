@@ -70,7 +70,7 @@ def test_maryland_released():
 def test_maryland_refuses_bad_files(tmp_path):
     path = tmp_path / "md.csv"
     good = {"JURISDICTION": "Allegany County", "YEAR": 1975}
-    good |= dict(zip(maryland._COLUMNS.values(), [79655, 142, 3, 5, 20, 114, 2187, 669, 1425, 93]))
+    good |= dict(zip(maryland.COLUMNS.values(), [79655, 142, 3, 5, 20, 114, 2187, 669, 1425, 93]))
     pd.DataFrame([good]).to_csv(path, index=False)
     assert maryland.read(path)["county_fips"].tolist() == ["24001"]
     pd.DataFrame([good | {"MURDER": "three"}, good | {"JURISDICTION": "Atlantis"}]).to_csv(path, index=False)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from g287stats.report import plots
-from g287stats.report.shapes import _simplify, county_rings
+from g287stats.report.shapes import county_rings, simplify
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,8 @@ def test_county_shapes_cover_the_fifty_states_and_close_their_rings():
 
 def test_simplification_keeps_what_is_far_and_drops_what_is_near():
     line = np.array([[0, 0], [1, 0.1], [2, 3], [3, 0.1], [4, 0]], dtype=float)
-    assert _simplify(line, 1.0).tolist() == [[0, 0], [2, 3], [4, 0]]
-    assert len(_simplify(line, 0.01)) == 5
+    assert simplify(line, 1.0).tolist() == [[0, 0], [2, 3], [4, 0]]
+    assert len(simplify(line, 0.01)) == 5
 
 
 def test_map_leaves_counties_without_a_value_blank():

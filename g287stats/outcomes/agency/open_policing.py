@@ -38,7 +38,7 @@ RACES = {
     "hispanic": "hispanic", "black": "black", "white": "white", "asian/pacific islander": "asian",
     "other": "other", "other/unknown": "other", "unknown": "unknown",
 }  # fmt: skip
-_PIECE = 500_000
+PIECE = 500_000
 
 
 def parse(members: Sequence[Member]) -> list[Part]:
@@ -79,7 +79,7 @@ def _pieces(member: Member) -> Iterator[pd.DataFrame]:
             dtype=str,
             keep_default_na=False,
             usecols=lambda c: c in _COLUMNS,
-            chunksize=_PIECE,
+            chunksize=PIECE,
             encoding="utf-8",
         )
     else:

@@ -260,14 +260,14 @@ def _september_11(rows: pd.DataFrame, rule: SeptemberEleven, flow: list[Step]) -
                     f"{place} 2001: {counted.sum()} murders are fewer than the {victims} victims of 11 September, so "
                     "this edition leaves them out; use september_11='as_published'"
                 )
-            rows.loc[here, "murder"] = counted - _split(victims, counted)
+            rows.loc[here, "murder"] = counted - split_proportionally(victims, counted)
         rows.loc[here, "doubt"] = f"murders of 11 September 2001: {rule.replace('_', ' ')}"
     if touched:
         flow.append(Step("2001 murders of 11 September", len(touched), rule.replace("_", " "), tuple(touched)))
     return rows
 
 
-def _split(total: int, weight: np.ndarray) -> np.ndarray:
+def split_proportionally(total: int, weight: np.ndarray) -> np.ndarray:
     """Split a whole number in proportion to ``weight`` by largest remainders."""
     exact = total * weight / weight.sum()
     whole = np.floor(exact).astype("int64")

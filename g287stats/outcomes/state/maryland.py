@@ -21,7 +21,7 @@ from g287stats.geography import county_by_name
 from g287stats.outcomes.fbi.table10 import violent_ex_rape
 from g287stats.outcomes.table import OutcomeTable, select_years
 
-_COLUMNS = {
+COLUMNS = {
     "population": "POPULATION",
     "violent": "VIOLENT CRIME TOTAL",
     "murder": "MURDER",
@@ -87,7 +87,7 @@ def read(path: Path) -> pd.DataFrame:
     """Parse the state's file: counts and population only; its rates and percentages are left out."""
     raw = pd.read_csv(path, dtype=str)
     problems = Problems(path.name)
-    lacking = [c for c in ["JURISDICTION", "YEAR", *_COLUMNS.values()] if c not in raw]
+    lacking = [c for c in ["JURISDICTION", "YEAR", *COLUMNS.values()] if c not in raw]
     if lacking:
         problems.add("columns are absent", lacking)
         problems.raise_if_any(SourceError)
@@ -95,7 +95,7 @@ def read(path: Path) -> pd.DataFrame:
     if place.isna().any():
         problems.add("jurisdictions unknown", sorted(raw.loc[place.isna(), "JURISDICTION"].astype(str).unique()))
     out = pd.DataFrame({"county_fips": place})
-    for new, old in {"year": "YEAR", **_COLUMNS}.items():
+    for new, old in {"year": "YEAR", **COLUMNS}.items():
         bad = ~raw[old].fillna("").str.fullmatch(r"\d+")
         if bad.any():
             problems.add(f"{old} is no whole number in rows", (raw.index[bad] + 2).tolist())
