@@ -44,7 +44,8 @@ def _names(node: ast.AST) -> list[str]:
 
 def main(root: Path) -> int:
     """Print every place; returns their number."""
-    found = [(f, *where) for f in sorted(root.rglob("*.py")) for where in pinned(f.read_text("utf-8"))]
+    files = sorted({*root.rglob("*.py")} - {root / "test_private_names.py"})  # which makes some up
+    found = [(f, *where) for f in files for where in pinned(f.read_text("utf-8"))]
     for file, line, name in found:
         print(f"{file.relative_to(root)}:{line}: {name}")
     print(f"private names in tests: {len(found)}")

@@ -20,7 +20,7 @@ from g287stats.catalog.fetching import fetch
 from g287stats.catalog.record import current_record
 from g287stats.catalog.tables import BUNDLED, TABLES, Table
 from g287stats.catalog.writing import working
-from g287stats.errors import Problems, SchemaError, SourceError, UnavailableError, printable
+from g287stats.errors import Problems, SchemaError, SourceError, UnavailableError, first_of, printable
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def data_add(name: str, paths: Sequence[str | Path]) -> AddReport:
     with working(store.user_data_dir()) as folder:
         members = archives.collect(given, folder, entry.wanted)
         if not members:
-            named = ", ".join(p.name for p in given[:5])
+            named = first_of((p.name for p in given), 5)
             raise SourceError(
                 f"{name}: no file of this table among {named}. Expected {entry.files}. "
                 f"What it is: g287stats data describe {name}"

@@ -25,7 +25,7 @@ from g287stats.design.coding import (
     numeric,
 )
 from g287stats.design.keys import Keys
-from g287stats.errors import DesignError, Problems
+from g287stats.errors import DesignError, Problems, first_of
 from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Rows
@@ -129,7 +129,7 @@ def _find(frame: pd.DataFrame, wanted: Mapping[str, None], problems: Problems) -
         hints = [f"Write {c!r} as {tuple(c.split('^'))!r}." for c in absent if "^" in str(c)]
         near = {c: nearest(str(c), map(str, frame.columns)) for c in absent}
         hints += [f"Did you mean {close!r} for {c!r}?" for c, close in near.items() if close]
-        hints.append(f"Columns are {', '.join(map(str, frame.columns[:15]))}{' …' if len(frame.columns) > 15 else ''}")
+        hints.append(f"Columns are {first_of(frame.columns, 15)}")
         problems.add("columns not in the frame", absent, " ".join(hints))
     problems.raise_if_any()
     if frame.empty:

@@ -18,7 +18,7 @@ import pandas as pd
 from g287stats.design.admit import Admitted, admit
 from g287stats.design.coding import NEVER, constant_within, dense, moves, several
 from g287stats.design.keys import Data, Keys, read_keys
-from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, caution
+from g287stats.errors import DesignError, DesignWarning, FewTreatedWarning, caution, first_of
 from g287stats.flow import Flow, Step
 from g287stats.numerics.memory import room
 from g287stats.numerics.rows import Levels, Rows
@@ -397,7 +397,7 @@ def _calendar_notes(kept: _Kept, seen: Admitted) -> Iterator[str]:
     cohort, t = kept.cohort, kept.rows.n_periods
     hole = np.flatnonzero(kept.rows.per_period == 0)
     if len(hole):
-        shown = ", ".join(str(seen.origin.label(kept.first + p)) for p in hole[:8])
+        shown = first_of(seen.origin.label(kept.first + p) for p in hole.tolist())
         yield f"calendar has {len(hole)} gaps, kept as gaps: {shown}"
     early = int(((cohort <= 0) & (cohort != NEVER)).sum())
     if early:
@@ -412,8 +412,7 @@ def _moving_clusters(kept: _Kept, levels: Levels, keys: Keys, clusters: Sequence
     for name in clusters:
         if name not in (keys.unit, keys.time) and levels.at_units(name) is None:
             moving = np.unique(kept.rows.unit[1:][moves(kept.rows.unit, levels[name])])
-            names = ", ".join(str(u) for u in kept.labels[moving[:8]])
-            yield f"cluster {name!r} changes within {len(moving)} units: {names}"
+            yield f"cluster {name!r} changes within {len(moving)} units: {first_of(kept.labels[moving])}"
 
 
 def _idle_effects(effects: Mapping[str, np.ndarray], rows: Rows, keys: Keys) -> Iterator[str]:

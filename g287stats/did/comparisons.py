@@ -27,9 +27,8 @@ def restrict_sample(design: Design, anticipation: int, panel: str) -> tuple[Desi
     notes = []
 
     def drop(gone: np.ndarray, reason: str, what: str) -> Design:
-        listed = [str(label) for label in design.unit_labels[gone]]
-        shown = ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")
-        notes.append(f"{len(listed)} units {what}: {shown}")
+        listed = design.unit_labels[gone]
+        notes.append(f"{len(listed)} units {what}: {first_of(listed)}")
         return design.restrict(~gone[design.unit], reason)
 
     def always() -> np.ndarray:
@@ -180,9 +179,8 @@ def pair_units(design: Design, grid: Grid) -> tuple[Design, Grid, list[str]]:
         return design, grid, []
     if not used.any():
         raise IdentificationError("no unit is observed in both periods of any comparison")
-    left = [str(label) for label in design.unit_labels[~used]]
-    shown = ", ".join(left[:8]) + (", …" if len(left) > 8 else "")
-    note = f"{len(left)} units are not observed in both periods of any cell and leave the sample: {shown}"
+    left = design.unit_labels[~used]
+    note = f"{len(left)} units are not observed in both periods of any cell and leave the sample: {first_of(left)}"
     return design.restrict(used[design.unit], "in no comparison"), grid, [note]
 
 
@@ -196,7 +194,7 @@ def refuse_exits(data: Data, design: Design, exit: str | None, treatment: str | 
     frame: pd.DataFrame = data if isinstance(data, pd.DataFrame) else data.frame
     for name in (exit, treatment):
         if name and name not in frame:
-            raise DesignError(f"no column {name!r} in the frame; columns are {list(map(str, frame.columns[:15]))}")
+            raise DesignError(f"no column {name!r} in the frame; columns are {first_of(frame.columns, 15)}")
     if exit is None and treatment is None:
         return
     problems = Problems(f"design for {design.outcome!r}")

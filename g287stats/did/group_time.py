@@ -23,7 +23,7 @@ from g287stats.did.comparisons import (
     restrict_sample,
     small_cohorts,
 )
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, Problems, caution, choose, first_of
 from g287stats.estimate.blocks import BlockedInfluence
 from g287stats.estimate.covariance import Clustered, Neyman
 from g287stats.estimate.estimate import Cells, Estimate, Method
@@ -207,7 +207,7 @@ def _labelled(
         more += [f"left out: {line}" for line in problems.lines]
     if grid.empty.any():
         cells = [f"({names[c]},{names[t]})" for c, t in zip(cohort_position[grid.empty], grid.t[grid.empty])]
-        shown = ", ".join(cells[:6]) + (", …" if len(cells) > 6 else "")
+        shown = first_of(cells, 6)
         lack = "controls" if grid.treated[grid.empty].all() else "treated or no controls"
         more.append(f"{len(cells)} cohort × time cells have no {lack} and are left out of every aggregate: {shown}")
     for note in more:

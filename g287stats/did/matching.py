@@ -20,7 +20,7 @@ from g287stats.arguments import documented
 from g287stats.design.coding import whole
 from g287stats.design.keys import Data, frame_of
 from g287stats.did.features import Kind, read_features
-from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution
+from g287stats.errors import DesignError, DesignWarning, IdentificationError, caution, first_of
 from g287stats.flow import Step, holding
 from g287stats.numerics.glm import logit
 from g287stats.shown import Shown
@@ -209,7 +209,7 @@ def balance_weights(
         pairs = pd.DataFrame(links, columns=["treated", "control", "distance", "rank"])
         alone = unit_names[treated & (w == 0)]
         if len(alone):
-            note = f"{len(alone)} treated units have no match: {', '.join(map(str, alone[:8]))}"
+            note = f"{len(alone)} treated units have no match: {first_of(alone)}"
             caution(
                 note,
                 DesignWarning,

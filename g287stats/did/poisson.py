@@ -20,7 +20,7 @@ from g287stats.arguments import documented
 from g287stats.design.coding import event_window, reference_times
 from g287stats.design.keys import Data
 from g287stats.design.prepare import Design
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, first_of
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.regression.event import (
@@ -108,8 +108,7 @@ def poisson(
     )
     negative = np.flatnonzero(design.y < 0)
     if len(negative):
-        shown = [f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in negative[:8]]
-        raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {', '.join(map(str, shown))}")
+        raise DesignError(f"{outcome!r} is negative in {len(negative)} rows: {_rows_named(design, negative)}")
     references, window = reference_times(reference), event_window(window)
     spec = _Spec(shape, treatment, window, ends, references, tuple(covariates), tuple(covariates_by_time), unit_trends)
     design, notes = without_empty(design)
@@ -122,13 +121,9 @@ def poisson(
             raise IdentificationError(f"{error}{before}") from None
         if isinstance(result, Regression):
             break
-        where = ", ".join(
-            f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}"
-            for r in np.flatnonzero(result)[:8].tolist()
-        )
         notes.append(
             f"{int(result.sum())} rows are separated: a combination of regressors predicts their zeros perfectly "
-            f"({where}); they carry no information and are left out"
+            f"({_rows_named(design, np.flatnonzero(result))}); they carry no information and are left out"
         )
         design, more = without_empty(design.restrict(~result, "separated by the regressors"))
         notes += more
@@ -152,6 +147,10 @@ def poisson(
         reference=references if shape == "event" else (),
     )
     return with_average(estimate) if shape == "event" else estimate
+
+
+def _rows_named(design: Design, rows: np.ndarray) -> str:
+    return first_of(f"{design.unit_labels[design.unit[r]]} {design.calendar[design.time[r]]}" for r in rows.tolist())
 
 
 @dataclass(frozen=True)

@@ -349,9 +349,7 @@ def _comparison(design: Design, names: tuple[str, ...], dose: np.ndarray) -> tup
             "valid control. Use fewer or smaller rings"
         )
     if len(full):
-        notes.append(
-            f"{len(full)} periods have no row without exposure: {', '.join(str(design.calendar[p]) for p in full[:8])}"
-        )
+        notes.append(f"{len(full)} periods have no row without exposure: {first_of(design.calendar[p] for p in full)}")
     ever = np.bincount(design.unit, exposed, design.n_units) > 0
     if ever.all():
         notes.append("every unit is exposed at some time: comparison is with units not exposed yet or any more")

@@ -28,7 +28,7 @@ from g287stats.design.coding import reference_times
 from g287stats.design.keys import Data
 from g287stats.design.prepare import Design
 from g287stats.design.wide import dated, labelled
-from g287stats.errors import DesignError, IdentificationError
+from g287stats.errors import DesignError, IdentificationError, first_of
 from g287stats.estimate.covariance import SmallSample
 from g287stats.estimate.degenerate import ALONE
 from g287stats.estimate.estimate import Cells, Estimate, Method
@@ -335,7 +335,7 @@ def _plan(design: Design, groups: list[_Group], references: tuple[int, ...], nee
     if lost:
         kept = sum(float(m[t >= groups[g[0]].cohort].sum()) for g, t, m in zip(group, time, mass) if len(g))
         part = 100 * lost_mass / (lost_mass + kept) if lost_mass else 0.0
-        shown_names = ", ".join(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost[:8])
+        shown_names = first_of(f"({design.period_label(c)}, {design.calendar[int(t)]})" for c, t in lost)
         notes.append(
             f"{len(lost)} cohort × period effects have no valid comparison and are left out of every average, "
             f"{part:.3g} % of the treated rows: {shown_names}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError, InferenceWarning, caution
+from g287stats.errors import DesignError, InferenceWarning, caution, first_of
 from g287stats.estimate.estimate import Estimate
 from g287stats.regression.fitted import Fitted
 
@@ -138,7 +138,7 @@ def level_of_assignment(
     if not shared(kinds, codes):
         differ = by_group(kinds, codes)[codes] != kinds
         groups = np.unique(codes[differ])
-        some = ", ".join(str(v) for v in labels[np.isin(codes, groups)][:8])
+        some = first_of(labels[np.isin(codes, groups)])
         raise DesignError(
             f"assign_by={name!r}: treatment differs between the units of {len(groups)} of {codes.max() + 1} groups "
             f"(units {some}): whole groups cannot exchange it. Leave assign_by= out, or exchange within= them"
@@ -253,8 +253,8 @@ def given_arrangements(paths: Paths, units: np.ndarray, unit_labels: pd.Index) -
         )
     where = unit_labels.get_indexer(table.reshape(-1))
     if (where < 0).any():
-        unknown = np.unique(table.reshape(-1)[where < 0])[:8]
-        raise DesignError(f"assignments name units that are not in the panel: {unknown.tolist()}")
+        unknown = np.unique(table.reshape(-1)[where < 0])
+        raise DesignError(f"assignments name {len(unknown)} units that are not in the panel: {first_of(unknown)}")
     where = paths.group[where].reshape(table.shape)
     if any(len(set(row)) < len(row) for row in where.tolist()):
         raise DesignError(f"assignments name the same {paths.assign_by!r} twice in a row")

@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats.design.admit import Admitted, admit
 from g287stats.design.coding import NEVER
 from g287stats.design.keys import Data, read_keys, refuse_exits
-from g287stats.errors import DesignError, DesignWarning, Problems, caution
+from g287stats.errors import DesignError, DesignWarning, Problems, caution, first_of
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import by_group, level_of_assignment, shared
 
@@ -86,7 +86,7 @@ class Treatments:
         if found is None:
             codes = pd.factorize(self.frame[name], sort=True, use_na_sentinel=False)[0]
             moving = np.unique(self.code[by_group(codes, self.code)[self.code] != codes])
-            some = ", ".join(str(v) for v in self.labels[moving[:8]])
+            some = first_of(self.labels[moving])
             raise DesignError(f"{argument}={name!r} changes within {len(moving)} units: {some}")
         return found
 

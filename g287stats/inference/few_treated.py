@@ -18,7 +18,7 @@ from scipy import stats
 
 from g287stats.arguments import documented
 from g287stats.design.prepare import Design
-from g287stats.errors import DesignError, InferenceWarning, caution
+from g287stats.errors import DesignError, InferenceWarning, caution, first_of
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import Paths, treatment_paths
 from g287stats.numerics.inversion import invert, warn_unbounded
@@ -358,6 +358,6 @@ def _sizes(size: pd.Series | None, design: Design, paths: Paths) -> np.ndarray:
     values = size.reindex(design.unit_labels).to_numpy(dtype=float, na_value=np.nan)
     bad = ~(np.isfinite(values) & (values > 0))
     if bad.any():
-        names = [str(u) for u in design.unit_labels[bad][:8]]
-        raise DesignError(f"size= is missing or not positive for {int(bad.sum())} units: {', '.join(names)}")
+        names = first_of(design.unit_labels[bad])
+        raise DesignError(f"size= is missing or not positive for {int(bad.sum())} units: {names}")
     return np.bincount(paths.group, values)

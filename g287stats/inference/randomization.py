@@ -11,7 +11,7 @@ import pandas as pd
 
 from g287stats.arguments import documented
 from g287stats.design.keys import Data
-from g287stats.errors import DesignError, check_draws, check_level
+from g287stats.errors import DesignError, check_draws, check_level, first_of
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.assignment import (
     CHUNK,
@@ -401,7 +401,7 @@ def _strata(within: str | pd.Series, f: Fitted) -> tuple[str, np.ndarray]:
         found = within[~within.index.duplicated()].reindex(design.unit_labels)
         if found.isna().any() or within.index.duplicated().any():
             gone = [*design.unit_labels[found.isna()], *within.index[within.index.duplicated()].unique()]
-            some = ", ".join(map(str, gone[:8]))
+            some = first_of(gone)
             raise DesignError(f"within: no single stratum for {len(gone)} units: {some}. One row per unit is needed")
         return name, pd.factorize(found, sort=True)[0]
     if within not in design.clusters:

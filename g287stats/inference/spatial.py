@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from g287stats.errors import DesignError, InferenceWarning, caution
+from g287stats.errors import DesignError, InferenceWarning, caution, first_of
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate
 from g287stats.inference.target import unit_labels
@@ -101,7 +101,8 @@ def conley(est: Estimate, coordinates: pd.DataFrame, cutoff_km: float, *, kernel
     if negative.any():
         names = [t for t, bad in zip(est.terms, negative) if bad]
         caution(
-            f"spatial variance is negative for {names[:8]}: no standard error. Try another cutoff or kernel",
+            f"spatial variance is negative for {len(names)} terms ({first_of(names)}): no standard error. Try another "
+            "cutoff or kernel",
             InferenceWarning,
         )
     return out
@@ -119,8 +120,8 @@ def place(coordinates: pd.DataFrame, labels: pd.Index) -> np.ndarray:
     lon = table["longitude"].to_numpy(dtype=float, na_value=np.nan)
     bad = ~(np.isfinite(lat) & np.isfinite(lon) & (np.abs(lat) <= 90) & (np.abs(lon) <= 360))
     if bad.any():
-        names = [str(u) for u in labels[bad][:8]]
-        raise DesignError(f"coordinates are missing or out of range for {int(bad.sum())} units: {', '.join(names)}")
+        names = first_of(labels[bad])
+        raise DesignError(f"coordinates are missing or out of range for {int(bad.sum())} units: {names}")
     lat, lon = np.radians(lat), np.radians(lon)
     return np.column_stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
 

@@ -13,7 +13,7 @@ import pandas as pd
 from g287stats import labels
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import changing
-from g287stats.errors import DataWarning, DesignError, caution
+from g287stats.errors import DataWarning, DesignError, caution, first_of
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise, load_counties
 from g287stats.words import FRAME, no_attribute
@@ -290,7 +290,7 @@ class CountyPanel:
         theirs = pd.MultiIndex.from_arrays(parts)
         again = theirs.duplicated() & theirs.get_level_values(0).notna()
         if again.any():
-            shown = ", ".join(dict.fromkeys(" ".join(map(str, k)) for k in theirs[again][:3]))
+            shown = first_of(dict.fromkeys(" ".join(map(str, k)) for k in theirs[again]), 3)
             remedy = "" if clock else ' If rows are county-years, name the year: year="year".'
             merged = f" Codes put together: {', '.join(recoded)}." if recoded else ""
             raise DesignError(

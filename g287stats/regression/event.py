@@ -106,7 +106,7 @@ def must_occur(references: tuple[int, ...], found: np.ndarray) -> None:
     """Refuse reference event times that no treated unit has."""
     absent = [r for r in references if r not in found]
     if absent:
-        listed = ", ".join(map(str, found[:12])) + (", …" if len(found) > 12 else "")
+        listed = first_of(found, 12)
         raise IdentificationError(f"reference event times {absent} do not occur; choose reference= among {listed}")
 
 

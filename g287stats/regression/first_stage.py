@@ -123,7 +123,7 @@ def first_stage(
         keep = np.ones(design.n, dtype=bool)
         keep[rows[~known]] = False
         periods = np.unique(design.time[rows[~known]]).tolist()
-        listed = ", ".join(str(design.calendar[t]) for t in periods[:8])
+        listed = first_of(design.calendar[t] for t in periods)
         notes.append(
             f"{int((~known).sum())} treated rows in {len(periods)} periods ({listed}) have no untreated comparison "
             "and are left out of every average"
@@ -171,7 +171,7 @@ def _fit(
             fit = least_squares(projection, y[free], np.hstack(dense) if dense else None, factors)
         except Collinear as problem:
             names = [n for b in blocks for n in b.names]
-            listed = ", ".join(names[j] for j in problem.columns[:12])
+            listed = first_of((names[j] for j in problem.columns), 12)
             raise IdentificationError(
                 f"rank deficiency on the untreated rows: {listed}. The first stage is fitted without treated rows; "
                 "drop these columns"

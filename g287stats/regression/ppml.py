@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from g287stats.design.prepare import Design
-from g287stats.errors import IdentificationError
+from g287stats.errors import IdentificationError, first_of
 from g287stats.numerics.memory import inner, room
 from g287stats.regression.regression import Block, Regression, absorb_design, regress
 
@@ -96,9 +96,8 @@ def without_empty(design: Design) -> tuple[Design, list[str]]:
             return design, notes
         name = next(k for k, levels in empty.items() if len(levels))
         which, labels = empty[name], margins[name][2]
-        shown = "" if labels is None else f": {', '.join(str(labels[v]) for v in which[:8].tolist())}"
-        more = f", … {len(which) - 8} more" if len(which) > 8 and shown else ""
-        notes.append(f"{len(which)} levels of {name} have no event at all and are left out (separated){shown}{more}")
+        shown = "" if labels is None else f": {first_of(labels[v] for v in which.tolist())}"
+        notes.append(f"{len(which)} levels of {name} have no event at all and are left out (separated){shown}")
         codes = {design.unit_name: rows.unit, design.time_name: rows.time, **design.effects}[name]
         design = design.restrict(~np.isin(codes, which), f"{name} without any event")
 

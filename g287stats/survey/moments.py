@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from g287stats.errors import DesignError, Problems, choose
+from g287stats.errors import DesignError, Problems, choose, first_of
 from g287stats.estimate.covariance import Influence
 from g287stats.estimate.estimate import Estimate, Method
 from g287stats.survey.design import SurveySample, as_numbers
@@ -185,9 +185,8 @@ def with_zeros_noted(estimate: Estimate) -> Estimate:
     zero = [t for t, s in zip(estimate.terms, estimate.se) if s == 0]
     if not zero:
         return estimate
-    more = f" and {len(zero) - 8} more" if len(zero) > 8 else ""
     why = "its strata are taken whole, contribute nothing by the rule for single units, or nothing varies within them"
-    note = f"standard error 0 for {', '.join(zero[:8])}{more}: {why}"
+    note = f"standard error 0 for {first_of(zero)}: {why}"
     return replace(estimate, notes=(*estimate.notes, note))
 
 

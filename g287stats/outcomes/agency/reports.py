@@ -21,7 +21,7 @@ import pandas as pd
 
 from g287stats.catalog import codebook
 from g287stats.catalog.readers import labels
-from g287stats.errors import DataWarning, Problems, SourceError
+from g287stats.errors import DataWarning, Problems, SourceError, first_of
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.coverage import break_labels
@@ -99,7 +99,7 @@ def _county_of_year(frame: pd.DataFrame) -> pd.Series:
         listed = labels(moved[key].drop_duplicates())
         warnings.warn(
             f"agencies with two counties within a year are placed where they have most months ({len(listed)}): "
-            f"{', '.join(listed[:8])}",
+            f"{first_of(listed)}",
             DataWarning,
             stacklevel=3,
         )

@@ -19,7 +19,7 @@ from typing import Literal
 import pandas as pd
 
 from g287stats.catalog import codebook, read_released, schema, write_released
-from g287stats.errors import IdentityError, SourceError, choose
+from g287stats.errors import IdentityError, SourceError, choose, first_of
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name, load_counties
 from g287stats.outcomes.fbi.county_sums import load_fbi_county_sums
@@ -127,7 +127,7 @@ def read(path: Path) -> pd.DataFrame:
     raw["county_fips"] = raw["county"].map(codes)
     lost = raw[raw["county_fips"].isna()]
     if len(lost) > 0.002 * len(raw):
-        raise IdentityError(f"{len(lost)} rows match no county: {sorted(set(lost['county']))[:12]}")
+        raise IdentityError(f"{len(lost)} rows match no county: {first_of(sorted(set(lost['county'])), 12)}")
     rows = raw[raw["county_fips"].notna() & ~raw["county_fips"].isin(_NEW_YORK)]
     sums = rows.groupby(KEY).agg(
         murder=("mrd", "sum"), murder_cleared=("clr", "sum"), agencies_counting=("ori", "size")

@@ -20,7 +20,7 @@ import pandas as pd
 from g287stats.catalog import codebook, read_released, released_dir, schema, write_released
 from g287stats.catalog.text import csv
 from g287stats.catalog.writing import write
-from g287stats.errors import IdentityError, Problems, SourceError
+from g287stats.errors import IdentityError, Problems, SourceError, first_of
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_by_name
 from g287stats.outcomes.coverage import doubt, doubt_step
@@ -273,7 +273,7 @@ def unmatched(table: pd.DataFrame, most: float = 0.002) -> pd.DataFrame:
     if len(rows) > most * len(table):
         listed = sorted(set(rows["state"] + " " + rows["agency"]))
         raise IdentityError(
-            f"{len(rows)} of {len(table)} rows match no county: {', '.join(listed[:12])}. "
+            f"{len(rows)} of {len(table)} rows match no county: {first_of(listed, 12)}. "
             "Add them to data/fixes/fbi_county_names.csv with a reason"
         )
     return rows
