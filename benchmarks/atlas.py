@@ -12,10 +12,14 @@ import time
 from pathlib import Path
 
 PAGES = {  # what is looked at before a release
-    "national": "index.html", "gaston": "counties/37071.html", "mecklenburg-ended": "counties/37119.html",
-    "miami-dade-13-agencies": "counties/12086.html", "fairfield-ct": "counties/09001.html", "texas": "states/tx.html",
+    "national": "index.html",
+    "gaston": "counties/37071.html",
+    "mecklenburg-ended": "counties/37119.html",
+    "miami-dade-13-agencies": "counties/12086.html",
+    "fairfield-ct": "counties/09001.html",
+    "texas": "states/tx.html",
     "loving-tx": "loving.html",
-}  # fmt: skip
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STEP = """() => { const s = document.getElementById('slider'), t = [];
   for (let m = 0; m <= +s.max; m++) { s.value = m; const a = performance.now();
@@ -47,8 +51,10 @@ def sizes(folder: Path) -> None:
     states = [p.stat().st_size for p in (folder / "states").glob("*.html")]
     total = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     print(f"national page: {len(index) / 1e3:.0f} KB, {len(gzip.compress(index)) / 1e3:.0f} KB gzip (budget 700)")
-    print(f"county pages: {len(counties)}, median {statistics.median(counties) / 1e3:.0f} KB, "
-          f"largest {max(counties) / 1e3:.0f} KB (budget 80)")  # fmt: skip
+    print(
+        f"county pages: {len(counties)}, median {statistics.median(counties) / 1e3:.0f} KB, "
+        f"largest {max(counties) / 1e3:.0f} KB (budget 80)"
+    )
     print(f"state pages: {len(states)}, {sum(states) / 1e6:.2f} MB (budget 2)")
     print(f"whole atlas: {total / 1e6:.1f} MB (budget 60)")
 

@@ -52,9 +52,13 @@ def _say(what: object, to: TextIO | None = None) -> None:
 
 
 def _warn(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int,
-    file: TextIO | None = None, line: str | None = None,
-) -> None:  # fmt: skip
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Show a warning in one line."""
     _say(f"{category.__name__}: {message}", sys.stderr)
 

@@ -136,11 +136,16 @@ def render(
         rows = [" & ".join(_tex(c) for c in row) + r" \\" for row in body]
         title = f"\\caption{{{_tex(caption)}}}\n" if caption else ""
         return (
-            "\\begin{table}\n\\centering\n" + title + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
-            + " & ".join(_tex(c) for c in head) + " \\\\\n\\midrule\n" + "\n".join(rows)
+            "\\begin{table}\n\\centering\n"
+            + title
+            + f"\\begin{{tabular}}{{{spec}}}\n\\toprule\n"
+            + " & ".join(_tex(c) for c in head)
+            + " \\\\\n\\midrule\n"
+            + "\n".join(rows)
             + "\n\\bottomrule\n\\end{tabular}\n"
-            + "".join(f"\n\\smallskip\n{{\\footnotesize {_tex(note)}}}\n" for note in notes) + "\\end{table}\n"
-        )  # fmt: skip
+            + "".join(f"\n\\smallskip\n{{\\footnotesize {_tex(note)}}}\n" for note in notes)
+            + "\\end{table}\n"
+        )
     top = "".join(f"<th>{html.escape(c)}</th>" for c in head)
     align = [' class="n"' if n else "" for n in numeric]
     rows = ["<tr>" + "".join(f"<td{a}>{html.escape(c)}</td>" for a, c in zip(align, r)) + "</tr>" for r in body]
@@ -163,12 +168,26 @@ def _typst(rows: list[list[str]], numeric: list[bool], caption: str, notes: Sequ
 
 _TEX = str.maketrans(
     {
-        "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "#": "\\#", "_": "\\_", "$": "\\$", "{": "\\{", "}": "\\}",
-        "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
-        "<": "$<$", ">": "$>$", "≤": "$\\le$", "≥": "$\\ge$", "×": "$\\times$", "·": "$\\cdot$",
-        "−": "$-$", "∞": "$\\infty$",
+        "\\": "\\textbackslash{}",
+        "&": "\\&",
+        "%": "\\%",
+        "#": "\\#",
+        "_": "\\_",
+        "$": "\\$",
+        "{": "\\{",
+        "}": "\\}",
+        "~": "\\textasciitilde{}",
+        "^": "\\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "≤": "$\\le$",
+        "≥": "$\\ge$",
+        "×": "$\\times$",
+        "·": "$\\cdot$",
+        "−": "$-$",
+        "∞": "$\\infty$",
     }
-)  # fmt: skip
+)
 
 
 def _tex(text: str) -> str:

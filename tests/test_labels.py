@@ -68,8 +68,10 @@ def test_years_of_any_type_are_the_same_years(given):
 
 def test_months_are_read_and_neither_days_nor_years_stand_for_them():
     assert labels.periods(["2010-05", pd.Period("2010-06", "M"), dt.date(2010, 7, 1)], "M").astype(str).tolist() == [
-        "2010-05", "2010-06", "2010-07",
-    ]  # fmt: skip
+        "2010-05",
+        "2010-06",
+        "2010-07",
+    ]
     with pytest.raises(DesignError, match="not a month"):
         labels.periods([2010, dt.date(2010, 7, 4)], "M")
 
@@ -105,9 +107,15 @@ def test_what_is_no_day_is_refused_with_what_to_type(given, words):
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [(2010, (2010, 2010)), ("2010", (2010, 2010)), ((2005, 2012), (2005, 2012)), ([2005, 2012], [2005, 2012]),
-     (range(2005, 2008), [2005, 2006, 2007]), (None, None)],
-)  # fmt: skip
+    [
+        (2010, (2010, 2010)),
+        ("2010", (2010, 2010)),
+        ((2005, 2012), (2005, 2012)),
+        ([2005, 2012], [2005, 2012]),
+        (range(2005, 2008), [2005, 2006, 2007]),
+        (None, None),
+    ],
+)
 def test_years_are_one_a_span_or_a_list(given, read):
     assert labels.years(given) == read
 

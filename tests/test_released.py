@@ -100,7 +100,11 @@ def test_a_schema_may_lift_add_and_rename_what_fields_say():
     assert fields.merged("x", known, "t") == {"name": "x", **known["x"]}
     line = {"name": "y", "is": "x", "note": "of y", "constraints": {"minimum": None, "required": True}}
     assert fields.merged(line, known, "t") == {
-        "name": "y", "type": "integer", "unit": "u", "description": "X; of y", "constraints": {"required": True},
-    }  # fmt: skip
+        "name": "y",
+        "type": "integer",
+        "unit": "u",
+        "description": "X; of y",
+        "constraints": {"required": True},
+    }
     with pytest.raises(SchemaError, match="'z' is not declared"):
         fields.merged("z", known, "t")

@@ -110,9 +110,9 @@ def _agencies(
     fbi: FbiAgencies,
 ) -> pd.DataFrame:
     """One row an agency ever listed, pending or in the historical record: kind, place, ORI and how found."""
-    printed = pd.concat([
-        _seen(pending_rows, pending_lists).assign(rank=0), _seen(rows, lists).assign(rank=1)
-    ]).sort_values(["rank", "last", "table", "row"], kind="stable")  # fmt: skip
+    printed = pd.concat(
+        [_seen(pending_rows, pending_lists).assign(rank=0), _seen(rows, lists).assign(rank=1)]
+    ).sort_values(["rank", "last", "table", "row"], kind="stable")
     history = past.groupby("agency_id").first()
     listed = set(rows["agency_id"])
     records = []
@@ -126,11 +126,15 @@ def _agencies(
         cells = list(dict.fromkeys(reversed(group["county_printed"].tolist())))[::-1] if group is not None else []
         kind = classify(name_key(name), types[-1] if types else "")
         home = before["county_fips"] if before is not None else ""
-        records.append(agency_row(identifier, state, name, kind, cells, home, fixes, counties, fbi) | {
-            "cells": "; ".join(c for c in cells if c),
-            "ever_listed": identifier in listed, "in_history": before is not None,
-            "spellings": group["agency_printed"].nunique() if group is not None else 0,
-        })  # fmt: skip
+        records.append(
+            agency_row(identifier, state, name, kind, cells, home, fixes, counties, fbi)
+            | {
+                "cells": "; ".join(c for c in cells if c),
+                "ever_listed": identifier in listed,
+                "in_history": before is not None,
+                "spellings": group["agency_printed"].nunique() if group is not None else 0,
+            }
+        )
     return pd.DataFrame(records)
 
 
@@ -139,9 +143,16 @@ TERRITORIES = ("AS", "GU", "MP", "PR", "VI")
 
 
 def agency_row(
-    identifier: str, state: str, name: str, kind: tuple[str, str], cells: list[str], home: str, fixes: Fixes,
-    counties: Counties, fbi: FbiAgencies,
-) -> dict[str, Any]:  # fmt: skip
+    identifier: str,
+    state: str,
+    name: str,
+    kind: tuple[str, str],
+    cells: list[str],
+    home: str,
+    fixes: Fixes,
+    counties: Counties,
+    fbi: FbiAgencies,
+) -> dict[str, Any]:
     """Place one agency: ``kind`` is its type and jurisdiction, ``cells`` the county cells printed, the latest last.
 
     ``home`` is the county of the historical record, which stands where ICE prints none.
@@ -159,13 +170,24 @@ def agency_row(
     ori = fixes.oris.get(identifier, place.ori)
     staff = fbi.staff.get(ori)
     return {
-        "agency_id": identifier, "agency": name, "agency_type": agency_type, "jurisdiction": where, "state": state,
-        "county_fips": fips, "county_name": counties.names(fips), "county_basis": basis, "ori": ori,
+        "agency_id": identifier,
+        "agency": name,
+        "agency_type": agency_type,
+        "jurisdiction": where,
+        "state": state,
+        "county_fips": fips,
+        "county_name": counties.names(fips),
+        "county_basis": basis,
+        "ori": ori,
         "ori_basis": "correction table" if identifier in fixes.oris else "FBI agency list" if ori else "none",
-        "residents": staff.population if staff else pd.NA, "officers": staff.officers if staff else pd.NA,
-        "fbi_year": staff.year if staff else pd.NA, "county_printed": place.printed, "county_in_name": place.named,
-        "county_fbi": place.fbi, "conflict": place.conflict,
-    }  # fmt: skip
+        "residents": staff.population if staff else pd.NA,
+        "officers": staff.officers if staff else pd.NA,
+        "fbi_year": staff.year if staff else pd.NA,
+        "county_printed": place.printed,
+        "county_in_name": place.named,
+        "county_fbi": place.fbi,
+        "conflict": place.conflict,
+    }
 
 
 def _spellings(
@@ -196,19 +218,35 @@ def agreements_table(
         spell = with_memoranda(spell, signings)
         records.append(spell | _end(record, number, spell))
         for d, kind in [*((d, "corrected by ICE") for d in superseded), *((d, "re-signed") for d in spell["again"])]:
-            changes.append({"agency_id": s.key[0], "model": s.key[1], "signed_date": spell["signed_date"],
-                            "other_date": d, "kind": kind, "first_listed": record.day[s.first_seq]})  # fmt: skip
+            changes.append(
+                {
+                    "agency_id": s.key[0],
+                    "model": s.key[1],
+                    "signed_date": spell["signed_date"],
+                    "other_date": d,
+                    "kind": kind,
+                    "first_listed": record.day[s.first_seq],
+                }
+            )
     if waiting:
         problems = Problems("historical records")
         problems.add(f"said to stand on the list of {FIRST_LIST:%Y-%m-%d}, but do not", [" ".join(k) for k in waiting])
         problems.raise_if_any(SourceError)
     for early in past[~past["continues"]].to_dict("records"):
         p = with_memoranda(early, signings)
-        records.append(p | {
-            "slot": "", "spell": -1, "first_seq": 0, "last_seq": 0, "first_listed": pd.NaT,
-            "last_listed": p["end_not_before"], "gone_by": p["end_by"],
-            "exit": "real" if pd.notna(p["ended_date"]) or pd.notna(p["end_by"]) else "",
-        })  # fmt: skip
+        records.append(
+            p
+            | {
+                "slot": "",
+                "spell": -1,
+                "first_seq": 0,
+                "last_seq": 0,
+                "first_listed": pd.NaT,
+                "last_listed": p["end_not_before"],
+                "gone_by": p["end_by"],
+                "exit": "real" if pd.notna(p["ended_date"]) or pd.notna(p["end_by"]) else "",
+            }
+        )
     columns = ["agency_id", "model", "signed_date", "other_date", "kind", "first_listed"]
     return _finish(pd.DataFrame(records), record, agencies), pd.DataFrame(changes, columns=columns)
 
@@ -222,18 +260,33 @@ def _spell(record: Record, number: int, before: dict[Any, Any] | None) -> tuple[
     signed, again, superseded = spells.first_signing(printed, record.linked(number))
     changed = not censored and signed > record.day[s.first_seq]
     out: dict[str, Any] = {
-        "agency_id": agency, "model": model, "slot": slot, "spell": number, "first_seq": s.first_seq,
-        "last_seq": record.last_seq(number), "signed_date": signed, "signed_precision": "day",
-        "signed_not_before": pd.NaT, "signed_basis": "ICE list, re-dated after listing" if changed else "ICE list",
-        "resigned": again, "again": again, "moa_id": "",
+        "agency_id": agency,
+        "model": model,
+        "slot": slot,
+        "spell": number,
+        "first_seq": s.first_seq,
+        "last_seq": record.last_seq(number),
+        "signed_date": signed,
+        "signed_precision": "day",
+        "signed_not_before": pd.NaT,
+        "signed_basis": "ICE list, re-dated after listing" if changed else "ICE list",
+        "resigned": again,
+        "again": again,
+        "moa_id": "",
         "first_listed": pd.NaT if censored else record.day[s.first_seq],
-        "last_listed": record.day[record.last_seq(number)], "ended_date": pd.NaT, "end_not_before": pd.NaT,
-        "end_by": pd.NaT, "confidence": "high", "sources": "ICE lists",
-    }  # fmt: skip
+        "last_listed": record.day[record.last_seq(number)],
+        "ended_date": pd.NaT,
+        "end_not_before": pd.NaT,
+        "end_by": pd.NaT,
+        "confidence": "high",
+        "sources": "ICE lists",
+    }
     if before is not None:
         every = sorted({*before["resigned"], *(d for d in printed if d > before["signed_date"])})
-        out |= {k: before[k] for k in ("signed_date", "signed_precision", "signed_not_before", "signed_basis",
-                                       "moa_id", "confidence")}  # fmt: skip
+        out |= {
+            k: before[k]
+            for k in ("signed_date", "signed_precision", "signed_not_before", "signed_basis", "moa_id", "confidence")
+        }
         sources = "ICE lists" if before["sources"] == "ICE lists" else f"{before['sources']}; ICE lists"
         out |= {"resigned": every, "sources": sources}
     elif censored and model == "JEM":
@@ -242,9 +295,11 @@ def _spell(record: Record, number: int, before: dict[Any, Any] | None) -> tuple[
 
 
 _END_BASIS = {
-    "real": "gone from ICE's lists", "re-dated": "superseded by the same model's other listing",
-    "corrected": "listing withdrawn by ICE", "artefact": "second line removed by ICE",
-}  # fmt: skip
+    "real": "gone from ICE's lists",
+    "re-dated": "superseded by the same model's other listing",
+    "corrected": "listing withdrawn by ICE",
+    "artefact": "second line removed by ICE",
+}
 
 
 def _end(record: Record, number: int, spell: dict[str, Any]) -> dict[str, Any]:
@@ -255,9 +310,11 @@ def _end(record: Record, number: int, spell: dict[str, Any]) -> dict[str, Any]:
     event = next(e for e in reversed(record.exits) if e.spell == number and e.after is None)
     found = verdict(event, record)
     return {
-        "gone_by": record.day[last + 1], "exit": found.exit, "end_basis": _END_BASIS[found.exit],
+        "gone_by": record.day[last + 1],
+        "exit": found.exit,
+        "end_basis": _END_BASIS[found.exit],
         "confidence": spell["confidence"] if found.linked else "medium",
-    }  # fmt: skip
+    }
 
 
 def _finish(spells_: pd.DataFrame, record: Record, agencies: pd.DataFrame) -> pd.DataFrame:
@@ -294,13 +351,20 @@ def presence_table(record: Record, agreements: pd.DataFrame) -> pd.DataFrame:
     """Runs of lists on which each agreement is printed, in each printed form."""
     name = dict(zip(agreements["spell"], agreements["agreement_id"]))
     rows = [
-        {"kind": "participating", "record_id": name[number], "first_seq": run.first_seq, "last_seq": last,
-         "state_printed": run.line.state_printed,
-         "agency_printed": run.line.agency_printed, "county_printed": run.line.county_printed,
-         "signed_printed": run.line.signed_printed, "signed_date": run.line.signed_date,
-         "linked": record.linked(number, by=last)}
+        {
+            "kind": "participating",
+            "record_id": name[number],
+            "first_seq": run.first_seq,
+            "last_seq": last,
+            "state_printed": run.line.state_printed,
+            "agency_printed": run.line.agency_printed,
+            "county_printed": run.line.county_printed,
+            "signed_printed": run.line.signed_printed,
+            "signed_date": run.line.signed_date,
+            "linked": record.linked(number, by=last),
+        }
         for number, run, last in record.runs()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -334,27 +398,36 @@ def exits_table(record: Record, agreements: pd.DataFrame, lists: pd.DataFrame) -
     name = dict(zip(agreements["spell"], agreements["agreement_id"]))
     file = dict(zip(lists["seq"], lists["file"]))
     rows = [
-        verdict(e, record)._asdict() | {
-            "agreement_id": name[e.spell], "state_printed": e.line.state_printed,
-            "agency_printed": e.line.agency_printed, "model": e.line.model, "signed_printed": e.line.signed_printed,
-            "last_list": record.day[e.last_seq], "last_file": file[e.last_seq],
-            "gone_list": record.day[e.last_seq + 1], "gone_file": file[e.last_seq + 1],
+        verdict(e, record)._asdict()
+        | {
+            "agreement_id": name[e.spell],
+            "state_printed": e.line.state_printed,
+            "agency_printed": e.line.agency_printed,
+            "model": e.line.model,
+            "signed_printed": e.line.signed_printed,
+            "last_list": record.day[e.last_seq],
+            "last_file": file[e.last_seq],
+            "gone_list": record.day[e.last_seq + 1],
+            "gone_file": file[e.last_seq + 1],
         }
         for e in record.exits
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def interruptions_table(record: Record) -> pd.DataFrame:
     """Every agreement left out of some lists and printed again as the same, with the days and how it was read."""
     rows = [
-        i._asdict() | {
-            "last_list": record.day[i.last_seq], "absent_from": record.day[i.last_seq + 1],
-            "back_on": record.day[i.back_seq], "lists_missed": i.back_seq - i.last_seq - 1,
+        i._asdict()
+        | {
+            "last_list": record.day[i.last_seq],
+            "absent_from": record.day[i.last_seq + 1],
+            "back_on": record.day[i.back_seq],
+            "lists_missed": i.back_seq - i.last_seq - 1,
             "reading": "omitted: same signing date" if i.same_date else "re-signed",
         }
         for i in record.interruptions
-    ]  # fmt: skip
+    ]
     columns = [*Interruption._fields, "last_list", "absent_from", "back_on", "lists_missed", "reading"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -383,9 +456,15 @@ def _applications(
                 current |= {"last_pending": last, "last_seq": run.last_seq}
                 current["lists"] += int(run.last_seq) - int(run.first_seq) + 1
                 continue
-            current = {"agency_id": key[0], "model": key[1], "first_pending": first, "last_pending": last,
-                       "first_seq": run.first_seq, "last_seq": run.last_seq,
-                       "lists": run.last_seq - run.first_seq + 1}  # fmt: skip
+            current = {
+                "agency_id": key[0],
+                "model": key[1],
+                "first_pending": first,
+                "last_pending": last,
+                "first_seq": run.first_seq,
+                "last_seq": run.last_seq,
+                "lists": run.last_seq - run.first_seq + 1,
+            }
             records.append(current)
     out = pd.DataFrame(records)
     out["application_id"] = (
@@ -394,8 +473,11 @@ def _applications(
     out["gone_by"] = [day[s + 1] if s < last_seq else pd.NaT for s in out["last_seq"]]
     out = with_outcomes(out, agreements, agencies)
     forms = spells.presence(rows, lists, ["agency_id", "model", "state_printed", "agency_printed", "county_printed"])
-    forms = forms.merge(out[["application_id", "agency_id", "model", "first_seq", "last_seq"]],
-                        on=["agency_id", "model"], suffixes=("", "_spell"))  # fmt: skip
+    forms = forms.merge(
+        out[["application_id", "agency_id", "model", "first_seq", "last_seq"]],
+        on=["agency_id", "model"],
+        suffixes=("", "_spell"),
+    )
     forms = forms[(forms["first_seq"] >= forms["first_seq_spell"]) & (forms["last_seq"] <= forms["last_seq_spell"])]
     forms = forms.assign(
         kind="pending", signed_printed="", signed_date=pd.Series(pd.NaT, index=forms.index), linked=False

@@ -50,9 +50,16 @@ def build(sources: Path, out: Path) -> list[Path]:
 def fbi_agencies(path: Path) -> pd.DataFrame:
     """Read the FBI's list of agencies: number, name, state, counties, kind, residents policed and officers."""
     raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    columns = {"ori": "ori", "pub_agency_name": "agency", "state_abbr": "state", "county_name": "counties",
-               "agency_type_name": "kind", "data_year": "year", "population": "population",
-               "officer_ct": "officers"}  # fmt: skip
+    columns = {
+        "ori": "ori",
+        "pub_agency_name": "agency",
+        "state_abbr": "state",
+        "county_name": "counties",
+        "agency_type_name": "kind",
+        "data_year": "year",
+        "population": "population",
+        "officer_ct": "officers",
+    }
     out = raw.reindex(columns=list(columns), fill_value="").rename(columns=columns)
     out["state"] = out["state"].replace("NB", "NE")
     for column in ("year", "population", "officers"):
@@ -104,8 +111,16 @@ def pending(folder: Path, fixes: Fixes) -> tuple[pd.DataFrame, dict[str, Printed
             continue
         table = read_list(path, "pending")
         tables[path.name] = table
-        records.append({"kind": "pending", "list_date": day, "time": time, "file": path.name, "table": path.name,
-                        "printed_rows": len(table.rows)})  # fmt: skip
+        records.append(
+            {
+                "kind": "pending",
+                "list_date": day,
+                "time": time,
+                "file": path.name,
+                "table": path.name,
+                "printed_rows": len(table.rows),
+            }
+        )
     problems.raise_if_any(SourceError)
     return spells.order_lists(pd.DataFrame(records)), tables
 
@@ -139,9 +154,17 @@ def resolve(tables: dict[str, PrintedList], fixes: Fixes, dated: bool) -> pd.Dat
 
 
 _RESOLVED = (
-    "state_printed", "agency_printed", "signed_printed", "state", "agency_id", "agency", "model", "signed_date",
-    "alias", "repair",
-)  # fmt: skip
+    "state_printed",
+    "agency_printed",
+    "signed_printed",
+    "state",
+    "agency_id",
+    "agency",
+    "model",
+    "signed_date",
+    "alias",
+    "repair",
+)
 
 
 def _resolve_one(state: Any, agency: Any, model: Any, signed: Any, dated: bool, fixes: Fixes) -> dict[str, Any]:
@@ -178,8 +201,15 @@ def _resolve_one(state: Any, agency: Any, model: Any, signed: Any, dated: bool, 
                 repairs.append(how)
     alias = fixes.agency(usps or "", clean(agency), code or "", f"{stamp:%Y-%m-%d}" if stamp is not None else "")
     return {
-        "state_printed": usps or "", "agency_printed": clean(agency), "signed_printed": printed,
-        "state": alias.state, "agency_id": agency_id(alias.state, alias.agency), "agency": alias.agency,
-        "model": code or "", "signed_date": stamp if stamp is not None else pd.NaT, "alias": alias.kind,
-        "repair": "; ".join(repairs), "problem": problem,
-    }  # fmt: skip
+        "state_printed": usps or "",
+        "agency_printed": clean(agency),
+        "signed_printed": printed,
+        "state": alias.state,
+        "agency_id": agency_id(alias.state, alias.agency),
+        "agency": alias.agency,
+        "model": code or "",
+        "signed_date": stamp if stamp is not None else pd.NaT,
+        "alias": alias.kind,
+        "repair": "; ".join(repairs),
+        "problem": problem,
+    }

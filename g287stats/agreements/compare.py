@@ -150,7 +150,13 @@ def _day(value: Any) -> str:
 def _row(kind: str, x: Any, y: Any, a_value: str, b_value: str, days: int | None = None) -> dict[str, Any]:
     named = x or y
     return {
-        "kind": kind, "state": named["state"], "agency": named["agency"], "model": named["model"],
-        "a_value": a_value, "b_value": b_value, "days": days,
-        "a_id": x["agreement_id"] if x else "", "b_id": y["agreement_id"] if y else "",
-    }  # fmt: skip
+        "kind": kind,
+        "state": named["state"],
+        "agency": named["agency"],
+        "model": named["model"],
+        "a_value": a_value,
+        "b_value": b_value,
+        "days": days,
+        "a_id": x["agreement_id"] if x else "",
+        "b_id": y["agreement_id"] if y else "",
+    }

@@ -16,8 +16,19 @@ from g287stats.agreements.record import MODELS
 from g287stats.errors import Problems, SourceError
 
 COLUMNS = ["list_date", "state", "model", "agreements"]
-LATER = ["agreement_id", "agency_id", "agency", "state", "county_fips", "model", "standing", "signed_date",
-         "not_before", "by", "source"]  # fmt: skip
+LATER = [
+    "agreement_id",
+    "agency_id",
+    "agency",
+    "state",
+    "county_fips",
+    "model",
+    "standing",
+    "signed_date",
+    "not_before",
+    "by",
+    "source",
+]
 GONE = "gone between two dates"
 UNSEEN = "signed by memorandum, not yet seen on a list in hand"
 

@@ -27,9 +27,18 @@ from g287stats.agreements.table import Agreements
 from g287stats.errors import UnavailableError
 
 COLUMNS = [
-    "agency_id", "state", "agency", "model", "kind", "date", "signed_agency", "signed_ice", "expires", "document",
+    "agency_id",
+    "state",
+    "agency",
+    "model",
+    "kind",
+    "date",
+    "signed_agency",
+    "signed_ice",
+    "expires",
+    "document",
     "source",
-]  # fmt: skip
+]
 DIFFERENCES = ["agreement_id", "model", "signed_date", "kind", "date", "days", "reading", "document", "source"]
 _MODELS = {"jail": "JEM", "task": "TFM", "warrant": "WSO"}
 Row = dict[str, Any]
@@ -160,8 +169,10 @@ def with_evidence(agreements: Agreements, evidence: pd.DataFrame) -> Agreements:
     found = compare_evidence(agreements, evidence).rows
     near = evidence.assign(_at=range(len(evidence)))
     close = found[found["days"].abs().le(31)]
-    documents = near.merge(close[["agreement_id", "document", "model", "date", "kind"]].drop_duplicates(),
-                           on=["document", "model", "date", "kind"])  # fmt: skip
+    documents = near.merge(
+        close[["agreement_id", "document", "model", "date", "kind"]].drop_duplicates(),
+        on=["document", "model", "date", "kind"],
+    )
     first = frame.set_index("agreement_id")["signed_date"]
     for name, group in documents.groupby("agreement_id"):
         at = frame.index[frame["agreement_id"].eq(name)]
@@ -174,9 +185,14 @@ def with_evidence(agreements: Agreements, evidence: pd.DataFrame) -> Agreements:
         days = {*filter(None, old.split(";")), *group["date"].dt.strftime("%Y-%m-%d")}
         frame.loc[at, "moa_dates"] = ";".join(sorted(days))
     return Agreements(
-        frame, agreements.applications, agreements.lists, agreements.presence,
-        f"{agreements.release}, with evidence", agreements.counts, _unseen(agreements, evidence),
-    )  # fmt: skip
+        frame,
+        agreements.applications,
+        agreements.lists,
+        agreements.presence,
+        f"{agreements.release}, with evidence",
+        agreements.counts,
+        _unseen(agreements, evidence),
+    )
 
 
 def _unseen(agreements: Agreements, evidence: pd.DataFrame) -> pd.DataFrame:
@@ -187,9 +203,14 @@ def _unseen(agreements: Agreements, evidence: pd.DataFrame) -> pd.DataFrame:
     posted = posted[[k not in held for k in zip(posted["agency_id"], posted["model"])]]
     places = agreements.frame.drop_duplicates("agency_id", keep="last").set_index("agency_id")["county_fips"]
     return posted.assign(
-        agreement_id=pd.NA, county_fips=posted["agency_id"].map(places), standing=UNSEEN, signed_date=posted["date"],
-        not_before=pd.NaT, by=pd.NaT, source="memorandum " + posted["document"],
-    )[LATER].reset_index(drop=True)  # fmt: skip
+        agreement_id=pd.NA,
+        county_fips=posted["agency_id"].map(places),
+        standing=UNSEEN,
+        signed_date=posted["date"],
+        not_before=pd.NaT,
+        by=pd.NaT,
+        source="memorandum " + posted["document"],
+    )[LATER].reset_index(drop=True)
 
 
 # --- readers --------------------------------------------------------------------------------------------------
@@ -234,9 +255,13 @@ def _signatures(path: Path, fixes: Fixes) -> Iterator[Row]:
         kind = "addendum" if re.search("addendum|modif", r["doc_kind"]) else "memorandum"
         for model in _models(r["functions"]) if who and "not an MOA" not in r["doc_kind"] else ():
             yield who | {  # type: ignore[operator]
-                "model": model, "kind": kind, "date": r["ice_signed"] or r["agency_signed"],
-                "signed_agency": r["agency_signed"], "signed_ice": r["ice_signed"], "document": r["file"],
-            }  # fmt: skip
+                "model": model,
+                "kind": kind,
+                "date": r["ice_signed"] or r["agency_signed"],
+                "signed_agency": r["agency_signed"],
+                "signed_ice": r["ice_signed"],
+                "document": r["file"],
+            }
 
 
 def _addenda(path: Path, fixes: Fixes) -> Iterator[Row]:
@@ -245,9 +270,12 @@ def _addenda(path: Path, fixes: Fixes) -> Iterator[Row]:
         until = re.search(r"extends it to (\d{4}-\d{2}-\d{2})", r["note"])
         for model in _models(r["support_type"]) if who else ():
             yield who | {  # type: ignore[operator]
-                "model": model, "kind": "addendum", "date": r["addendum_signed"],
-                "expires": until.group(1) if until else None, "document": r["addendum_url"].rsplit("/", 1)[-1],
-            }  # fmt: skip
+                "model": model,
+                "kind": "addendum",
+                "date": r["addendum_signed"],
+                "expires": until.group(1) if until else None,
+                "document": r["addendum_url"].rsplit("/", 1)[-1],
+            }
 
 
 def _corrections(path: Path, fixes: Fixes) -> Iterator[Row]:
@@ -275,6 +303,9 @@ def _records(path: Path, sep: str = ",") -> list[dict[str, str]]:
 
 
 _READERS: dict[str, Callable[[Path, Fixes], Iterator[Row]]] = {
-    "moa_files*.json": _moa_files, "moa-signatures.csv": _signatures, "moa-addenda.csv": _addenda,
-    "signing-date-corrections.csv": _corrections, "moa_after*.csv": _posted,
-}  # fmt: skip
+    "moa_files*.json": _moa_files,
+    "moa-signatures.csv": _signatures,
+    "moa-addenda.csv": _addenda,
+    "signing-date-corrections.csv": _corrections,
+    "moa_after*.csv": _posted,
+}

@@ -41,10 +41,27 @@ _ENDS = (  # opening words of the compiled note → our words, and whether the d
     ("69 MOAs at 2011-06-01", "bounded by the audit's count of 69 on 2011-06-01", True),
 )
 COLUMNS = [
-    "agency_id", "agency", "state", "agency_type", "jurisdiction", "county_fips", "model", "moa_id", "signed_date",
-    "signed_precision", "signed_not_before", "signed_basis", "resigned", "ended_date", "end_not_before", "end_by",
-    "end_basis", "confidence", "sources", "continues",
-]  # fmt: skip
+    "agency_id",
+    "agency",
+    "state",
+    "agency_type",
+    "jurisdiction",
+    "county_fips",
+    "model",
+    "moa_id",
+    "signed_date",
+    "signed_precision",
+    "signed_not_before",
+    "signed_basis",
+    "resigned",
+    "ended_date",
+    "end_not_before",
+    "end_by",
+    "end_basis",
+    "confidence",
+    "sources",
+    "continues",
+]
 _TYPES = {"sheriff": "sheriff", "police": "municipal_police", "jail": "county_jail", "county police": "county_police"}
 
 
@@ -80,17 +97,25 @@ def _early(path: Path, fixes: Fixes, problems: Problems) -> list[dict[str, Any]]
             basis, confirmed = hits[0]
         identifier = agency_id(alias.state, alias.agency)
         base = {
-            "agency_id": identifier, "agency": alias.agency, "state": alias.state, "agency_type": kind,
-            "jurisdiction": where, "county_fips": r.county_fips,
-            "signed_date": pd.Timestamp(r.signed_date), "signed_precision": "day", "signed_not_before": pd.NaT,
+            "agency_id": identifier,
+            "agency": alias.agency,
+            "state": alias.state,
+            "agency_type": kind,
+            "jurisdiction": where,
+            "county_fips": r.county_fips,
+            "signed_date": pd.Timestamp(r.signed_date),
+            "signed_precision": "day",
+            "signed_not_before": pd.NaT,
             "signed_basis": "record of 2002-2016",
             "resigned": [pd.Timestamp(d) for d in r.resigned_dates.split(";") if d],
             "ended_date": pd.Timestamp(r.ended_date) if r.ended_date else pd.NaT,
             "end_not_before": pd.Timestamp(r.end_after) if r.end_after else pd.NaT,
             "end_by": pd.Timestamp(r.end_by) if r.end_by else pd.NaT,
-            "end_basis": basis, "confidence": r.confidence if confirmed else "medium",
-            "sources": SOURCES_2002, "continues": False,
-        }  # fmt: skip
+            "end_basis": basis,
+            "confidence": r.confidence if confirmed else "medium",
+            "sources": SOURCES_2002,
+            "continues": False,
+        }
         moa = f"{identifier}.{r.signed_date}"
         open_end = not r.ended_date and not r.end_by
         if r.model in ("JEM", "TFM"):
@@ -107,9 +132,16 @@ def _early(path: Path, fixes: Fixes, problems: Problems) -> list[dict[str, Any]]
             spells.append(base | {"model": "JEM", "moa_id": moa, "continues": open_end})
             spells.append(
                 base
-                | {"model": "TFM", "moa_id": moa, "ended_date": stop, "end_not_before": pd.NaT, "end_by": pd.NaT,
-                   "end_basis": why, "resigned": [d for d in base["resigned"] if d < stop - pd.Timedelta(days=7)]}
-            )  # fmt: skip
+                | {
+                    "model": "TFM",
+                    "moa_id": moa,
+                    "ended_date": stop,
+                    "end_not_before": pd.NaT,
+                    "end_by": pd.NaT,
+                    "end_basis": why,
+                    "resigned": [d for d in base["resigned"] if d < stop - pd.Timedelta(days=7)],
+                }
+            )
         else:
             problems.add(f"{r.state} {r.agency}: model {r.model!r} is not known")
     return spells
@@ -142,16 +174,28 @@ def _late(path: Path, fixes: Fixes, problems: Problems) -> tuple[list[dict[str, 
             if pd.isna(signed):
                 problems.add(f"{r.state} {r.agency}: signing date {r.signed_date!r} cannot be read")
                 continue
-        spells.append({
-            "agency_id": identifier, "agency": alias.agency, "state": alias.state, "agency_type": kind,
-            "jurisdiction": where, "county_fips": r.county_fips, "model": r.model, "signed_date": signed,
-            "signed_precision": precision,
-            "signed_not_before": LAST_OLD_LIST if precision == "window" else pd.NaT,
-            "signed_basis": "ICE list of 2021-01-13" if precision == "window" else "ICE memorandum index and lists",
-            "resigned": [reprinted] if pd.notna(reprinted) and reprinted != signed else [],
-            "ended_date": pd.NaT, "end_not_before": pd.NaT,
-            "end_by": pd.NaT if stays else FIRST_LIST, "end_basis": "",
-            "confidence": "medium" if precision == "window" else "high", "moa_id": "",
-            "sources": "ICE lists" if precision == "window" else SOURCES_2017, "continues": stays,
-        })  # fmt: skip
+        spells.append(
+            {
+                "agency_id": identifier,
+                "agency": alias.agency,
+                "state": alias.state,
+                "agency_type": kind,
+                "jurisdiction": where,
+                "county_fips": r.county_fips,
+                "model": r.model,
+                "signed_date": signed,
+                "signed_precision": precision,
+                "signed_not_before": LAST_OLD_LIST if precision == "window" else pd.NaT,
+                "signed_basis": "ICE list of 2021-01-13" if precision == "window" else "ICE memorandum index and lists",
+                "resigned": [reprinted] if pd.notna(reprinted) and reprinted != signed else [],
+                "ended_date": pd.NaT,
+                "end_not_before": pd.NaT,
+                "end_by": pd.NaT if stays else FIRST_LIST,
+                "end_basis": "",
+                "confidence": "medium" if precision == "window" else "high",
+                "moa_id": "",
+                "sources": "ICE lists" if precision == "window" else SOURCES_2017,
+                "continues": stays,
+            }
+        )
     return spells, pd.DataFrame(withheld, columns=["agency_id", "agency", "state", "model", "reason"])

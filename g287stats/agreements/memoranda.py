@@ -83,10 +83,13 @@ def _one(spell: dict[Any, Any], row: Signing) -> dict[str, Any]:
         changed |= {"signed_agency": row.signed_agency, "signed_ice": row.signed_ice}
     if row.kind == "first":
         changed |= {
-            "signed_date": row.date, "signed_precision": "day", "signed_not_before": pd.NaT,
-            "signed_basis": "memorandum", "confidence": "high",
+            "signed_date": row.date,
+            "signed_precision": "day",
+            "signed_not_before": pd.NaT,
+            "signed_basis": "memorandum",
+            "confidence": "high",
             "resigned": [d for d in spell["resigned"] if d > row.date],
-        }  # fmt: skip
+        }
     if row.kind == "re-signed":
         changed["resigned"] = sorted({*spell["resigned"], row.date})
     if pd.notna(row.expires):

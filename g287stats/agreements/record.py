@@ -181,9 +181,15 @@ class _Step:
 
     def result(self) -> Record:
         return Record(
-            self.list.seq, self.day, self.list.lines, tuple(self.spells), self.of_key, self.linked_since,
-            self.before.exits + tuple(self.exits), self.before.interruptions + tuple(self.interruptions),
-        )  # fmt: skip
+            self.list.seq,
+            self.day,
+            self.list.lines,
+            tuple(self.spells),
+            self.of_key,
+            self.linked_since,
+            self.before.exits + tuple(self.exits),
+            self.before.interruptions + tuple(self.interruptions),
+        )
 
     def take(self, key: Key, lines: list[Line]) -> None:
         """Match the lines of one agency, model and slot to its spells."""

@@ -35,14 +35,21 @@ def build(sources: Path, out: Path, fixes: Fixes, agencies: pd.DataFrame) -> Pat
         year = int(r.fiscal_year)
         records.append(
             {
-                "agency_id": name, "agency": where.at[name, "agency"], "agency_printed": r.agency,
-                "agency_type": where.at[name, "agency_type"], "jurisdiction": where.at[name, "jurisdiction"],
-                "state": alias.state, "county_fips": where.at[name, "county_fips"], "fiscal_year": year,
-                "start_date": pd.Timestamp(year - 1, 10, 1), "end_date": pd.Timestamp(year, 9, 30),
+                "agency_id": name,
+                "agency": where.at[name, "agency"],
+                "agency_printed": r.agency,
+                "agency_type": where.at[name, "agency_type"],
+                "jurisdiction": where.at[name, "jurisdiction"],
+                "state": alias.state,
+                "county_fips": where.at[name, "county_fips"],
+                "fiscal_year": year,
+                "start_date": pd.Timestamp(year - 1, 10, 1),
+                "end_date": pd.Timestamp(year, 9, 30),
                 "identified": int(r.identified) if r.identified else pd.NA,
-                "removed": int(r.removed) if r.removed else pd.NA, "footnoted": r.footnoted == "TRUE",
+                "removed": int(r.removed) if r.removed else pd.NA,
+                "footnoted": r.footnoted == "TRUE",
             }
-        )  # fmt: skip
+        )
     if unknown:
         problems.add("agencies match none of ours", dict.fromkeys(unknown), "Add them to data/fixes/agency_aliases.csv")
     problems.raise_if_any(IdentityError)
@@ -78,12 +85,15 @@ def apportion_removals(removals: pd.DataFrame, freq: str = "Y") -> pd.DataFrame:
             share = days / total
             parts.append(
                 {
-                    "agency_id": r.agency_id, "state": r.state, "county_fips": r.county_fips, "period": period,
+                    "agency_id": r.agency_id,
+                    "state": r.state,
+                    "county_fips": r.county_fips,
+                    "period": period,
                     "identified": float("nan") if pd.isna(r.identified) else r.identified * share,
                     "removed": float("nan") if pd.isna(r.removed) else r.removed * share,
                     "days_covered": days / ((period.end_time.normalize() - period.start_time).days + 1),
                 }
-            )  # fmt: skip
+            )
     frame = pd.DataFrame(parts)
     keys = ["agency_id", "state", "county_fips", "period"]
     grouped = frame.groupby(keys, dropna=False, sort=True)

@@ -37,9 +37,16 @@ def printed_lists(
     begins: dict[int, list[Line]] = {}
     ends: dict[int, list[Line]] = {}
     cells = zip(
-        known["agency_id"], known["model"], slot, text["state_printed"], text["agency_printed"],
-        text["county_printed"], text["signed_printed"], runs["signed_date"], runs["linked"].astype(bool),
-    )  # fmt: skip
+        known["agency_id"],
+        known["model"],
+        slot,
+        text["state_printed"],
+        text["agency_printed"],
+        text["county_printed"],
+        text["signed_printed"],
+        runs["signed_date"],
+        runs["linked"].astype(bool),
+    )
     for (*words, linked), first, last in zip(cells, runs["first_seq"], runs["last_seq"]):
         line = Line(*words, linked=linked, alias="")  # type: ignore[misc, arg-type]
         if fixes is not None:
@@ -73,10 +80,13 @@ def history_of(frame: pd.DataFrame, presence: pd.DataFrame, until: pd.Timestamp 
         again = [pd.Timestamp(d) for d in _text(r["resigned_dates"]).split(";") if d]
         row = r | {
             "resigned": [d for d in again if until is None or d <= until],
-            "end_not_before": r["last_listed"], "end_by": r["gone_by"], "end_basis": _text(r["end_basis"]),
+            "end_not_before": r["last_listed"],
+            "end_by": r["gone_by"],
+            "end_basis": _text(r["end_basis"]),
             "moa_id": "" if r["moa_id"] == r["agreement_id"] else r["moa_id"],
-            "sources": r["sources"].removesuffix("; ICE lists"), "continues": bool(continues) and not before_lists,
-        }  # fmt: skip
+            "sources": r["sources"].removesuffix("; ICE lists"),
+            "continues": bool(continues) and not before_lists,
+        }
         if continues:  # an end without a linked memorandum lowered it; the end is said anew by the lists
             row["confidence"] = "medium" if r["signed_precision"] == "window" else "high"
         rows.append(_still_open(row, until) if _ended_later(r, until, continues) else row)

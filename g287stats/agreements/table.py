@@ -244,10 +244,13 @@ class Agreements:
         runs["last_seq"] = runs["last_seq"].clip(upper=runs["kind"].map(last))
         frame = self._folded(runs, lists, day)
         return Agreements(
-            frame, self._applications_as_known(runs, lists, set(frame["agreement_id"])), lists,
-            runs.reset_index(drop=True), f"{self.release} as known on {day:%Y-%m-%d}",
+            frame,
+            self._applications_as_known(runs, lists, set(frame["agreement_id"])),
+            lists,
+            runs.reset_index(drop=True),
+            f"{self.release} as known on {day:%Y-%m-%d}",
             self.counts[self.counts["list_date"].le(day)].reset_index(drop=True),
-        )  # fmt: skip
+        )
 
     def _folded(self, runs: pd.DataFrame, lists: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
         """Fold the record over ``lists`` alone; agreements keep the identifiers of the whole record."""

@@ -38,9 +38,17 @@ from g287stats.catalog.writing import working
 from g287stats.errors import Problems, SourceError
 
 TABLES = (
-    "agreements", "agencies", "applications", "ice_lists", "list_presence", "qa_exits", "qa_list_counts",
-    "qa_signing_dates", "qa_interruptions", "qa_doubled_rows",
-)  # fmt: skip
+    "agreements",
+    "agencies",
+    "applications",
+    "ice_lists",
+    "list_presence",
+    "qa_exits",
+    "qa_list_counts",
+    "qa_signing_dates",
+    "qa_interruptions",
+    "qa_doubled_rows",
+)
 _FRAME = ["state", "agency", "model", "agreement_id", "what"]
 
 
@@ -102,8 +110,12 @@ class ListDifference:
 
     def _details(self) -> Iterator[str]:
         yield from self._head()
-        for title, frame in (("New", self.new), ("Gone", self.gone), ("Changed", self.changed),
-                             ("To look at", self.unresolved)):  # fmt: skip
+        for title, frame in (
+            ("New", self.new),
+            ("Gone", self.gone),
+            ("Changed", self.changed),
+            ("To look at", self.unresolved),
+        ):
             if len(frame):
                 yield f"{title} ({len(frame)}):"
                 yield from _rows(frame)
@@ -233,8 +245,15 @@ def _checked_day(name: str, day: pd.Timestamp, fixes: Fixes) -> pd.Timestamp:
 class _Step:
     """The record in hand, and one list further."""
 
-    def __init__(self, tables: dict[str, pd.DataFrame], rows: pd.DataFrame, file: str, day: pd.Timestamp, fixes: Fixes,
-                 base: Path):  # fmt: skip
+    def __init__(
+        self,
+        tables: dict[str, pd.DataFrame],
+        rows: pd.DataFrame,
+        file: str,
+        day: pd.Timestamp,
+        fixes: Fixes,
+        base: Path,
+    ):
         self.released, self.rows, self.file, self.day, self.fixes, self.base = tables, rows, file, day, fixes, base
         lists = tables["ice_lists"]
         self.lists = lists[lists["kind"].eq("participating")]
@@ -305,9 +324,15 @@ class _Step:
         repairs = (*printed.repairs, *sorted(set(self.rows.loc[self.rows["repair"].ne(""), "repair"])))
         frames = {name: pd.DataFrame(rows, columns=_FRAME) for name, rows in told_of.items()}
         return ListDifference(
-            self.file, self.day, self.lists["list_date"].max(), len(self.before.lines), len(self.list.lines),
-            repairs=repairs, tables=tables, **frames,
-        )  # fmt: skip
+            self.file,
+            self.day,
+            self.lists["list_date"].max(),
+            len(self.before.lines),
+            len(self.list.lines),
+            repairs=repairs,
+            tables=tables,
+            **frames,
+        )
 
     def _told(self, number: int, spell: Any) -> tuple[str, str] | None:
         line, here = spell.runs[-1].line, self.seq
@@ -383,19 +408,22 @@ class _Step:
                 kind = before["agency_type"], before["jurisdiction"]
             cells = [c for c, _ in seen.get(identifier, ())]
             place = agency_row(
-                identifier, state, agency, kind, cells, str(home.get(identifier, "")), self.fixes,
-                counties, fbi,
-            )  # fmt: skip
+                identifier, state, agency, kind, cells, str(home.get(identifier, "")), self.fixes, counties, fbi
+            )
             old[identifier] = place | {
-                "ever_listed": True, "in_history": bool(before["in_history"]) if before is not None else False,
+                "ever_listed": True,
+                "in_history": bool(before["in_history"]) if before is not None else False,
                 "spellings": len({a for _, a in seen.get(identifier, ())}),
-            }  # fmt: skip
+            }
         return pd.DataFrame(list(old.values()))
 
     def _forms(self, agencies: set[str]) -> dict[str, list[tuple[str, str]]]:
         """County cell and name in every printed form of some agencies, pending lists first, the latest last."""
-        who = {i: a for t, k in (("agreements", "agreement_id"), ("applications", "application_id"))
-               for i, a in zip(self.released[t][k], self.released[t]["agency_id"])}  # fmt: skip
+        who = {
+            i: a
+            for t, k in (("agreements", "agreement_id"), ("applications", "application_id"))
+            for i, a in zip(self.released[t][k], self.released[t]["agency_id"])
+        }
         runs = self.released["list_presence"]
         pending = _plain(runs[runs["kind"].eq("pending")]).sort_values("last_seq", kind="stable")
         forms: dict[str, list[tuple[str, str]]] = {}
@@ -410,9 +438,15 @@ class _Step:
     def _tables(self, found: pd.DataFrame, dates: pd.DataFrame, agencies: pd.DataFrame) -> dict[str, pd.DataFrame]:
         held, size = self.released, len(self.rows)
         row = {
-            "kind": "participating", "seq": self.seq, "list_date": self.day, "time": name_date(self.file)[1],
-            "file": self.file, "table": self.file, "printed_rows": size, "table_rows": size,
-        }  # fmt: skip
+            "kind": "participating",
+            "seq": self.seq,
+            "list_date": self.day,
+            "time": name_date(self.file)[1],
+            "file": self.file,
+            "table": self.file,
+            "printed_rows": size,
+            "table_rows": size,
+        }
         lists = pd.concat([self.lists, pd.DataFrame([row])], ignore_index=True)
         runs = held["list_presence"]
         presence = presence_table(self.after, found)
@@ -420,15 +454,17 @@ class _Step:
         count = list_counts(lists.tail(1), doubled, presence, pd.Series({self.file: size}))
         waiting = _plain(held["applications"])
         out = {
-            "agreements": found, "agencies": agencies,
+            "agreements": found,
+            "agencies": agencies,
             "applications": with_outcomes(waiting, found, agencies),
             "ice_lists": pd.concat([held["ice_lists"], pd.DataFrame([row])], ignore_index=True),
             "list_presence": pd.concat([presence, _plain(runs[runs["kind"].eq("pending")])], ignore_index=True),
             "qa_exits": exits_table(self.after, found, lists),
             "qa_list_counts": pd.concat([_plain(held["qa_list_counts"]), count], ignore_index=True),
-            "qa_signing_dates": dates, "qa_interruptions": interruptions_table(self.after),
+            "qa_signing_dates": dates,
+            "qa_interruptions": interruptions_table(self.after),
             "qa_doubled_rows": pd.concat([_plain(held["qa_doubled_rows"]), doubled], ignore_index=True),
-        }  # fmt: skip
+        }
         return {name: declared(name, frame) for name, frame in out.items()}
 
 

@@ -88,8 +88,12 @@ def of_agency(frame: pd.DataFrame, agency: str) -> pd.DataFrame:
 
 def timeline(frame: pd.DataFrame, later: pd.DataFrame, title: str) -> Timeline:
     """Return the events of the spells in ``frame``, and of what is known after the last list, in order."""
-    return Timeline(title, pd.concat([events(frame), _later_events(later, frame)]).sort_values(
-        ["date", "agreement_id"], kind="stable", ignore_index=True))  # fmt: skip
+    return Timeline(
+        title,
+        pd.concat([events(frame), _later_events(later, frame)]).sort_values(
+            ["date", "agreement_id"], kind="stable", ignore_index=True
+        ),
+    )
 
 
 def events(frame: pd.DataFrame) -> pd.DataFrame:
@@ -113,10 +117,11 @@ def events(frame: pd.DataFrame) -> pd.DataFrame:
 def _later_events(later: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     mine = later[later["agreement_id"].isin(frame["agreement_id"]) | later["agency_id"].isin(frame["agency_id"])]
     rows = [
-        (r.by, "gone by", r.agreement_id, r.agency, r.state, r.model, r.source) if pd.notna(r.by)
+        (r.by, "gone by", r.agreement_id, r.agency, r.state, r.model, r.source)
+        if pd.notna(r.by)
         else (r.signed_date, "signed", "", r.agency, r.state, r.model, r.source)
         for r in mine.itertuples()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows, columns=EVENTS)
 
 

@@ -78,9 +78,12 @@ def _atlas(options: argparse.Namespace) -> int:
 
     states = [s for s in options.states.split(",") if s] if options.states else None
     written = write_atlas(
-        options.out, states=states, counties=options.counties, downloads=not options.no_downloads,
+        options.out,
+        states=states,
+        counties=options.counties,
+        downloads=not options.no_downloads,
         min_coverage=options.min_coverage,
-    )  # fmt: skip
+    )
     size = sum(p.stat().st_size for p in written) / 1e6
     print(f"{options.out / 'index.html'}: {len(written):,} files, {size:.1f} MB")
     return 0
@@ -174,8 +177,22 @@ def _changes(options: argparse.Namespace) -> int:
     return _give(shown, options, f"since {_on(since)}: {told or 'nothing'}")
 
 
-COLUMNS = ("state", "county_fips", "county", "agency", "model", "model_name", "signed_date", "resigned_dates",
-           "last_listed", "gone_by", "ended_date", "end_precision", "exit", "agreement_id")  # fmt: skip
+COLUMNS = (
+    "state",
+    "county_fips",
+    "county",
+    "agency",
+    "model",
+    "model_name",
+    "signed_date",
+    "resigned_dates",
+    "last_listed",
+    "gone_by",
+    "ended_date",
+    "end_precision",
+    "exit",
+    "agreement_id",
+)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

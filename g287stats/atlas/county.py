@@ -32,21 +32,26 @@ def county_page(facts: CountyFacts, links: Links, around: dict[str, Place], *, d
     crumbs = [(ROOT, links.index), (facts.state_name, links.state(facts.state)), (facts.name, None)]
     again = f'g287stats county "{facts.county_fips}" --out page.html'
     return page(
-        f"{facts.title}: 287(g) agreements", "".join(parts), description=facts.sentence, crumbs=crumbs,
+        f"{facts.title}: 287(g) agreements",
+        "".join(parts),
+        description=facts.sentence,
+        crumbs=crumbs,
         list_date=facts.list_date,
         foot=foot(facts.data_version, facts.list_date, facts.pending_date, f"county {facts.county_fips}", again),
-    )  # fmt: skip
+    )
 
 
 def _tiles(facts: CountyFacts) -> str:
     signed = [s.signed for s in facts.agreements]
     cells = [
-        (f"{len(facts.listed):,}", f"{'agreement' if len(facts.listed) == 1 else 'agreements'} on the list of "
-         f"{day(facts.list_date)}"),
+        (
+            f"{len(facts.listed):,}",
+            f"{'agreement' if len(facts.listed) == 1 else 'agreements'} on the list of {day(facts.list_date)}",
+        ),
         (str(min(signed).year) if signed else "–", "first signed"),
         (f"{len(facts.ended):,}", "agreement ended" if len(facts.ended) == 1 else "agreements ended"),
         (f"{facts.residents:,}", f"residents, {facts.residents_year}"),
-    ]  # fmt: skip
+    ]
     return '<dl class="tiles">' + "".join(f"<div><dt>{w}</dt><dd>{n}</dd></div>" for n, w in cells) + "</dl>"
 
 
@@ -60,9 +65,13 @@ def _map(facts: CountyFacts, around: dict[str, Place]) -> str:
     short = {p.county_fips: _short(p.name) for p in (facts.place, *facts.neighbours)}
     said = [f"{p.name}: {p.words}" for p in (facts.place, *facts.neighbours)]
     drawing = county_map(
-        frame, kinds, dots=dots, names=short, focus=[facts.county_fips],
+        frame,
+        kinds,
+        dots=dots,
+        names=short,
+        focus=[facts.county_fips],
         label=f"Map of {facts.name} and its neighbours on the list of {day(facts.list_date)}. " + "; ".join(said) + ".",
-    )  # fmt: skip
+    )
     seen = sorted({around[c].kind for c in near} | {0})
     dotted = any(around[c].local_only for c in near)
     keys = [f"<li>{swatch(k)}{CLASSES[k].words}</li>" for k in seen]
@@ -82,39 +91,102 @@ def _short(name: str) -> str:
 def _downloads(facts: CountyFacts, file: str) -> str:
     sheets = sheets_of(facts)
     book = xlsx_bytes(sheets)
-    return '<div class="btns">' + "".join(
-        [
-            download(f"Download all as XLSX ({len(book) / 1024:.0f} KB)", f"{file}.xlsx", book, XLSX),
-            download("Agreements, CSV", f"{file}-agreements.csv", csv_bytes(sheets["agreements"])),
-            download("Recorded crime, CSV", f"{file}-recorded-crime.csv", csv_bytes(sheets["recorded_crime"])),
-        ]
-    ) + "</div>"  # fmt: skip
+    return (
+        '<div class="btns">'
+        + "".join(
+            [
+                download(f"Download all as XLSX ({len(book) / 1024:.0f} KB)", f"{file}.xlsx", book, XLSX),
+                download("Agreements, CSV", f"{file}-agreements.csv", csv_bytes(sheets["agreements"])),
+                download("Recorded crime, CSV", f"{file}-recorded-crime.csv", csv_bytes(sheets["recorded_crime"])),
+            ]
+        )
+        + "</div>"
+    )
 
 
 AGREEMENT_COLUMNS = [
-    "agency", "agency_type", "jurisdiction", "state", "county_fips", "model", "signed", "signed_not_before", "resigned",
-    "first_listed", "last_listed", "gone_by", "ended", "end_precision", "end_basis", "exit", "duplicate_of", "listed",
-    "withheld", "confidence", "sources", "agreement_id",
-]  # fmt: skip
-_CRIME = ["offence", "year", "count", "rate", "coverage", "reason", "similar_low", "similar_median", "similar_high",
-          "similar_reporting"]  # fmt: skip
-_SIMILAR = ["county_fips", "name", "state", "distance", "residents", "hispanic", "foreign_born", "poverty",
-            "on_the_last_list", "agencies", "first_signed", "ended"]  # fmt: skip
+    "agency",
+    "agency_type",
+    "jurisdiction",
+    "state",
+    "county_fips",
+    "model",
+    "signed",
+    "signed_not_before",
+    "resigned",
+    "first_listed",
+    "last_listed",
+    "gone_by",
+    "ended",
+    "end_precision",
+    "end_basis",
+    "exit",
+    "duplicate_of",
+    "listed",
+    "withheld",
+    "confidence",
+    "sources",
+    "agreement_id",
+]
+_CRIME = [
+    "offence",
+    "year",
+    "count",
+    "rate",
+    "coverage",
+    "reason",
+    "similar_low",
+    "similar_median",
+    "similar_high",
+    "similar_reporting",
+]
+_SIMILAR = [
+    "county_fips",
+    "name",
+    "state",
+    "distance",
+    "residents",
+    "hispanic",
+    "foreign_born",
+    "poverty",
+    "on_the_last_list",
+    "agencies",
+    "first_signed",
+    "ended",
+]
 
 
 def sheets_of(facts: CountyFacts) -> dict[str, Sheet]:
     """Return the tables behind a county's downloads: agreements, recorded_crime, similar_counties, notes."""
     crime = [
-        (c.offence, c.year, c.count, *(_round(v, d) for v, d in ((c.rate, 2), (c.coverage, 4))), c.reason,
-         *(_round(v, 2) for v in (c.similar_low, c.similar_median, c.similar_high)), c.similar_reporting)
+        (
+            c.offence,
+            c.year,
+            c.count,
+            *(_round(v, d) for v, d in ((c.rate, 2), (c.coverage, 4))),
+            c.reason,
+            *(_round(v, 2) for v in (c.similar_low, c.similar_median, c.similar_high)),
+            c.similar_reporting,
+        )
         for c in facts.crime
-    ]  # fmt: skip
+    ]
     similar = [
-        (s.place.county_fips, s.place.name, s.place.state, round(s.distance, 3), s.residents, s.hispanic,
-         s.foreign_born,
-         s.poverty, s.place.words, "; ".join(s.place.agencies), s.place.first_signed, s.place.ended)
+        (
+            s.place.county_fips,
+            s.place.name,
+            s.place.state,
+            round(s.distance, 3),
+            s.residents,
+            s.hispanic,
+            s.foreign_born,
+            s.poverty,
+            s.place.words,
+            "; ".join(s.place.agencies),
+            s.place.first_signed,
+            s.place.ended,
+        )
         for s in facts.similar
-    ]  # fmt: skip
+    ]
     return {
         "agreements": Sheet.from_records(facts.agreements, AGREEMENT_COLUMNS),
         "recorded_crime": Sheet(_CRIME, crime),
@@ -167,8 +239,9 @@ def _time(facts: CountyFacts) -> str:
     if not spells and not open_applications:
         body = "<p>No agreement and no application in the record.</p>"
     state = _statewide(facts)
-    marks = "".join(f"<li>{e(m.words)}{f'. Note: {e(m.note)}' if m.note and m.note != 'verify' else ''}</li>"
-                    for m in facts.marks)  # fmt: skip
+    marks = "".join(
+        f"<li>{e(m.words)}{f'. Note: {e(m.note)}' if m.note and m.note != 'verify' else ''}</li>" for m in facts.marks
+    )
     return (
         f'<section class="a-time" id="who"><h2>Who signed, when, which model</h2>{body}<p '
         f'class="note">{seen}; {told}</p>'
@@ -221,9 +294,12 @@ def _neighbours(facts: CountyFacts, links: Links) -> str:
     if not lines:
         return ""
     grid = table(
-        f"Counties that touch {e(facts.name)} on land", ["county", "on the last list", "agencies", "first signed"],
-        lines, numbers=(3,), hide_caption=True,
-    )  # fmt: skip
+        f"Counties that touch {e(facts.name)} on land",
+        ["county", "on the last list", "agencies", "first signed"],
+        lines,
+        numbers=(3,),
+        hide_caption=True,
+    )
     return f'<section id="neighbours"><h2>Neighbours</h2>{grid}</section>'
 
 
@@ -310,12 +386,12 @@ def _panel(facts: CountyFacts, years: list[CrimeYear]) -> str:
         f'{_line([(x(c.year), y(c.similar_low)) for c in reversed(run)])}z"/><path class="md" d="M'
         f'{_line([(x(c.year), y(c.similar_median)) for c in run])}"/>'
         for run in _runs(by_year, lambda c: c.similar_median is not None)
-    )  # fmt: skip
+    )
     line = "".join(
         f'<path class="ln" d="M{_line([(x(c.year), y(c.rate)) for c in run])}"/>'
         + "".join(f'<circle class="pt" cx="{x(c.year):.1f}" cy="{y(c.rate):.1f}" r="4"/>' for c in run)
         for run in _runs(by_year, lambda c: c.rate is not None)
-    )  # fmt: skip
+    )
     gap = 4 if last - first > 8 else 2
     ticks = "".join(
         f'<text class="ax" x="{x(t):.0f}" y="{H - 5}" text-anchor="middle">{t}</text>'
@@ -347,8 +423,10 @@ def _strip(facts: CountyFacts, first: int, last: int, x, step: float) -> str:  #
         )
         rise = {"JEM": 10, "TFM": 5, "WSO": 0}[spell.model]
         kind = {"WSO": 1, "JEM": 2, "TFM": 3}[spell.model]
-        out.append(f'<rect class="k{kind}" stroke="#2b2b2e" stroke-width=".6" x="{a:.1f}" y="{rise + 1}" '
-                   f'width="{max(b - a, 1.5):.1f}" height="4"/>')  # fmt: skip
+        out.append(
+            f'<rect class="k{kind}" stroke="#2b2b2e" stroke-width=".6" x="{a:.1f}" y="{rise + 1}" '
+            f'width="{max(b - a, 1.5):.1f}" height="4"/>'
+        )
     return "".join(out)
 
 
@@ -382,12 +460,23 @@ def _crime_table(facts: CountyFacts) -> str:
         reasons = list(dict.fromkeys(r for r in (violent.reason, theft.reason) if r))
         cover = "n/a" if violent.coverage is None else f"{100 * violent.coverage:.0f} %"
         lines.append(
-            (str(year), _int(violent.count), _rate(violent.rate), _int(theft.count), _rate(theft.rate), cover,
-             e("; ".join(reasons)) or "shown")
-        )  # fmt: skip
+            (
+                str(year),
+                _int(violent.count),
+                _rate(violent.rate),
+                _int(theft.count),
+                _rate(theft.rate),
+                cover,
+                e("; ".join(reasons)) or "shown",
+            )
+        )
     head = ["year", "violent, number", "per 100,000", "property, number", "per 100,000", "covered", "why not shown"]
-    grid = table("Recorded crime, every year printed; numbers of years not shown are incomplete", head, lines,
-                 numbers=(1, 2, 3, 4, 5))  # fmt: skip
+    grid = table(
+        "Recorded crime, every year printed; numbers of years not shown are incomplete",
+        head,
+        lines,
+        numbers=(1, 2, 3, 4, 5),
+    )
     return f"<details><summary>The same figures as a table, with the years not shown</summary>{grid}</details>"
 
 
@@ -415,8 +504,14 @@ def _removals(facts: CountyFacts) -> str:
             width = 100 * (r.removed or 0) / most
             bar = f'<span class="hb" style="width:{width:.0f}%" aria-hidden="true"></span>{_int(r.removed)}'
         lines.append((str(r.fiscal_year), e(r.agency), _int(r.identified), bar))
-    grid = table("Identified and removed by fiscal year", ["fiscal year", "agency", "identified", "removed"], lines,
-                 numbers=(2,), tight=True, hide_caption=True)  # fmt: skip
+    grid = table(
+        "Identified and removed by fiscal year",
+        ["fiscal year", "agency", "identified", "removed"],
+        lines,
+        numbers=(2,),
+        tight=True,
+        hide_caption=True,
+    )
     return (
         '<section id="removals"><h2>Removals under the agreement, fiscal years 2006–2013</h2><p '
         'class="note">People whom '
@@ -432,19 +527,29 @@ def _similar(facts: CountyFacts, links: Links) -> str:
     head = ["county", "residents 2012", "Hispanic %", "foreign-born %", "poverty %", "on the last list", "first signed"]
     lines = [
         (
-            place_link(s.place, links, None), f"{s.residents:,}", f"{s.hispanic:.1f}", f"{s.foreign_born:.1f}",
-            f"{s.poverty:.1f}", place_cell(s.place), day(s.place.first_signed),
+            place_link(s.place, links, None),
+            f"{s.residents:,}",
+            f"{s.hispanic:.1f}",
+            f"{s.foreign_born:.1f}",
+            f"{s.poverty:.1f}",
+            place_cell(s.place),
+            day(s.place.first_signed),
         )
         for s in facts.similar
-    ]  # fmt: skip
+    ]
     own = facts.traits
     lines.insert(
         0,
         (
-            f"{e(me.name)}, {me.state}", f"{own['residents']:,.0f}", f"{own['hispanic']:.1f}",
-            f"{own['foreign_born']:.1f}", f"{own['poverty']:.1f}", place_cell(me), day(me.first_signed),
+            f"{e(me.name)}, {me.state}",
+            f"{own['residents']:,.0f}",
+            f"{own['hispanic']:.1f}",
+            f"{own['foreign_born']:.1f}",
+            f"{own['poverty']:.1f}",
+            place_cell(me),
+            day(me.first_signed),
         ),
-    )  # fmt: skip
+    )
     grid = table("Similar counties", head, lines, numbers=(1, 2, 3, 4, 6), me=0, tight=True, hide_caption=True)
     return (
         f'<section id="similar"><h2>Similar counties</h2><p class="note">{e(facts.similar_rule)} For estimates: '

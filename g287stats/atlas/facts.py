@@ -48,13 +48,19 @@ SIMILAR_RULE = (
     "logarithms. Chosen without looking at crime; a description, not an estimate of an effect."
 )
 POLICY_WORDS = {
-    "ban_287g": "state law that bars agreements", "limit": "state limits on cooperation",
-    "mandate_287g": "state law that asks for agreements", "detainer_mandate": "state law on detainers",
-    "anti_sanctuary": "state law on cooperation with ICE", "omnibus": "state immigration law",
-    "enforcement": "state immigration law", "everify_all": "state law on E-Verify",
-    "everify_private": "state law on E-Verify", "everify_public": "state law on E-Verify",
-    "grants_287g": "state grants for agreements", "federal": "federal program",
-}  # fmt: skip
+    "ban_287g": "state law that bars agreements",
+    "limit": "state limits on cooperation",
+    "mandate_287g": "state law that asks for agreements",
+    "detainer_mandate": "state law on detainers",
+    "anti_sanctuary": "state law on cooperation with ICE",
+    "omnibus": "state immigration law",
+    "enforcement": "state immigration law",
+    "everify_all": "state law on E-Verify",
+    "everify_private": "state law on E-Verify",
+    "everify_public": "state law on E-Verify",
+    "grants_287g": "state grants for agreements",
+    "federal": "federal program",
+}
 
 
 def county_facts(
@@ -165,16 +171,32 @@ def spells_of(frame: pd.DataFrame, sources: Sources) -> tuple[Spell, ...]:
         again = _text(r["resigned_dates"])
         out.append(
             Spell(
-                r["agreement_id"], r["agency_id"], r["agency"], r["agency_type"], r["jurisdiction"], r["state"],
-                _text(r["county_fips"]), r["model"], pd.Timestamp(r["signed_date"]).date(),
-                _day(r["signed_not_before"]), tuple(date.fromisoformat(d) for d in again.split(";") if d),
+                r["agreement_id"],
+                r["agency_id"],
+                r["agency"],
+                r["agency_type"],
+                r["jurisdiction"],
+                r["state"],
+                _text(r["county_fips"]),
+                r["model"],
+                pd.Timestamp(r["signed_date"]).date(),
+                _day(r["signed_not_before"]),
+                tuple(date.fromisoformat(d) for d in again.split(";") if d),
                 _day(r["first_listed"]),
-                _day(r["last_listed"]), _day(r["gone_by"]), _day(r["ended_date"]), r["end_precision"],
-                _text(r["end_basis"]), _text(r["exit"]), _text(r["duplicate_of"]), r["confidence"], r["sources"],
-                r["agreement_id"] in sources.listed, sources.withheld.get((r["agency_id"], r["model"]), ""),
+                _day(r["last_listed"]),
+                _day(r["gone_by"]),
+                _day(r["ended_date"]),
+                r["end_precision"],
+                _text(r["end_basis"]),
+                _text(r["exit"]),
+                _text(r["duplicate_of"]),
+                r["confidence"],
+                r["sources"],
+                r["agreement_id"] in sources.listed,
+                sources.withheld.get((r["agency_id"], r["model"]), ""),
                 sources.later.get(r["agreement_id"], ""),
             )
-        )  # fmt: skip
+        )
     order = {"county": 0, "local": 1, "state": 2}
     return tuple(sorted(out, key=lambda s: (order[s.level], s.agency, s.signed, s.model, s.agreement_id)))
 
@@ -183,12 +205,19 @@ def applications_of(frame: pd.DataFrame) -> tuple[Application, ...]:
     """Turn rows of the pending lists into records, by agency and day."""
     out = [
         Application(
-            r["agency"], r["agency_type"], r["jurisdiction"], _text(r["county_fips"]), _text(r["model"]),
-            pd.Timestamp(r["first_pending"]).date(), pd.Timestamp(r["last_pending"]).date(), _day(r["gone_by"]),
-            r["outcome"], _text(r["agreement_id"]),
+            r["agency"],
+            r["agency_type"],
+            r["jurisdiction"],
+            _text(r["county_fips"]),
+            _text(r["model"]),
+            pd.Timestamp(r["first_pending"]).date(),
+            pd.Timestamp(r["last_pending"]).date(),
+            _day(r["gone_by"]),
+            r["outcome"],
+            _text(r["agreement_id"]),
         )
         for r in frame.to_dict("records")
-    ]  # fmt: skip
+    ]
     return tuple(sorted(out, key=lambda a: (a.agency, a.first_pending, a.model)))
 
 
@@ -221,9 +250,18 @@ def _place(fips: str, name: str, state: str, spells: tuple[Spell, ...]) -> Place
     kind = class_of({s.model for s in live if s.level == "county"})
     local = {s.model for s in live if s.level != "county"}
     return Place(
-        fips, name, state, kind, kind == 0 and bool(local), class_of(local), tuple(sorted({s.agency for s in live})),
-        len(live), min((s.signed for s in spells), default=None), sum(s.really_ended for s in spells), len(local),
-    )  # fmt: skip
+        fips,
+        name,
+        state,
+        kind,
+        kind == 0 and bool(local),
+        class_of(local),
+        tuple(sorted({s.agency for s in live})),
+        len(live),
+        min((s.signed for s in spells), default=None),
+        sum(s.really_ended for s in spells),
+        len(local),
+    )
 
 
 def secure_communities_mark(sources: Sources, fips: str) -> Mark:
@@ -260,17 +298,33 @@ def county_record(sources: Sources, fips: str) -> CountyFacts:
     similar = similar_of(sources, fips)
     people = sources.residents.loc[fips]
     return CountyFacts(
-        fips, row["name"], row["state"], STATE_NAMES[row["state"]], sources.list_date.date(),
-        sources.first_list.date(), sources.pending_date.date(), sources.first_pending.date(), sources.data_version,
-        int(people["population"]), int(people["year"]), known[fips], spells, statewide(sources, row["state"]), applied,
+        fips,
+        row["name"],
+        row["state"],
+        STATE_NAMES[row["state"]],
+        sources.list_date.date(),
+        sources.first_list.date(),
+        sources.pending_date.date(),
+        sources.first_pending.date(),
+        sources.data_version,
+        int(people["population"]),
+        int(people["year"]),
+        known[fips],
+        spells,
+        statewide(sources, row["state"]),
+        applied,
         tuple(known[n] for n in sources.neighbours.get(fips, ()) if n in known),
-        crime_of(sources, fips, [s.place.county_fips for s in similar]), sources.min_coverage,
-        removals_of(sources, fips), traits_of(sources, fips), similar, SIMILAR_RULE,
+        crime_of(sources, fips, [s.place.county_fips for s in similar]),
+        sources.min_coverage,
+        removals_of(sources, fips),
+        traits_of(sources, fips),
+        similar,
+        SIMILAR_RULE,
         (secure_communities_mark(sources, fips), *marks_of(sources, row["state"])),
         tuple(sorted({part for s in spells for part in s.sources.split("; ")})),
         not_known(sources, spells, row["state"]),
         county_sentence(row["name"], spells, sources),
-    )  # fmt: skip
+    )
 
 
 def statewide(sources: Sources, state: str) -> tuple[Spell, ...]:
@@ -309,8 +363,12 @@ def _models(listed: list[Spell], agency: str) -> list[str]:
 
 def traits_of(sources: Sources, fips: str) -> dict[str, float]:
     """Residents 2012 and the shares Hispanic, foreign-born and poor of a county, in percent; missing is NaN."""
-    columns = {"residents": "population", "hispanic": "hispanic_pct_2013", "foreign_born": "foreign_born_pct_2012",
-               "poverty": "poverty_pct_2012"}  # fmt: skip
+    columns = {
+        "residents": "population",
+        "hispanic": "hispanic_pct_2013",
+        "foreign_born": "foreign_born_pct_2012",
+        "poverty": "poverty_pct_2012",
+    }
     have = fips in sources.profile.index
     return {k: float(sources.profile.at[fips, c]) if have else float("nan") for k, c in columns.items()}
 
@@ -322,10 +380,14 @@ def similar_of(sources: Sources, fips: str) -> tuple[Similar, ...]:
         p = sources.profile.loc[other]
         out.append(
             Similar(
-                places(sources)[other], away, int(p["population"]), float(p["hispanic_pct_2013"]),
-                float(p["foreign_born_pct_2012"]), float(p["poverty_pct_2012"]),
+                places(sources)[other],
+                away,
+                int(p["population"]),
+                float(p["hispanic_pct_2013"]),
+                float(p["foreign_born_pct_2012"]),
+                float(p["poverty_pct_2012"]),
             )
-        )  # fmt: skip
+        )
     return tuple(out)
 
 
@@ -343,11 +405,19 @@ def crime_of(sources: Sources, fips: str, similar: list[str]) -> tuple[CrimeYear
             low, mid, high = np.quantile(rates, [0.25, 0.5, 0.75]) if len(rates) >= LEAST_SIMILAR else (np.nan,) * 3
             out.append(
                 CrimeYear(
-                    offence, year, _whole(crime.counts[offence][at, j]), _number(crime.rates[offence][at, j]),
-                    _number(crime.coverage[at, j]), crime.reasons[offence][at, j], crime.marks[offence][at, j],
-                    _number(low), _number(mid), _number(high), len(rates),
+                    offence,
+                    year,
+                    _whole(crime.counts[offence][at, j]),
+                    _number(crime.rates[offence][at, j]),
+                    _number(crime.coverage[at, j]),
+                    crime.reasons[offence][at, j],
+                    crime.marks[offence][at, j],
+                    _number(low),
+                    _number(mid),
+                    _number(high),
+                    len(rates),
                 )
-            )  # fmt: skip
+            )
     return tuple(out)
 
 
@@ -394,14 +464,23 @@ def state_record(sources: Sources, state: str) -> StateFacts:
     spells = tuple(s for s in all_spells(sources) if s.state == state)
     here = tuple(p for p in places(sources).values() if p.state == state)
     applied = applications_of(record.applications[record.applications["state"].eq(state)])
-    hidden = tuple(
-        f"{s.agency}, {s.model_words}: {s.withheld}" for s in spells if s.withheld
-    )  # fmt: skip
+    hidden = tuple(f"{s.agency}, {s.model_words}: {s.withheld}" for s in spells if s.withheld)
     return StateFacts(
-        state, STATE_NAMES[state], sources.list_date.date(), sources.first_list.date(), sources.pending_date.date(),
-        sources.data_version, spells, applied, here, curve_of(sources, state), marks_of(sources, state), hidden,
-        sources.after(state), state_sentence(state, spells, here, sources),
-    )  # fmt: skip
+        state,
+        STATE_NAMES[state],
+        sources.list_date.date(),
+        sources.first_list.date(),
+        sources.pending_date.date(),
+        sources.data_version,
+        spells,
+        applied,
+        here,
+        curve_of(sources, state),
+        marks_of(sources, state),
+        hidden,
+        sources.after(state),
+        state_sentence(state, spells, here, sources),
+    )
 
 
 def state_sentence(state: str, spells: tuple[Spell, ...], here: tuple[Place, ...], sources: Sources) -> str:
@@ -442,9 +521,11 @@ def curve_of(sources: Sources, state: str | None = None) -> pd.DataFrame:
     if record.frame.empty:
         empty = pd.DataFrame(0, index=months, columns=["JEM", "TFM", "WSO", "total"]).astype("int64")
         return empty.assign(listed=pd.array([pd.NA] * len(months), dtype="Int64"))
-    signed = record.adoption_curve("M").reindex(months, fill_value=0).reindex(
-        columns=["JEM", "TFM", "WSO", "total"], fill_value=0
-    )  # fmt: skip
+    signed = (
+        record.adoption_curve("M")
+        .reindex(months, fill_value=0)
+        .reindex(columns=["JEM", "TFM", "WSO", "total"], fill_value=0)
+    )
     signed.columns.name = None
     listed = record.adoption_curve("M", "listed")["total"].reindex(months)
     return signed.astype("int64").assign(listed=listed.astype("Int64"))
@@ -466,17 +547,37 @@ def nation_record(sources: Sources) -> NationFacts:
         headline += f" and {count(len(territories), 'territory', 'territories')}"
     rows = tuple(state_row(s, spells, applied, record) for s in sorted(STATE_NAMES, key=STATE_NAMES.get))  # type: ignore[arg-type]
     quiet = tuple(r.state for r in rows if not r.agreements and r.state not in TERRITORIES)
-    hidden = [f"{count(sum(k[0].startswith('withheld') for k in sources.withheld), 'agreement')} not released: source "
-              "forbids it"] if any(k[0].startswith("withheld") for k in sources.withheld) else []  # fmt: skip
+    hidden = (
+        [
+            f"{count(sum(k[0].startswith('withheld') for k in sources.withheld), 'agreement')} not released: source "
+            "forbids it"
+        ]
+        if any(k[0].startswith("withheld") for k in sources.withheld)
+        else []
+    )
     hidden += [f"{s.agency}, {s.state}, {s.model_words}: {s.withheld}" for s in spells if s.withheld]
     return NationFacts(
-        sources.list_date.date(), sources.first_list.date(), sources.pending_date.date(), sources.data_version,
-        len(listed), agencies, states, territories, {m: sum(s.model == m for s in listed) for m in MODEL_WORDS},
-        tuple(places(sources).values()), rows, quiet, curve_of(sources), spells,
-        applied, tuple(hidden), sources.after(), headline,
+        sources.list_date.date(),
+        sources.first_list.date(),
+        sources.pending_date.date(),
+        sources.data_version,
+        len(listed),
+        agencies,
+        states,
+        territories,
+        {m: sum(s.model == m for s in listed) for m in MODEL_WORDS},
+        tuple(places(sources).values()),
+        rows,
+        quiet,
+        curve_of(sources),
+        spells,
+        applied,
+        tuple(hidden),
+        sources.after(),
+        headline,
         f"Agreements that let state and local officers do some of the work of federal immigration officers: ICE’s list "
         f"of {day(sources.list_date)}, and every month back to 2002.",
-    )  # fmt: skip
+    )
 
 
 def state_row(state: str, spells: tuple[Spell, ...], applied: tuple[Application, ...], record: Agreements) -> StateRow:
@@ -487,10 +588,18 @@ def state_row(state: str, spells: tuple[Spell, ...], applied: tuple[Application,
     pending = record.applications
     waiting = int((pending["state"].eq(state) & pending["outcome"].eq("pending")).sum())
     return StateRow(
-        state, STATE_NAMES[state], len(listed), len({s.agency_id for s in listed}), models["JEM"], models["TFM"],
-        models["WSO"], sum(s.level == "state" for s in listed), sum(s.really_ended for s in mine),
-        min((s.signed for s in mine), default=None), waiting,
-    )  # fmt: skip
+        state,
+        STATE_NAMES[state],
+        len(listed),
+        len({s.agency_id for s in listed}),
+        models["JEM"],
+        models["TFM"],
+        models["WSO"],
+        sum(s.level == "state" for s in listed),
+        sum(s.really_ended for s in mine),
+        min((s.signed for s in mine), default=None),
+        waiting,
+    )
 
 
 def signed_counties(sources: Sources) -> tuple[str, ...]:

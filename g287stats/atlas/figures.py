@@ -32,9 +32,15 @@ Basis = Literal["listed", "signed"]
 
 
 def county_map(
-    state: str | None = None, on: Any = None, *, names: bool | None = None, basis: Basis = "listed",
-    agreements: Agreements | None = None, ax: Axes | None = None, columns: int = 3,
-) -> Axes | Figure:  # fmt: skip
+    state: str | None = None,
+    on: Any = None,
+    *,
+    names: bool | None = None,
+    basis: Basis = "listed",
+    agreements: Agreements | None = None,
+    ax: Axes | None = None,
+    columns: int = 3,
+) -> Axes | Figure:
     """Map what county agencies have signed, by county: of one state with north up, or of the country.
 
     ``on`` is a day (default: the last list) or several, which are drawn as small multiples on one legend (then a figure
@@ -110,8 +116,15 @@ def _draw_map(
     dotted = [c for c in sorted(towns) if c in rings]
     if dotted:
         xs, ys = zip(*(middles[c] for c in dotted))
-        ax.scatter(xs, ys, s=9 if code is None else 42, zorder=3, linewidths=0.6,
-                   c=[CLASSES[towns[c]].color for c in dotted], edgecolors="white")  # fmt: skip
+        ax.scatter(
+            xs,
+            ys,
+            s=9 if code is None else 42,
+            zorder=3,
+            linewidths=0.6,
+            c=[CLASSES[towns[c]].color for c in dotted],
+            edgecolors="white",
+        )
     if names:
         _names(ax, rings, middles)
     ax.autoscale()
@@ -140,8 +153,16 @@ def _names(ax: Axes, rings: dict[str, tuple[np.ndarray, ...]], middles: dict[str
         name = str(known.get(c, "")).removesuffix(" County").removesuffix(" Parish")
         widest = max(float(np.ptp(r[:, 0])) for r in rings[c])
         if name and widest > 8.6 * len(name):
-            ax.text(x, y, name, fontsize=6.2, ha="center", va="center", color=INK,
-                    path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
+            ax.text(
+                x,
+                y,
+                name,
+                fontsize=6.2,
+                ha="center",
+                va="center",
+                color=INK,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )
 
 
 def timeline(county: str, ax: Axes | None = None, *, agreements: Agreements | None = None) -> Axes:
@@ -180,17 +201,31 @@ def _bar(ax: Axes, spell: Spell, row: int, last: Any) -> None:
     ax.barh(row, float(date2num(stop)) - start, left=start, height=0.55, **style)
     if window and spell.gone_by:
         at = float(date2num(stop))
-        ax.barh(row, float(date2num(spell.gone_by)) - at, left=at, height=0.55, facecolor="white", edgecolor=EDGE,
-                hatch="////", linewidth=0.9)  # fmt: skip
+        ax.barh(
+            row,
+            float(date2num(spell.gone_by)) - at,
+            left=at,
+            height=0.55,
+            facecolor="white",
+            edgecolor=EDGE,
+            hatch="////",
+            linewidth=0.9,
+        )
     again = [float(date2num(d)) for d in spell.resigned]
     if again:
         ax.vlines(again, row - 0.275, row + 0.275, color="black", linewidth=2)
 
 
 def adoption(
-    by: Literal["model", "agency_type", "state"] = "model", *, state: str | None = None, basis: Basis = "signed",
-    freq: str = "M", largest: int = 12, agreements: Agreements | None = None, ax: Axes | None = None,
-) -> Axes | Figure:  # fmt: skip
+    by: Literal["model", "agency_type", "state"] = "model",
+    *,
+    state: str | None = None,
+    basis: Basis = "signed",
+    freq: str = "M",
+    largest: int = 12,
+    agreements: Agreements | None = None,
+    ax: Axes | None = None,
+) -> Axes | Figure:
     """Draw agreements in force over time, by model, by type of agency, or in a panel a state.
 
     ``state`` restricts to one state; ``by="state"`` draws the ``largest`` states at the last period as small multiples
@@ -207,9 +242,11 @@ def adoption(
             raise DesignError("a panel a state is a figure of its own: leave ax out")
         return _by_state(record.adoption_curve(freq, basis, by="state"), largest)
     curve = record.adoption_curve(freq, basis, by=by).drop(columns="total")
-    order = [m for m in ("WSO", "JEM", "TFM") if m in curve] if by == "model" else list(
-        curve.iloc[-1].sort_values(ascending=False, kind="stable").index
-    )  # fmt: skip
+    order = (
+        [m for m in ("WSO", "JEM", "TFM") if m in curve]
+        if by == "model"
+        else list(curve.iloc[-1].sort_values(ascending=False, kind="stable").index)
+    )
     colors = [MODEL_COLORS[c] for c in order] if by == "model" else _shades(len(order))
     words = [MODEL_WORDS.get(c, c.replace("_", " ")) for c in order]
     ax = ax or plt.subplots(figsize=(9, 4.5), layout="constrained")[1]
@@ -232,8 +269,15 @@ def _by_state(curve: pd.DataFrame, largest: int) -> Figure:
         panels[f"{len(rest)} others"] = curve[rest].sum(axis=1)
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(3 * columns, 1.9 * lines), squeeze=False, sharex=True,
-                                sharey=True, layout="constrained")  # fmt: skip
+    figure, axes = plt.subplots(
+        lines,
+        columns,
+        figsize=(3 * columns, 1.9 * lines),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
     when = curve.index.to_timestamp(how="end")  # type: ignore[attr-defined]
     for one, (name, values) in zip(axes.flat, panels.items()):
         one.fill_between(when, 0, values, color=MODEL_COLORS["TFM"], linewidth=0)

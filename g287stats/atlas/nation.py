@@ -43,13 +43,17 @@ def nation_page(
         f"{_states(facts, links)}{_notes(facts)}{_files(downloads)}"
     )
     text = page(
-        f"{ROOT}: {facts.headline}", body, description=facts.sentence, list_date=facts.list_date,
+        f"{ROOT}: {facts.headline}",
+        body,
+        description=facts.sentence,
+        list_date=facts.list_date,
         crumbs=[(ROOT, None), ("States", "#states"), ("Data notes", "#notes")],
         styles=("atlas/atlas.css", "atlas/nation.css"),
         script=script,
-        foot=foot(facts.data_version, facts.list_date, facts.pending_date, "national page",
-                  "g287stats atlas --out DIR"),
-    )  # fmt: skip
+        foot=foot(
+            facts.data_version, facts.list_date, facts.pending_date, "national page", "g287stats atlas --out DIR"
+        ),
+    )
     text = text.replace('<html lang="en">', '<html lang="en" class="no-js">', 1)
     return text.replace("<script>", f'<script type="application/json" id="data">{said}</script><script>', 1)
 
@@ -98,10 +102,16 @@ def _row(
     stop = int(ends.searchsorted(pd.Timestamp(end))) if end else 999
     counties = [at[c] for c in s.county_fips.split(";") if c in at]
     return [
-        number[s.agency], MODELS.index(s.model), LEVELS.index(s.level), start, stop, counties,
+        number[s.agency],
+        MODELS.index(s.model),
+        LEVELS.index(s.level),
+        start,
+        stop,
+        counties,
         int(bool(s.duplicate_of)),
-        listed.get(s.agreement_id, []), *([s.state] if s.level == "state" else []),
-    ]  # fmt: skip
+        listed.get(s.agreement_id, []),
+        *([s.state] if s.level == "state" else []),
+    ]
 
 
 def _controls(facts: NationFacts) -> str:
@@ -145,8 +155,10 @@ def _map(sources: Sources, drawn: tuple[str, ...]) -> str:
         lines = [r * [1, -1] for r in state_rings(STATE_FIPS[state])]
         if lines:
             clips.append(f'<clipPath id="c{state}"><path id="o{state}" d="{path(lines)}"/></clipPath>')
-            outlines.append(f'<use class="st{" on" if state in live else ""}" data-s="{state}" href="#o{state}" '
-                            f'clip-path="url(#c{state})"/>')  # fmt: skip
+            outlines.append(
+                f'<use class="st{" on" if state in live else ""}" data-s="{state}" href="#o{state}" '
+                f'clip-path="url(#c{state})"/>'
+            )
     return (
         f'<svg id="map" class="map" viewBox="{box}" role="img" aria-label="Counties of the United States by '
         f"what county "
@@ -183,8 +195,12 @@ def _filters(facts: NationFacts) -> str:
         return f'<label>{words}<select id="{name}">{rows}</select></label>'
 
     models = [("", "all models"), ("0", "warrant service"), ("1", "jail enforcement"), ("2", "task force")]
-    levels = [("", "all agencies"), ("0", "sheriffs and county agencies"), ("1", "towns, campuses, constables"),
-              ("2", "agencies of the state")]  # fmt: skip
+    levels = [
+        ("", "all agencies"),
+        ("0", "sheriffs and county agencies"),
+        ("1", "towns, campuses, constables"),
+        ("2", "agencies of the state"),
+    ]
     basis = [("signed", "signed and not ended"), ("listed", f"as listed, from {day(facts.first_list)}")]
     return (
         f'<div class="flt js">{select("model", "Model", models)}{select("level", "Agencies", levels)}'
@@ -202,16 +218,39 @@ def _states(facts: NationFacts, links: Links) -> str:
         to = links.state(r.state)
         name = f'<a href="{to}">{e(r.name)}</a>' if to else e(r.name)
         lines.append(
-            (name, f"{r.agreements:,}", f"{r.agencies:,}", f"{r.tfm:,}", f"{r.jem:,}", f"{r.wso:,}", f"{r.statewide:,}",
-             f"{r.ended:,}", f"{r.first_signed.year if r.first_signed else '–'}", f"{r.pending:,}")
-        )  # fmt: skip
-    head = ["state", "agreements", "agencies", "task force", "jail enforcement", "warrant service",
-            "by the state’s own",
-            "ended", "earliest", "pending"]  # fmt: skip
+            (
+                name,
+                f"{r.agreements:,}",
+                f"{r.agencies:,}",
+                f"{r.tfm:,}",
+                f"{r.jem:,}",
+                f"{r.wso:,}",
+                f"{r.statewide:,}",
+                f"{r.ended:,}",
+                f"{r.first_signed.year if r.first_signed else '–'}",
+                f"{r.pending:,}",
+            )
+        )
+    head = [
+        "state",
+        "agreements",
+        "agencies",
+        "task force",
+        "jail enforcement",
+        "warrant service",
+        "by the state’s own",
+        "ended",
+        "earliest",
+        "pending",
+    ]
     grid = table(
-        f"Agreements on ICE’s list of {day(facts.list_date)}; pending: list of {day(facts.pending_date)}", head, lines,
-        numbers=tuple(range(1, 10)), tight=True, attributes=' id="states-table"',
-    )  # fmt: skip
+        f"Agreements on ICE’s list of {day(facts.list_date)}; pending: list of {day(facts.pending_date)}",
+        head,
+        lines,
+        numbers=tuple(range(1, 10)),
+        tight=True,
+        attributes=' id="states-table"',
+    )
     quiet = [s for s in facts.none_listed if s != "DC"]
     names = join([_state_name(s, links) for s in quiet])
     others = [
@@ -263,9 +302,9 @@ def _notes(facts: NationFacts) -> str:
         "<b>Not known.</b> The day an agreement began to operate: no source has it.",
     ]
     if nowhere:
-        items.append("<b>Not on the map.</b> " + e("; ".join(f"{s.agency}, {s.state}" for s in nowhere)) + ": "
-                     "county not "
-                     "known.")  # fmt: skip
+        items.append(
+            "<b>Not on the map.</b> " + e("; ".join(f"{s.agency}, {s.state}" for s in nowhere)) + ": county not known."
+        )
     if facts.territories:
         where = join([STATE_NAMES[t] for t in facts.territories])
         items.append(f"<b>Territories.</b> {where}: in the table, not on the map.")

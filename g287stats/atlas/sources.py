@@ -28,9 +28,14 @@ CRIME = "fbi_county_sums"
 OFFENCES = ("violent_ex_rape", "property")
 MIN_COVERAGE = 0.8
 LIKENESS = (
-    "log_population", "hispanic_pct_2013", "foreign_born_pct_2012", "poverty_pct_2012", "log_income",
-    "bachelors_pct_2012", "rucc_2013",
-)  # fmt: skip
+    "log_population",
+    "hispanic_pct_2013",
+    "foreign_born_pct_2012",
+    "poverty_pct_2012",
+    "log_income",
+    "bachelors_pct_2012",
+    "rucc_2013",
+)
 """What similar counties are alike in: residents 2012 (log), shares Hispanic, born abroad, poor, with a degree, median
 household income (log), rural-urban code. Crime is not among them."""
 
@@ -280,13 +285,14 @@ def _arrays(frame: pd.DataFrame) -> Crime:
         return out
 
     return Crime(
-        counties, years,
+        counties,
+        years,
         {o: grid(frame[o], np.nan, float) for o in OFFENCES},
         {o: grid(frame[f"{o}_rate"], np.nan, float) for o in OFFENCES},
         grid(frame["coverage"], np.nan, float),
         {o: grid(frame[f"reason_{o}"], "not printed", object) for o in OFFENCES},
         {o: grid(frame[f"mark_{o}"], "n/a", object) for o in OFFENCES},
-    )  # fmt: skip
+    )
 
 
 def _cache_path(min_coverage: float) -> Path | None:

@@ -32,10 +32,14 @@ def state_page(facts: StateFacts, links: Links, *, downloads: bool = True) -> st
     crumbs = [(ROOT, links.index), (facts.name, None)]
     again = f"g287stats state {facts.state} --out page.html"
     return page(
-        f"{facts.name}: 287(g) agreements", "".join(parts), description=facts.sentence, crumbs=crumbs,
-        list_date=facts.list_date, styles=("atlas/atlas.css",),
+        f"{facts.name}: 287(g) agreements",
+        "".join(parts),
+        description=facts.sentence,
+        crumbs=crumbs,
+        list_date=facts.list_date,
+        styles=("atlas/atlas.css",),
         foot=foot(facts.data_version, facts.list_date, facts.pending_date, f"state {facts.state}", again),
-    )  # fmt: skip
+    )
 
 
 def _map(facts: StateFacts) -> str:
@@ -44,11 +48,13 @@ def _map(facts: StateFacts) -> str:
         return ""
     frame = frame_around(mine, width=720, pad=0.02, tallest=0.95)
     return county_map(
-        frame, {p.county_fips: p.kind for p in facts.counties}, only=mine,
+        frame,
+        {p.county_fips: p.kind for p in facts.counties},
+        only=mine,
         dots={p.county_fips: p.local_kind for p in facts.counties if p.local_only},
         label=f"Counties of {facts.name} by what county agencies have on the list of {day(facts.list_date)}; "
-              "the table of counties below says the same in words",
-    )  # fmt: skip
+        "the table of counties below says the same in words",
+    )
 
 
 def _key(facts: StateFacts) -> str:
@@ -62,8 +68,10 @@ def _key(facts: StateFacts) -> str:
     note = f"{count(gone, 'county has', 'counties have')} none now but had one that ended. " if gone else ""
     note += (
         f"{count(live, 'agreement')} of agencies of the state {'works' if live == 1 else 'work'} statewide and "
-        f"{'colours' if live == 1 else 'colour'} no county." if live else "No agency of the state is on the last list."
-    )  # fmt: skip
+        f"{'colours' if live == 1 else 'colour'} no county."
+        if live
+        else "No agency of the state is on the last list."
+    )
     return (
         f'<p class="note"><b>Counties by what county agencies have on the list of '
         f'{day(facts.list_date)}</b></p><ul class="key col">{"".join(items)}</ul><p class="note">{note}</p>'
@@ -150,9 +158,12 @@ def _counties(facts: StateFacts, links: Links) -> str:
     lines = [_line(p, facts, links, p.county_fips in known) for p in sorted(met, key=lambda p: p.name)]
     grid = table(
         "Counties with an agreement or an application, now or before",
-        ["county", "on the last list", "agreements", "agencies", "first signed", "ended"], lines, numbers=(2, 4, 5),
-        tight=True, hide_caption=True,
-    )  # fmt: skip
+        ["county", "on the last list", "agreements", "agencies", "first signed", "ended"],
+        lines,
+        numbers=(2, 4, 5),
+        tight=True,
+        hide_caption=True,
+    )
     others = ", ".join(_name(p, links) for p in rest)
     tail = (
         f"<details><summary>{count(len(rest), 'county', 'counties')} with no agreement in the "
@@ -181,8 +192,14 @@ def _elsewhere(facts: StateFacts) -> str:
     items = [f"{s.agency} ({s.model_words}): its county is not known" for s in nowhere]
     items += [f"Not released: {text}" for text in facts.withheld]
     pending = [a for a in facts.applications if a.pending]
-    items += [f"{count(len(pending), 'application')} pending on the last such list, of {day(facts.pending_date)}: "
-              + ", ".join(sorted({a.agency for a in pending}))] if pending else []  # fmt: skip
+    items += (
+        [
+            f"{count(len(pending), 'application')} pending on the last such list, of {day(facts.pending_date)}: "
+            + ", ".join(sorted({a.agency for a in pending}))
+        ]
+        if pending
+        else []
+    )
     if facts.after:
         items.append(facts.after)
     items.append(f"No list is in hand before {day(facts.first_list)}; none after {day(facts.list_date)}.")

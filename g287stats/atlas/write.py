@@ -50,10 +50,15 @@ def write_state(state: str, out: str | Path, *, agreements: Agreements | None = 
 
 
 def write_atlas(
-    out: str | Path, *, states: Iterable[str] | None = None, counties: Literal["signed", "all"] = "signed",
-    downloads: bool = True, min_coverage: float = MIN_COVERAGE, agreements: Agreements | None = None,
+    out: str | Path,
+    *,
+    states: Iterable[str] | None = None,
+    counties: Literal["signed", "all"] = "signed",
+    downloads: bool = True,
+    min_coverage: float = MIN_COVERAGE,
+    agreements: Agreements | None = None,
     progress: bool | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Write the atlas into folder ``out``: the national page, pages of states and counties, tables; returns the paths.
 
     ``states`` restricts pages of states and counties to some states; ``counties="signed"`` writes every county that
@@ -69,9 +74,13 @@ def write_atlas(
     facts = nation_record(sources)
     known = places(sources)
     written = _tables(folder / "data", sources, codes)
-    files = (("Agreements, CSV", "data/agreements.csv"), ("Applications, CSV", "data/applications.csv"),
-             ("Months, CSV", "data/months.csv"), ("Counties, CSV", "data/counties.csv"),
-             ("Read me", "README.txt"))  # fmt: skip
+    files = (
+        ("Agreements, CSV", "data/agreements.csv"),
+        ("Applications, CSV", "data/applications.csv"),
+        ("Months, CSV", "data/months.csv"),
+        ("Counties, CSV", "data/counties.csv"),
+        ("Read me", "README.txt"),
+    )
     top = Links("", links.counties, links.states, home=True)
     written.append(_write(folder / "index.html", nation_page(facts, sources, top, downloads=files)))
     written.append(_write(folder / "README.txt", _readme(sources, len(chosen), len(codes))))
@@ -100,9 +109,18 @@ def _tables(folder: Path, sources: Sources, codes: tuple[str, ...]) -> list[Path
     """Tables beside the pages: agreements, applications, months, counties, and agreements by state."""
     facts = nation_record(sources)
     place = ("county_fips", "name", "state", "words", "agreements", "agencies", "first_signed", "ended")
-    applied = ("agency", "agency_type", "jurisdiction", "county_fips", "model", "first_pending", "last_pending",
-               "gone_by",
-               "outcome", "agreement_id")  # fmt: skip
+    applied = (
+        "agency",
+        "agency_type",
+        "jurisdiction",
+        "county_fips",
+        "model",
+        "first_pending",
+        "last_pending",
+        "gone_by",
+        "outcome",
+        "agreement_id",
+    )
     tables = {
         "agreements": Sheet.from_records(facts.spells, AGREEMENT_COLUMNS),
         "applications": Sheet.from_records(facts.applications, applied),

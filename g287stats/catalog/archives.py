@@ -33,8 +33,15 @@ MAX_DEPTH = 2
 
 _CHUNK = 1 << 20
 _DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
-)  # fmt: skip
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
 """What reading a damaged archive, or one packed by a method unknown here, raises."""
 
 

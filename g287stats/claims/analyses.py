@@ -48,9 +48,15 @@ def analyses() -> dict[str, Analysis]:
         text = (path.parent / "DIFFERENCES.md").read_text("utf-8")
         found.append(
             Analysis(
-                path.parent.name, path.parent, card["title"], int(card.get("order", 99)), tuple(card["claims"]),
-                str(card["data_version"]), text, bool(card.get("default", True)),
+                path.parent.name,
+                path.parent,
+                card["title"],
+                int(card.get("order", 99)),
+                tuple(card["claims"]),
+                str(card["data_version"]),
+                text,
+                bool(card.get("default", True)),
                 tuple(card.get("tables", ())),
             )
-        )  # fmt: skip
+        )
     return {a.name: a for a in sorted(found, key=lambda a: (a.order, a.name))}

@@ -219,10 +219,16 @@ class CountyDesigns:
         rates = rates if count in ("violent_ex_rape", "property", "index") else [*rates, f"{count}_rate"]
         rates = [r for r in rates if frame[r].notna().any()]
         matched = balance_weights(
-            frame.dropna(subset=[*rates, "hispanic_share_2009"]), ["log_population", "hispanic_share_2009", *rates],
-            method="nearest", neighbours=card.get("neighbours", 5), periods=tuple(card["window"]), exact=exact,
-            unit="county_fips", time="year", cohort="cohort",
-        )  # fmt: skip
+            frame.dropna(subset=[*rates, "hispanic_share_2009"]),
+            ["log_population", "hispanic_share_2009", *rates],
+            method="nearest",
+            neighbours=card.get("neighbours", 5),
+            periods=tuple(card["window"]),
+            exact=exact,
+            unit="county_fips",
+            time="year",
+            cohort="cohort",
+        )
         frame = frame.assign(balance_weight=frame["county_fips"].map(matched.weights).astype(float))
         return frame[frame["balance_weight"] > 0].reset_index(drop=True)
 
@@ -255,10 +261,15 @@ class CountyDesigns:
                 continue
             for county, reason in self._reasons(panel, keys, set(used)).items():
                 rows.append(
-                    {**keys, "county_fips": county, "county": names["name"].get(county, county),
-                     "state": names["state"].get(county, ""), "reason": reason,
-                     "identified": self.identified.get(county, np.nan)}
-                )  # fmt: skip
+                    {
+                        **keys,
+                        "county_fips": county,
+                        "county": names["name"].get(county, county),
+                        "state": names["state"].get(county, ""),
+                        "reason": reason,
+                        "identified": self.identified.get(county, np.nan),
+                    }
+                )
         out = pd.DataFrame(rows)
         return out.assign(identified_share=out["identified"] / total) if len(out) else out
 
@@ -268,9 +279,15 @@ class CountyDesigns:
         for spec, used in treated.items():
             row = specs.loc[spec]
             key = tuple(
-                row.get(k, d) for k, d in (("data", ""), ("treatment", "any agreement"), ("outcome", ""),
-                                           ("comparison", "all counties"), ("sample", "all"))
-            )  # fmt: skip
+                row.get(k, d)
+                for k, d in (
+                    ("data", ""),
+                    ("treatment", "any agreement"),
+                    ("outcome", ""),
+                    ("comparison", "all counties"),
+                    ("sample", "all"),
+                )
+            )
             out.setdefault(key, used)
         return out
 
@@ -385,8 +402,10 @@ def _weights(spec: Mapping[str, Any]) -> str | None:
 
 def _trends(words: str) -> dict[str, Any]:
     kinds: dict[str, dict[str, Any]] = {
-        "none": {}, "county trends": {"unit_trends": True}, "state by year": {"fixed_effects": [("state", "year")]},
-    }  # fmt: skip
+        "none": {},
+        "county trends": {"unit_trends": True},
+        "state by year": {"fixed_effects": [("state", "year")]},
+    }
     if words not in kinds:
         raise DesignError(f"no trends are called {words!r}")
     return kinds[words]

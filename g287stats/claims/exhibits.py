@@ -66,9 +66,16 @@ class Exhibits:
         return given if self.door is None else self.door(given)
 
     def table(
-        self, name: str, frame: pd.DataFrame, *, title: str, note: str = "", digits: int = 3,
-        provenance: Mapping[str, Any] | None = None, simulated: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        frame: pd.DataFrame,
+        *,
+        title: str,
+        note: str = "",
+        digits: int = 3,
+        provenance: Mapping[str, Any] | None = None,
+        simulated: bool = False,
+    ) -> None:
         """Write ``frame`` as CSV (full precision), Markdown and LaTeX, and its provenance as JSON."""
         frame = self._leaves(frame)
         caption = _marked(title, simulated)
@@ -80,9 +87,15 @@ class Exhibits:
         self._finish(name, "table", caption, note, files, provenance, simulated)
 
     def figure(
-        self, name: str, figure: Figure, *, title: str, note: str = "",
-        provenance: Mapping[str, Any] | None = None, simulated: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        figure: Figure,
+        *,
+        title: str,
+        note: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        simulated: bool = False,
+    ) -> None:
         """Write ``figure`` as PNG and PDF, and its provenance as JSON."""
         import matplotlib.pyplot as plt
 
@@ -97,9 +110,17 @@ class Exhibits:
         plt.close(figure)
 
     def result(
-        self, claim_id: str, ours: float | tuple[float, float] | Estimate, *, data: str, explained: str = "",
-        note: str = "", simulated: bool = False, related: bool = False, margin: float | None = None,
-    ) -> Verdict:  # fmt: skip
+        self,
+        claim_id: str,
+        ours: float | tuple[float, float] | Estimate,
+        *,
+        data: str,
+        explained: str = "",
+        note: str = "",
+        simulated: bool = False,
+        related: bool = False,
+        margin: float | None = None,
+    ) -> Verdict:
         """Hold ``ours`` (a number, a bracket of two, or an effect in percent) against a published claim.
 
         ``explained`` must be a heading of the analysis's DIFFERENCES.md: a difference without a written
@@ -157,8 +178,14 @@ class Exhibits:
         parts = [found.axes_of(rows).assign(outcome=name) for name, rows in estimated.groupby("outcome", sort=False)]
         axes = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         if len(axes):
-            self.table("axes", axes, title="How far each choice moves the estimate, all else equal", digits=2,
-                       note="Pairs of specifications that differ in this choice alone.", provenance=record)  # fmt: skip
+            self.table(
+                "axes",
+                axes,
+                title="How far each choice moves the estimate, all else equal",
+                digits=2,
+                note="Pairs of specifications that differ in this choice alone.",
+                provenance=record,
+            )
         if lost is not None and len(lost):
             self.table("lost", lost, title="Treated places that each design loses", provenance=record)
         for claim_id in grid.claims:
@@ -192,10 +219,17 @@ class Exhibits:
 
     def _row(self, claim: pd.Series, data: str, note: str, simulated: bool) -> dict[str, Any]:
         return {
-            "claim_id": claim["claim_id"], "seed_statement": claim["seed_statement"], "finding": claim["finding"],
-            "published": published_text(claim), "standing": claim.get("standing"), "check_tier": claim["check_tier"],
-            "data": data, "note": note, "simulated": simulated, "analysis": self.analysis,
-        }  # fmt: skip
+            "claim_id": claim["claim_id"],
+            "seed_statement": claim["seed_statement"],
+            "finding": claim["finding"],
+            "published": published_text(claim),
+            "standing": claim.get("standing"),
+            "check_tier": claim["check_tier"],
+            "data": data,
+            "note": note,
+            "simulated": simulated,
+            "analysis": self.analysis,
+        }
 
     def _keep(self, row: dict[str, Any], verdict: Verdict) -> Verdict:
         mine: dict[str, Any] = {
@@ -206,15 +240,26 @@ class Exhibits:
         return verdict
 
     def _finish(
-        self, name: str, kind: str, title: str, note: str, contents: Mapping[str, Content],
-        provenance: Mapping[str, Any] | None, simulated: bool,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        kind: str,
+        title: str,
+        note: str,
+        contents: Mapping[str, Content],
+        provenance: Mapping[str, Any] | None,
+        simulated: bool,
+    ) -> None:
         """Write the files of one exhibit and its provenance together."""
         files = tuple(f"{name}.{s}" for s in contents)
         record = {
-            "analysis": self.analysis, "exhibit": name, "title": title, "note": note, "files": list(files),
-            "simulated": simulated, "versions": versions(),
-        } | self._leaves({"note": note, "provenance": dict(provenance or {})})  # fmt: skip
+            "analysis": self.analysis,
+            "exhibit": name,
+            "title": title,
+            "note": note,
+            "files": list(files),
+            "simulated": simulated,
+            "versions": versions(),
+        } | self._leaves({"note": note, "provenance": dict(provenance or {})})
         note = record.get("note", "")
         text = json.dumps(record, indent=1, ensure_ascii=False, default=str, sort_keys=True)
         with changing(self.folder) as change:
@@ -253,6 +298,8 @@ def _shown(row: pd.Series, unit: str) -> dict[str, Any]:
     point, low, high = float(row["estimate"]), float(row["conf_low"]), float(row["conf_high"])
     sign = " %" if unit == "percent" else f" {unit}" if unit else ""
     return {
-        "ours": f"{point:+.1f}{sign} [{low:.1f}, {high:.1f}]", "value": point, "std_error": (high - low) / 3.919927969,
+        "ours": f"{point:+.1f}{sign} [{low:.1f}, {high:.1f}]",
+        "value": point,
+        "std_error": (high - low) / 3.919927969,
         "minimum_detectable_effect": detectable(low, high),
-    }  # fmt: skip
+    }

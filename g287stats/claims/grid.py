@@ -206,8 +206,22 @@ def estimate_grid(grid: Grid, estimate: Callable[[Mapping[str, Any]], Cell]) -> 
         frame[column] = frame[column].fillna("") if column in frame else ""
     frame["margin"] = frame["outcome"].map(dict(grid.margins))
     frame, cov = _joined(frame, cells)
-    order = ["spec", "outcome", *grid.axes, *NUMBERS, "margin", "reading", "leads_p", "n_units", "n_treated",
-             "effective_treated", "inference", "state", "joined", "message"]  # fmt: skip
+    order = [
+        "spec",
+        "outcome",
+        *grid.axes,
+        *NUMBERS,
+        "margin",
+        "reading",
+        "leads_p",
+        "n_units",
+        "n_treated",
+        "effective_treated",
+        "inference",
+        "state",
+        "joined",
+        "message",
+    ]
     return GridResult(grid, frame[order], cov, {grid.specifications["spec"][n]: c.treated for n, c in cells.items()})
 
 
@@ -221,13 +235,22 @@ def describe(cell: Cell, margin: float) -> dict[str, Any]:
     low, high = interval.low * scale, interval.high * scale
     implied = (high - low) / (2 * 1.959963984540054)
     return {
-        "estimate": point * scale, "std_error": implied, "conf_low": low, "conf_high": high,
-        "p_value": interval.p_value, "detectable": detectable(low, high),
+        "estimate": point * scale,
+        "std_error": implied,
+        "conf_low": low,
+        "conf_high": high,
+        "p_value": interval.p_value,
+        "detectable": detectable(low, high),
         "inflation": implied / abs(se * scale) if se > 0 else np.nan,
-        "reading": read_row(point * scale, low, high, margin), "leads_p": cell.leads_p,
-        "n_units": sample.get("n_units"), "n_treated": treated, "effective_treated": cell.effective or treated,
-        "inference": interval.how, "state": "estimated", "message": "",
-    }  # fmt: skip
+        "reading": read_row(point * scale, low, high, margin),
+        "leads_p": cell.leads_p,
+        "n_units": sample.get("n_units"),
+        "n_treated": treated,
+        "effective_treated": cell.effective or treated,
+        "inference": interval.how,
+        "state": "estimated",
+        "message": "",
+    }
 
 
 def _joined(frame: pd.DataFrame, cells: Mapping[int, Cell]) -> tuple[pd.DataFrame, np.ndarray]:

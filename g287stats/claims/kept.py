@@ -109,10 +109,18 @@ def write_manifest(folder: Path, chosen: Sequence[Analysis], table: pd.DataFrame
         mine = [e for e in exhibits if e.analysis == analysis.name]
         claims = table.loc[table["analysis"] == analysis.name, "claim_id"].tolist() or [""]
         rows += [
-            {"claim_id": c, "analysis": analysis.name, "exhibit": e.name, "title": e.title,
-             "files": "; ".join(f"{analysis.name}/{f}" for f in e.files), "data": data, "command": command}
-            for c in claims for e in mine
-        ]  # fmt: skip
+            {
+                "claim_id": c,
+                "analysis": analysis.name,
+                "exhibit": e.name,
+                "title": e.title,
+                "files": "; ".join(f"{analysis.name}/{f}" for f in e.files),
+                "data": data,
+                "command": command,
+            }
+            for c in claims
+            for e in mine
+        ]
     columns = ["claim_id", "analysis", "exhibit", "title", "files", "data", "command"]
     write(folder / "exhibits.csv", csv(pd.DataFrame(rows, columns=columns)))
     names = [f"{e.analysis}/{f}" for e in exhibits for f in (*e.files, f"{e.name}.json")]
@@ -125,8 +133,11 @@ def write_manifest(folder: Path, chosen: Sequence[Analysis], table: pd.DataFrame
 def _tables(analysis: Analysis) -> list[tuple[str, Path]]:
     found = []
     for name in analysis.tables:
-        for path in (released_dir() / f"{name}.csv", released_dir() / f"{name}.csv.gz",
-                     user_data_dir() / name / "manifest.json"):  # fmt: skip
+        for path in (
+            released_dir() / f"{name}.csv",
+            released_dir() / f"{name}.csv.gz",
+            user_data_dir() / name / "manifest.json",
+        ):
             if path.is_file():
                 found.append((name, path))
                 break

@@ -43,9 +43,13 @@ def specification_curve(rows: pd.DataFrame, axes: Sequence[str], *, unit: str = 
     varying = [a for a in axes if rows[a].nunique() > 1]
     levels = [(a, v) for a in varying for v in sorted(rows[a].unique())]
     figure, (top, bottom) = plt.subplots(
-        2, 1, figsize=(9, 3 + 0.22 * len(levels)), sharex=True, height_ratios=(3, 0.24 * len(levels) + 0.1),
+        2,
+        1,
+        figsize=(9, 3 + 0.22 * len(levels)),
+        sharex=True,
+        height_ratios=(3, 0.24 * len(levels) + 0.1),
         layout="constrained",
-    )  # fmt: skip
+    )
     x = np.arange(len(rows))
     margin = float(rows["margin"].max())
     top.axhspan(-margin, margin, color=BAND, lw=0)

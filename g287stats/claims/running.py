@@ -222,10 +222,19 @@ def _report(run: Replication, chosen: list[Analysis]) -> None:
         about = said.loc[key]
         questions.append(
             Question(
-                key, title, about["statement"], about["verdict"], about["reason"], claims.join(numbers), found.grid,
-                found.choices, found.sentences, found.strongest, exhibits,
+                key,
+                title,
+                about["statement"],
+                about["verdict"],
+                about["reason"],
+                claims.join(numbers),
+                found.grid,
+                found.choices,
+                found.sentences,
+                found.strongest,
+                exhibits,
             )
-        )  # fmt: skip
+        )
     write_report(
         run.report,
         questions,
@@ -258,16 +267,31 @@ def _choose(only: str | Sequence[str] | None) -> list[Analysis]:
 def claims_table(results: list[dict[str, Any]], claims: pd.DataFrame) -> pd.DataFrame:
     """One row per result, then those of ``claims`` that got none."""
     columns = [
-        "claim_id", "seed_statement", "finding", "published", "ours", "value", "std_error", "distance_se",
-        "minimum_detectable_effect", "margin", "status", "reason", "standing", "check_tier", "data", "note",
-        "simulated", "analysis",
-    ]  # fmt: skip
+        "claim_id",
+        "seed_statement",
+        "finding",
+        "published",
+        "ours",
+        "value",
+        "std_error",
+        "distance_se",
+        "minimum_detectable_effect",
+        "margin",
+        "status",
+        "reason",
+        "standing",
+        "check_tier",
+        "data",
+        "note",
+        "simulated",
+        "analysis",
+    ]
     table = pd.DataFrame(results).reindex(columns=columns)
     rest = claims[~claims["claim_id"].isin(table["claim_id"])]
     home = {c: a.name for a in analyses().values() for c in a.claims}
     how = [f"g287stats replicate --only {home[c]}" if c in home else "no analysis yet" for c in rest["claim_id"]]
     extra = rest.assign(
         note=how, published=[published_text(row) for _, row in rest.iterrows()], status=NOT_YET
-    ).reindex(columns=columns)  # fmt: skip
+    ).reindex(columns=columns)
     parts = [p for p in (table, extra) if len(p)]
     return pd.concat([p.astype(object) for p in parts], ignore_index=True) if parts else table

@@ -28,8 +28,11 @@ def headline(words: str, rows: pd.DataFrame, margin: float, axes: pd.DataFrame, 
             f"{words}: most specifications cannot tell a change of {margin:g} {unit} from none; the sharpest of them "
             f"would have seen {least:.1f} {unit}."
         )
-    said = {"decline": f"a decline of at least {margin:g} {unit}", "rise": f"a rise of at least {margin:g} {unit}",
-            "negligible": f"changes smaller than {margin:g} {unit} either way"}[grid.reading]  # fmt: skip
+    said = {
+        "decline": f"a decline of at least {margin:g} {unit}",
+        "rise": f"a rise of at least {margin:g} {unit}",
+        "negligible": f"changes smaller than {margin:g} {unit} either way",
+    }[grid.reading]
     return f"{words}: {said}, in {100 * grid.shares[grid.reading]:.0f} % of specifications."
 
 

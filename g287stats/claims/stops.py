@@ -39,9 +39,7 @@ def hispanic_share(stops: pd.DataFrame, *, time: str = "period", treatment: str 
         Rows without a stop of either group are left out.
     """
     both = stops["stops_hispanic"].astype(float) + stops["stops_white"].astype(float)
-    frame = stops[both > 0].assign(
-        both=both, share=100 * stops["stops_hispanic"].astype(float) / both.where(both > 0)
-    )  # fmt: skip
+    frame = stops[both > 0].assign(both=both, share=100 * stops["stops_hispanic"].astype(float) / both.where(both > 0))
     return twfe(frame, "share", unit="county_fips", time=time, treatment=treatment, weights="both")
 
 

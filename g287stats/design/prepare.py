@@ -277,9 +277,13 @@ def prepare(
         treated = rows.nonzero_units(values[treatment]) if treatment else treated
         few = _few_treated(treated, levels, clusters or (keys.unit,))
     notes = (
-        *seen.notes, *kept.notes, *_calendar_notes(kept, seen), *_moving_clusters(kept, levels, keys, clusters),
-        *few, *_idle_effects(effects, rows, keys),
-    )  # fmt: skip
+        *seen.notes,
+        *kept.notes,
+        *_calendar_notes(kept, seen),
+        *_moving_clusters(kept, levels, keys, clusters),
+        *few,
+        *_idle_effects(effects, rows, keys),
+    )
     for note in notes:
         caution(
             f"{outcome}: {note}",

@@ -88,9 +88,17 @@ def etwfe(
     if at_risk and model == "linear":
         raise DesignError('at_risk= goes with model="poisson"; divide the outcome by it for a linear model of rates')
     design = prepare(
-        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
-        weights=weights, cluster=cluster, at_risk=at_risk,
-    )  # fmt: skip
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        cohort=cohort,
+        treatment=treatment,
+        covariates=covariates,
+        weights=weights,
+        cluster=cluster,
+        at_risk=at_risk,
+    )
     design = dated(design, "use g.switching_did")
     design, notes = _comparable(design, control)
     if model == "linear":

@@ -172,11 +172,17 @@ def att_gt(
         result,
         on_unidentified,
         options={
-            "control": control, "method": method, "base": base, "anticipation": anticipation,
-            "covariates": tuple(covariates), "weights": weights, "cluster": cluster, "panel": panel,
+            "control": control,
+            "method": method,
+            "base": base,
+            "anticipation": anticipation,
+            "covariates": tuple(covariates),
+            "weights": weights,
+            "cluster": cluster,
+            "panel": panel,
             "small_sample": small_sample,
         },
-    )  # fmt: skip
+    )
 
 
 # ---- labels ----------------------------------------------------------------------------------------------------------

@@ -116,9 +116,15 @@ def iv_did(
     if n_z < m:
         raise DesignError(f"{m} treatments ({', '.join(endogenous)}) need {m} instruments or more; given {names}")
     design = prepare(
-        data, outcome, unit=unit, time=time, covariates=(*endogenous, *names, *covariates), weights=weights,
-        cluster=cluster, fixed_effects=fixed_effects,
-    )  # fmt: skip
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        covariates=(*endogenous, *names, *covariates),
+        weights=weights,
+        cluster=cluster,
+        fixed_effects=fixed_effects,
+    )
     d, z = design.covariates[:, :m], design.covariates[:, m : m + n_z]
     projection = absorb_design(design)
 
@@ -151,13 +157,21 @@ def iv_did(
             InferenceWarning,
         )
     estimate = second.estimate(
-        endogenous, kind="static", method=METHOD, cluster=cluster, small_sample=small_sample, notes=notes,
+        endogenous,
+        kind="static",
+        method=METHOD,
+        cluster=cluster,
+        small_sample=small_sample,
+        notes=notes,
         options={"instruments": names, **chosen_options(covariates, (), fixed_effects, False, weights)},
-    )  # fmt: skip
+    )
     facts: dict[str, Any] = {
         "n_treated": int((np.bincount(design.unit, (d != 0).any(axis=1), design.n_units) > 0).sum()),
-        "first_stage": first, "reduced_form": reduced, "strength": strength, "anderson_rubin": rubin,
-    }  # fmt: skip
+        "first_stage": first,
+        "reduced_form": reduced,
+        "strength": strength,
+        "anderson_rubin": rubin,
+    }
     if n_z > m:
         off = _off(projection, instrument, controls)
         facts["overidentification"] = _hansen(design, estimate, y, x, off, residual, n_z - m)

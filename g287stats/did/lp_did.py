@@ -89,9 +89,16 @@ def lp_did(
     control = choose("control", control, ("never", "notyet"))
     choose("scheme", scheme, ("variance", "equal"))
     design = prepare(
-        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
-        weights=weights, cluster=cluster,
-    )  # fmt: skip
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        cohort=cohort,
+        treatment=treatment,
+        covariates=covariates,
+        weights=weights,
+        cluster=cluster,
+    )
     design = dated(design, "use g.switching_did")
     level = cluster or design.unit_name
     unit_codes(design, level)

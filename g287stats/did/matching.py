@@ -99,10 +99,17 @@ class Balance(Shown):
         used = (values > 0).to_numpy()
         lost = sorted(set(frame[key]) - set(frame.loc[used, key]), key=str)
         steps = [
-            Step(f"rows of units without a {self.method} weight", int((~used).sum()), "", tuple(map(str, lost)),
-                 "dropped", len(lost), "weights"),
+            Step(
+                f"rows of units without a {self.method} weight",
+                int((~used).sum()),
+                "",
+                tuple(map(str, lost)),
+                "dropped",
+                len(lost),
+                "weights",
+            ),
             Step("rows of weighted units", int(used.sum()), block="weights"),
-        ]  # fmt: skip
+        ]
         book = {
             name: {"description": f"{self.method} weight for the {self.estimand}", "unit": "", "source": "computed"}
         }
@@ -191,9 +198,17 @@ def balance_weights(
         raise DesignError(f"method={method!r}: choose 'entropy', 'overlap' or 'nearest'")
     neighbours = whole("neighbours", neighbours, 1)
     design, names, x, size, treated, labels, base, groups, left_out, notes = read_features(
-        data, variables, on, periods,
-        unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, exact=exact,
-    )  # fmt: skip
+        data,
+        variables,
+        on,
+        periods,
+        unit=unit,
+        time=time,
+        cohort=cohort,
+        treatment=treatment,
+        weights=weights,
+        exact=exact,
+    )
     _independent(names, x, size)
     pairs = None
     if method == "entropy":
@@ -266,9 +281,17 @@ def balance_table(
     difference keeps the unweighted denominator, so that it only changes because the means do).
     """
     found = read_features(
-        data, variables, on, periods,
-        unit=unit, time=time, cohort=cohort, treatment=treatment, weights=weights, exact=(),
-    )  # fmt: skip
+        data,
+        variables,
+        on,
+        periods,
+        unit=unit,
+        time=time,
+        cohort=cohort,
+        treatment=treatment,
+        weights=weights,
+        exact=(),
+    )
     return _table(found.names, found.x, found.treated, np.ones(len(found.x)), found.base)
 
 

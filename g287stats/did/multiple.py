@@ -83,9 +83,15 @@ def multiple_treatments(
     choose("method", method, ("regression", "one_at_a_time"))
     choose("coding", coding, ("additive", "exclusive"))
     design = prepare(
-        data, outcome, unit=unit, time=time, covariates=(*names, *covariates), weights=weights, cluster=cluster,
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        covariates=(*names, *covariates),
+        weights=weights,
+        cluster=cluster,
         fixed_effects=fixed_effects,
-    )  # fmt: skip
+    )
     dose = design.covariates[:, : len(names)]
     if coding == "exclusive":
         names, dose = _combinations(names, dose)
@@ -96,9 +102,14 @@ def multiple_treatments(
     if method == "regression":
         fit = regress(design, [Block(tuple(names), columns=dose)], covariates=covariates)
         estimate = fit.estimate(
-            names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}),
-            cluster=cluster, small_sample=small_sample, options=options,
-        )  # fmt: skip
+            names,
+            kind="other",
+            method=METHOD,
+            labels=pd.DataFrame({"term": names, "treatment": names}),
+            cluster=cluster,
+            small_sample=small_sample,
+            options=options,
+        )
         return replace(estimate, sample={**estimate.sample, "contamination": contamination(fit, names, dose)})
     return _one_at_a_time(design, names, dose, covariates, cluster, small_sample, options)
 

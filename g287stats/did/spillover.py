@@ -207,10 +207,15 @@ def spillover_did(
     tell(design, notes)
     fit = regress(design, [Block(names, columns=dose)], covariates=covariates)
     estimate = fit.estimate(
-        names, kind="other", method=METHOD, labels=pd.DataFrame({"term": names, "treatment": names}), cluster=cluster,
-        small_sample=small_sample, notes=notes,
+        names,
+        kind="other",
+        method=METHOD,
+        labels=pd.DataFrame({"term": names, "treatment": names}),
+        cluster=cluster,
+        small_sample=small_sample,
+        notes=notes,
         options={"exposures": names, **chosen_options(covariates, (), fixed_effects, False, weights)},
-    )  # fmt: skip
+    )
     return replace(estimate, sample={**estimate.sample, **facts})
 
 
@@ -295,13 +300,21 @@ def spillover_event_study(
     fit = regress(design, blocks, covariates=covariates, unit_trends=unit_trends)
     table = pd.concat(labels, ignore_index=True)
     estimate = fit.estimate(
-        table["term"].tolist(), kind="event", method=DYNAMIC, labels=table, cluster=cluster, small_sample=small_sample,
+        table["term"].tolist(),
+        kind="event",
+        method=DYNAMIC,
+        labels=table,
+        cluster=cluster,
+        small_sample=small_sample,
         options={
-            "exposures": names, "reference": plain(references), **({"window": window, "ends": ends} if window else {}),
+            "exposures": names,
+            "reference": plain(references),
+            **({"window": window, "ends": ends} if window else {}),
             **chosen_options(covariates, (), fixed_effects, unit_trends, weights),
         },
-        notes=notes, reference=references,
-    )  # fmt: skip
+        notes=notes,
+        reference=references,
+    )
     after = table["event_time"].to_numpy() >= 0
     mean = np.array([after & (table["treatment"] == name).to_numpy() for name in names], dtype=float)
     mean /= mean.sum(axis=1, keepdims=True)
@@ -326,9 +339,15 @@ def _read(
     if isinstance(exposures, str) or not names:
         raise DesignError('name the exposures: exposures=("own", "neighbour")')
     design = prepare(
-        data, outcome, unit=unit, time=time, covariates=(*names, *covariates), weights=weights, cluster=cluster,
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        covariates=(*names, *covariates),
+        weights=weights,
+        cluster=cluster,
         fixed_effects=fixed_effects,
-    )  # fmt: skip
+    )
     dose = design.covariates[:, : len(names)]
     for name, column in zip(names, dose.T):
         if not (column != column[0]).any():

@@ -100,9 +100,16 @@ def stacked(
     if low > -1 or high < 0:
         raise DesignError(f"window={window} must hold a period before and one after treatment: window=(-3, 2)")
     design = prepare(
-        data, outcome, unit=unit, time=time, cohort=cohort, treatment=treatment, covariates=covariates,
-        weights=weights, cluster=cluster,
-    )  # fmt: skip
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        cohort=cohort,
+        treatment=treatment,
+        covariates=covariates,
+        weights=weights,
+        cluster=cluster,
+    )
     design = dated(design, "use g.switching_did")
     stack, event, table, notes = _stack(design, window, control, corrective)
     tell(design, notes)

@@ -453,8 +453,9 @@ class Interacted:
         codes = np.where(inside, effect[np.where(inside, cohort, 0), design.time], -1)
         names = tuple(plan.frame["term"])
         blocks = [
-            Block(names, Factor(codes, len(names))), *by_time(design, self.by_period, unit_trends=self.unit_trends)
-        ]  # fmt: skip
+            Block(names, Factor(codes, len(names))),
+            *by_time(design, self.by_period, unit_trends=self.unit_trends),
+        ]
         return regress(design, blocks, covariates=self.covariates, unit_trends=self.unit_trends)
 
     @cached_property

@@ -89,10 +89,17 @@ def triple_difference(
     keys = read_keys(data, unit=unit, time=time)
     clusters = (cluster,) if isinstance(cluster, str) else tuple(cluster or (place,))
     design = prepare(
-        data, outcome, unit=unit, time=time, treatment=treatment, cohort=cohort, covariates=(eligible, *covariates),
-        weights=weights, cluster=tuple(dict.fromkeys((*clusters, place))),
+        data,
+        outcome,
+        unit=unit,
+        time=time,
+        treatment=treatment,
+        cohort=cohort,
+        covariates=(eligible, *covariates),
+        weights=weights,
+        cluster=tuple(dict.fromkeys((*clusters, place))),
         fixed_effects=[(place, keys.time), (eligible, keys.time)],
-    )  # fmt: skip
+    )
     must_stay_on(design, "give treatment=, which may switch")
     group = design.covariates[:, 0]
     if not np.isin(group, (0.0, 1.0)).all():
@@ -112,18 +119,26 @@ def triple_difference(
         name = treatment or "att"
         fit = regress(design, [Block((f"{name}×{eligible}",), columns=(dose * group)[:, None])], covariates=covariates)
         return fit.estimate(
-            fit.names[:1], kind="static", method=METHOD, cluster=clusters, small_sample=small_sample,
+            fit.names[:1],
+            kind="static",
+            method=METHOD,
+            cluster=clusters,
+            small_sample=small_sample,
             options={"eligible": eligible, "place": place, "weights": weights, "covariates": tuple(covariates)},
-        )  # fmt: skip
+        )
     references, window = reference_times(reference), event_window(window)
     design, block, events = event_block(design, window, "bin", references)
     assert block.factor is not None
     factor = Factor(block.factor.codes, block.factor.n_levels, design.covariates[:, 0])
     fit = regress(design, [Block(block.names, factor)], covariates=covariates)
     result = fit.estimate(
-        block.names, kind="event", method=METHOD, cluster=clusters, small_sample=small_sample,
+        block.names,
+        kind="event",
+        method=METHOD,
+        cluster=clusters,
+        small_sample=small_sample,
         labels=pd.DataFrame({"term": list(block.names), "event_time": events}),
         options={"eligible": eligible, "place": place, "window": window, "weights": weights},
         reference=references,
-    )  # fmt: skip
+    )
     return with_average(result)

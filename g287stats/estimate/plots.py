@@ -184,9 +184,15 @@ def plot(
         _plot_effects(ax, e, table, bands=bands, color=hue, label=told, offset=step, marker=marker)
     shared = f"leads {origins.popitem()[1]}" if one and any(origins.values()) else None
     ax.legend(
-        loc="upper left", bbox_to_anchor=(0, -0.14), frameon=False, fontsize=8, title=shared, title_fontsize=8,
-        alignment="left", borderaxespad=0,
-    )  # fmt: skip
+        loc="upper left",
+        bbox_to_anchor=(0, -0.14),
+        frameon=False,
+        fontsize=8,
+        title=shared,
+        title_fontsize=8,
+        alignment="left",
+        borderaxespad=0,
+    )
     outcomes = {e.outcome.replace("_", " ") for e in named.values()}
     ax.set_ylabel(ylabel or (f"effect on {outcomes.pop()}" if len(outcomes) == 1 else "effect"))
     ax.set_title(title, loc="left", fontsize=11)

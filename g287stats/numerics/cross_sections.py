@@ -172,9 +172,23 @@ def fit(data: Sections, cells: Comparisons, method: Method) -> Fit:
                 v = np.array([solve(treated.xx[s], SIGN[s] * (x_all - x_side[s])) for s in (0, 1)])
         mean_d = np.einsum("kp,kp->k", d, x_all)
     return Fit(
-        np.where(full, att, np.nan), beta, alpha, u, v, gamma, h, d, mean_control, n_weighted, mean_treated, treated.w,
-        mean_d, np.where(full, max_propensity, 0.0), np.where(full, effective, 0.0), problem,
-    )  # fmt: skip
+        np.where(full, att, np.nan),
+        beta,
+        alpha,
+        u,
+        v,
+        gamma,
+        h,
+        d,
+        mean_control,
+        n_weighted,
+        mean_treated,
+        treated.w,
+        mean_d,
+        np.where(full, max_propensity, 0.0),
+        np.where(full, effective, 0.0),
+        problem,
+    )
 
 
 def influence(

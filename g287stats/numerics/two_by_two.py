@@ -65,11 +65,20 @@ def fit(panel: Panel, cells: Comparisons, method: Method) -> Fit:
     k, p = len(cells.t), panel.x.shape[1]
     zeros = np.zeros
     out = Fit(
-        att=zeros(k), beta=zeros((k, p)), gamma=zeros((k, p)), h=zeros((k, p)), a=zeros((k, p)),
-        mean_treated=zeros(k), mean_control=zeros(k), n_treated=zeros(k), n_weighted=np.ones(k),
-        max_propensity=zeros(k), effective_controls=zeros(k),
-        collinear=zeros(k, dtype=bool), separated=zeros(k, dtype=bool),
-    )  # fmt: skip
+        att=zeros(k),
+        beta=zeros((k, p)),
+        gamma=zeros((k, p)),
+        h=zeros((k, p)),
+        a=zeros((k, p)),
+        mean_treated=zeros(k),
+        mean_control=zeros(k),
+        n_treated=zeros(k),
+        n_weighted=np.ones(k),
+        max_propensity=zeros(k),
+        effective_controls=zeros(k),
+        collinear=zeros(k, dtype=bool),
+        separated=zeros(k, dtype=bool),
+    )
     sums = _plain_sums(panel, cells)
     out.n_treated[:] = sums.w_treated
     x1 = sums.x_treated / sums.w_treated[:, None]
@@ -247,11 +256,14 @@ def _plain_sums(panel: Panel, cells: Comparisons) -> _PlainSums:
 
     every = np.arange(k)
     out = _PlainSums(
-        w_treated=total(w, groups)[cells.group], x_treated=np.empty((k, p)), y_treated=np.empty(k),
-        xx=np.empty((k, p, p)), xy=np.empty((k, p)),
+        w_treated=total(w, groups)[cells.group],
+        x_treated=np.empty((k, p)),
+        y_treated=np.empty(k),
+        xx=np.empty((k, p, p)),
+        xy=np.empty((k, p)),
         w_controls=controls(every, total(w, parts), total(w, groups)),
         w2_controls=controls(every, total(w * w, parts), total(w * w, groups)),
-    )  # fmt: skip
+    )
     for version in np.unique(cells.version).tolist():
         rows = np.flatnonzero(cells.version == version)
         group, t, b = cells.group[rows], cells.t[rows], cells.b[rows]

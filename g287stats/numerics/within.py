@@ -216,9 +216,17 @@ class Projection:
     @property
     def _effects(self) -> Effects:
         return Effects(
-            self.rows, self.weights, self._further, self.sizes, self.level_weight,
-            self._main, self._rest, self._offset, self._pairs, self._slopes is not None,
-        )  # fmt: skip
+            self.rows,
+            self.weights,
+            self._further,
+            self.sizes,
+            self.level_weight,
+            self._main,
+            self._rest,
+            self._offset,
+            self._pairs,
+            self._slopes is not None,
+        )
 
     def _unweighted_block(self, k: int) -> Block:
         found = self._structure.blocks[k]  # made when it is asked for

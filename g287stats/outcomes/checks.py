@@ -78,9 +78,13 @@ def county_ratios(both: pd.DataFrame, least: int = 50_000) -> pd.DataFrame:
     ratio = (large["property"].astype("float64") / large["property_icpsr"]).fillna(0.0)
     grouped = ratio.groupby(large["year"])
     return pd.DataFrame(
-        {"counties": grouped.size(), "p10": grouped.quantile(0.1), "median": grouped.median(),
-         "share_below_0.8": grouped.agg(lambda r: (r < 0.8).mean())}
-    ).round(3)  # fmt: skip
+        {
+            "counties": grouped.size(),
+            "p10": grouped.quantile(0.1),
+            "median": grouped.median(),
+            "share_below_0.8": grouped.agg(lambda r: (r < 0.8).mean()),
+        }
+    ).round(3)
 
 
 def always_close(both: pd.DataFrame, at_least: float = 0.9) -> tuple[int, int]:

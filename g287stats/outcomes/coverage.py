@@ -21,9 +21,16 @@ from g287stats.flow import Step
 OnLowCoverage = Literal["missing", "error", "drop", "keep"]
 
 VOCABULARY = (
-    "agencies_expected", "agencies_reporting", "months_reported", "covered_population", "coverage", "coverage_of",
-    "imputed", "break_in_series", "doubt",
-)  # fmt: skip
+    "agencies_expected",
+    "agencies_reporting",
+    "months_reported",
+    "covered_population",
+    "coverage",
+    "coverage_of",
+    "imputed",
+    "break_in_series",
+    "doubt",
+)
 """The columns of coverage; ``data/fields.json`` says what each is."""
 
 BREAKS: tuple[tuple[str, int, str], ...] = (

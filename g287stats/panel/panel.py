@@ -119,8 +119,9 @@ class CountyPanel:
         keep = np.asarray(keep)
         lost = self.frame.loc[~keep, self.unit]
         gone = sorted(set(lost) - set(self.frame.loc[keep, self.unit]))
-        step = Step(reason, len(lost), "listed: counties without a row left", tuple(gone), block="panel",
-                    units=lost.nunique())  # fmt: skip
+        step = Step(
+            reason, len(lost), "listed: counties without a row left", tuple(gone), block="panel", units=lost.nunique()
+        )
         return replace(self.holding(self.frame[keep]), flow=self.flow.dropping(step))
 
     def with_column(

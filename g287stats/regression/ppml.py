@@ -49,9 +49,14 @@ def ppml(
             working -= offset
         projection = absorb_design(design, weights=mu if prior is None else mu * prior, unit_trends=unit_trends)
         fit = regress(
-            design, blocks, covariates=covariates, unit_trends=unit_trends,
-            y=working, projection=projection, workspace=workspace,
-        )  # fmt: skip
+            design,
+            blocks,
+            covariates=covariates,
+            unit_trends=unit_trends,
+            y=working,
+            projection=projection,
+            workspace=workspace,
+        )
         move = np.subtract(surplus, fit.fit.residual, out=surplus)
         size, length = float(max(move.max(), -move.min())), 1.0
         if size < 1e-7:

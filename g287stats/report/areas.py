@@ -76,10 +76,10 @@ def adoption_figure(curve: pd.DataFrame, name: str) -> str:
         label = f"Agreements in {name}, {words}: at most {int(shown['total'].max()):,}, in {month(peak)}"
         out.append(
             f'<figure class="adopt"><h3>{e(words)}</h3><div class="peak">{int(shown["total"].max()):,}</div>'
-            f'{areas(curve, label, height=110, first=first, last=last)}<div '
+            f"{areas(curve, label, height=110, first=first, last=last)}<div "
             f'class="axis">{years_under(shown.index, every)}</div>'
             f'<figcaption class="note">Signed and not ended, by month; the largest number is '
-            f'{count(int(shown["total"].max()), "agreement")}'
-            f', in {month(peak)}.</figcaption></figure>'
-        )  # fmt: skip
+            f"{count(int(shown['total'].max()), 'agreement')}"
+            f", in {month(peak)}.</figcaption></figure>"
+        )
     return f'<div class="two">{"".join(out)}</div>'

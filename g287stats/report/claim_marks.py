@@ -11,9 +11,16 @@ import numpy as np
 from g287stats.palette import EDGE, INK, STATUS_COLORS
 
 SHOWN_ORDER = (
-    "reproduced", "consistent", "different, explained", "different, unexplained", "depends on the design",
-    "uninformative", "not testable with public data (shown by calibrated simulation)", "needs data", "not yet run",
-)  # fmt: skip
+    "reproduced",
+    "consistent",
+    "different, explained",
+    "different, unexplained",
+    "depends on the design",
+    "uninformative",
+    "not testable with public data (shown by calibrated simulation)",
+    "needs data",
+    "not yet run",
+)
 _HATCHED = ("depends on the design", "uninformative")
 
 
@@ -97,8 +104,8 @@ def forest(rows: Sequence[ForestRow], margin: float, label: str) -> str:
             f'd="M{x(r.low):.1f} 6H{x(r.high):.1f}" '
             f'stroke="{INK}" stroke-width="1.6" vector-effect="non-scaling-stroke"/>{"".join(cut)}</svg>'
             f'<i class="{"ho" if r.hollow else "so"}" style="--x:{x(r.estimate):.1f}%"></i>'
-            f'<b>{signed(r.estimate)} [{signed(r.low)}, {signed(r.high)}]</b></div>'
-        )  # fmt: skip
+            f"<b>{signed(r.estimate)} [{signed(r.low)}, {signed(r.high)}]</b></div>"
+        )
     marks = (-reach, -reach / 2, 0, reach / 2, reach)
     ticks = "".join(f'<span style="left:{x(v):.0f}%">{f"{v:+.0f}".replace("-", "−") if v else 0}</span>' for v in marks)
     return (

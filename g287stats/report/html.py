@@ -61,9 +61,14 @@ class Differences:
 
 
 def write_report(
-    target: Path, questions: Sequence[Question], *, differences: Sequence[Differences], versions: Mapping[str, Any],
-    failed: Mapping[str, str], interrupted: bool = False,
-) -> Path:  # fmt: skip
+    target: Path,
+    questions: Sequence[Question],
+    *,
+    differences: Sequence[Differences],
+    versions: Mapping[str, Any],
+    failed: Mapping[str, str],
+    interrupted: bool = False,
+) -> Path:
     """Write the page to ``target``; returns the path. ``failed`` maps an analysis to the error that stopped it."""
     parts = [_first(questions), _troubles(failed, interrupted)]
     parts += [_section(q) for q in questions]
@@ -80,9 +85,13 @@ def write_report(
     ]
     number = sum(len(q.claims) for q in questions)
     text = page(
-        "287(g) evidence report", "".join(parts), description=f"{number} published claims, held against the data",
-        crumbs=crumbs, foot=foot, styles=("report/evidence.css",),
-    )  # fmt: skip
+        "287(g) evidence report",
+        "".join(parts),
+        description=f"{number} published claims, held against the data",
+        crumbs=crumbs,
+        foot=foot,
+        styles=("report/evidence.css",),
+    )
     return write(target, text)
 
 
@@ -191,10 +200,13 @@ def _forest(q: Question, rows: pd.DataFrame) -> str:
         f"specifications, {tests} have leads that differ."
     )
     whole = in_order(
-        rows["estimate"].tolist(), rows["conf_low"].tolist(), rows["conf_high"].tolist(), margin,
+        rows["estimate"].tolist(),
+        rows["conf_low"].tolist(),
+        rows["conf_high"].tolist(),
+        margin,
         f"All {len(rows)} specifications in order: {rows['estimate'].min():.1f} to "
         f"{rows['estimate'].max():.1f} percent",
-    )  # fmt: skip
+    )
     links = ", ".join(f'<a href="{a}/grid.csv">{a}/grid.csv</a>' for a in sorted(set(rows["analysis"])))
     return (
         f'<figure id="figure-{q.key}" style="margin:0">{forest(lines, margin, said)}<figcaption '
@@ -290,8 +302,13 @@ def _claims(q: Question) -> str:
         simulated = " <b>simulated</b>" if r.get("simulated") is True else ""
         name = f'<span id="claim-{e(r["claim_id"])}">{e(str(r["finding"]))}</span> <code>{e(r["claim_id"])}</code>'
         lines.append((name, e(str(r["published"])), _text(r["ours"]) + simulated, e(str(r["status"])), e(why) + mark))
-    grid = table(f"Claims on: {e(q.statement)}", ["claim", "published", "ours", "status", "why, or what to type"],
-                 lines, hide_caption=True, attributes=' data-kind="claims"')  # fmt: skip
+    grid = table(
+        f"Claims on: {e(q.statement)}",
+        ["claim", "published", "ours", "status", "why, or what to type"],
+        lines,
+        hide_caption=True,
+        attributes=' data-kind="claims"',
+    )
     if len(lines) <= FOLD:
         return grid
     return f"<details><summary>The {len(lines)} claims one by one</summary>{grid}</details>"

@@ -166,9 +166,16 @@ def _north(state: str, middle: np.ndarray) -> np.ndarray:
 
 
 def county_map(
-    frame: Frame, kinds: dict[str, int], *, dots: dict[str, int], label: str, names: dict[str, str] | None = None,
-    focus: Sequence[str] = (), links: dict[str, str] | None = None, only: Sequence[str] | None = None,
-) -> str:  # fmt: skip
+    frame: Frame,
+    kinds: dict[str, int],
+    *,
+    dots: dict[str, int],
+    label: str,
+    names: dict[str, str] | None = None,
+    focus: Sequence[str] = (),
+    links: dict[str, str] | None = None,
+    only: Sequence[str] | None = None,
+) -> str:
     """Draw the counties in a window: fill by class, dot where towns alone signed, the ``focus`` outlined.
 
     ``names`` are labels, the first given winning where two would overlap; ``only`` draws no county beyond these.
@@ -181,8 +188,10 @@ def county_map(
     around = "".join(f'<path class="fo" d="{path(rings[c])}"/>' for c in focus if c in rings)
     marks = "".join(
         f'<circle class="k{dots[c]}" cx="{x:.0f}" cy="{y:.0f}" r="{frame.width / 80:.1f}"/>'
-        for c in drawn if c in dots for x, y in [centre(rings[c])]
-    )  # fmt: skip
+        for c in drawn
+        if c in dots
+        for x, y in [centre(rings[c])]
+    )
     text = _labels(frame, {c: n for c, n in (names or {}).items() if c in rings}, rings, focus)
     return (
         f'<svg class="map" viewBox="0 0 {frame.width:.0f} {frame.height:.0f}" role="img" aria-label="{escape(label)}">'

@@ -28,9 +28,16 @@ def css(*names: str) -> str:
 
 
 def page(
-    title: str, body: str, *, description: str, crumbs: Sequence[tuple[str, str | None]], list_date: date | None = None,
-    foot: Sequence[str] = (), styles: Sequence[str] = (), script: str = "",
-) -> str:  # fmt: skip
+    title: str,
+    body: str,
+    *,
+    description: str,
+    crumbs: Sequence[tuple[str, str | None]],
+    list_date: date | None = None,
+    foot: Sequence[str] = (),
+    styles: Sequence[str] = (),
+    script: str = "",
+) -> str:
     """Return a whole document. ``crumbs`` are (words, address or None); ``foot`` the footer's paragraphs (HTML)."""
     trail = "".join(f'<a href="{e(to)}">{e(w)}</a>' if to else f"<span>{e(w)}</span>" for w, to in crumbs)
     old = ""
@@ -54,9 +61,17 @@ def page(
 
 
 def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: Sequence[int] = (), me: int = -1,
-    stack: bool = True, tight: bool = False, attributes: str = "", hide_caption: bool = False,
-) -> str:  # fmt: skip
+    caption: str,
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    numbers: Sequence[int] = (),
+    me: int = -1,
+    stack: bool = True,
+    tight: bool = False,
+    attributes: str = "",
+    hide_caption: bool = False,
+) -> str:
     """Return a table; cells are HTML already. ``numbers`` are the columns set flush right, ``me`` the marked row."""
     n = set(numbers)
     top = "".join(f'<th scope="col"{_n(j in n)}>{h}</th>' for j, h in enumerate(head))

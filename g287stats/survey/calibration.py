@@ -57,8 +57,11 @@ def post_stratify(
     without = [k for k, s in zip(labels, held) if s > 0 and k not in known]
     empty = [k for k in known if k not in {k for k, s in zip(labels, held) if s > 0}]
     wrong = [k for k, v in known.items() if not (np.isfinite(v) and v > 0)]
-    for what, items in (("cells without a total", without), ("totals of cells without rows", empty),
-                        ("totals that are not positive", wrong)):  # fmt: skip
+    for what, items in (
+        ("cells without a total", without),
+        ("totals of cells without rows", empty),
+        ("totals that are not positive", wrong),
+    ):
         if items:
             problems.add(what, items, "Merge cells, or give their totals")
     problems.raise_if_any()

@@ -71,8 +71,11 @@ class ReleaseRules:
             return value
         exact = Decimal(repr(float(value)))
         unit = Decimal(1).scaleb(exact.adjusted() - self.significant_digits + 1)
-        return float(exact.quantize(unit, ROUND_HALF_EVEN) if unit < 1 else (exact / unit).quantize(
-            Decimal(1), ROUND_HALF_EVEN) * unit)  # fmt: skip
+        return float(
+            exact.quantize(unit, ROUND_HALF_EVEN)
+            if unit < 1
+            else (exact / unit).quantize(Decimal(1), ROUND_HALF_EVEN) * unit
+        )
 
 
 @dataclass(frozen=True, eq=False)

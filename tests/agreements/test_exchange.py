@@ -1,5 +1,4 @@
 """Reading a release in the layout of ice-287g, and comparing two records. The release is authored here."""
-# ruff: noqa: E501
 
 import pandas as pd
 import pytest
@@ -10,19 +9,115 @@ from g287stats.errors import SourceError, UnavailableError
 
 # agency, support type, status, signed, first appeared, last appeared, removed by, state, county, level
 ROWS = [
-    ("Alamance County Sheriff's Office", "Warrant Service Officer", "Active", "2020-05-21", "2021-01-13", "2026-05-18", None, "NORTH CAROLINA", "37001", "County"),
-    ("Cobb County Sheriff's Office", "Jail Enforcement Model", "Superseded", "2007-02-13", "2008-04-01", "2016-06-29", None, "GEORGIA", "13067", "County"),
-    ("Cobb County Sheriff's Office", "Jail Enforcement Model", "Superseded", "2016-06-30", "2016-07-05", "2020-06-08", None, "GEORGIA", "13067", "County"),
-    ("Cobb County Sheriff's Office", "Jail Enforcement Model", "Removed", "2020-06-09", "2021-01-13", "2021-01-13", "2021-01-16", "GEORGIA", "13067", "County"),
-    ("Collier County Sheriff's Office", "Jail Enforcement Model & Task Force Model", "Removed", "2007-08-06", "2008-04-01", "2013-01-18", "2013-04-02", "FLORIDA", "12021", "County"),
-    ("Carrollton Police Department", "Task Force Model", "Active", "2025-05-01", "2025-05-05", "2026-05-18", None, "TEXAS", "48113; 48121", "Municipal"),
-    ("Springdale Police Department", "Task Force Model", "Removed", "2007-09-26", None, None, None, "ARKANSAS", "5143", "Municipal"),
-    ("Texas National Guard", "Task Force Model", "Active", "2025-04-10", "2025-04-11", "2026-05-18", None, "TEXAS", None, "State"),
-]  # fmt: skip
+    (
+        "Alamance County Sheriff's Office",
+        "Warrant Service Officer",
+        "Active",
+        "2020-05-21",
+        "2021-01-13",
+        "2026-05-18",
+        None,
+        "NORTH CAROLINA",
+        "37001",
+        "County",
+    ),
+    (
+        "Cobb County Sheriff's Office",
+        "Jail Enforcement Model",
+        "Superseded",
+        "2007-02-13",
+        "2008-04-01",
+        "2016-06-29",
+        None,
+        "GEORGIA",
+        "13067",
+        "County",
+    ),
+    (
+        "Cobb County Sheriff's Office",
+        "Jail Enforcement Model",
+        "Superseded",
+        "2016-06-30",
+        "2016-07-05",
+        "2020-06-08",
+        None,
+        "GEORGIA",
+        "13067",
+        "County",
+    ),
+    (
+        "Cobb County Sheriff's Office",
+        "Jail Enforcement Model",
+        "Removed",
+        "2020-06-09",
+        "2021-01-13",
+        "2021-01-13",
+        "2021-01-16",
+        "GEORGIA",
+        "13067",
+        "County",
+    ),
+    (
+        "Collier County Sheriff's Office",
+        "Jail Enforcement Model & Task Force Model",
+        "Removed",
+        "2007-08-06",
+        "2008-04-01",
+        "2013-01-18",
+        "2013-04-02",
+        "FLORIDA",
+        "12021",
+        "County",
+    ),
+    (
+        "Carrollton Police Department",
+        "Task Force Model",
+        "Active",
+        "2025-05-01",
+        "2025-05-05",
+        "2026-05-18",
+        None,
+        "TEXAS",
+        "48113; 48121",
+        "Municipal",
+    ),
+    (
+        "Springdale Police Department",
+        "Task Force Model",
+        "Removed",
+        "2007-09-26",
+        None,
+        None,
+        None,
+        "ARKANSAS",
+        "5143",
+        "Municipal",
+    ),
+    (
+        "Texas National Guard",
+        "Task Force Model",
+        "Active",
+        "2025-04-10",
+        "2025-04-11",
+        "2026-05-18",
+        None,
+        "TEXAS",
+        None,
+        "State",
+    ),
+]
 COLUMNS = [
-    "agency", "support_type", "status", "signed", "first_appeared", "last_appeared", "removed_by", "state", "county_fips",
+    "agency",
+    "support_type",
+    "status",
+    "signed",
+    "first_appeared",
+    "last_appeared",
+    "removed_by",
+    "state",
+    "county_fips",
     "jurisdiction_level",
-]  # fmt: skip
+]
 
 
 def release(dates=True):
@@ -108,8 +203,14 @@ def test_compare_lists_every_disagreement_by_kind(tmp_path):
     b = load_agreements(source=write(other, "parquet", frame, agencies))
     found = compare_agreements(a, b)
     assert found.counts["spells"].to_dict() == {
-        "matched": 5, "missing in a": 0, "missing in b": 1, "model": 1, "date": 1, "county": 1, "exit": 1,
-    }  # fmt: skip
+        "matched": 5,
+        "missing in a": 0,
+        "missing in b": 1,
+        "model": 1,
+        "date": 1,
+        "county": 1,
+        "exit": 1,
+    }
     date = found.rows[found.rows["kind"].eq("date")].iloc[0]
     assert (date["a_value"], date["b_value"], date["days"]) == ("2020-05-21", "2020-05-23", 2)
     assert compare_agreements(a, b, tolerance_days=2).counts.loc["date", "spells"] == 0

@@ -131,11 +131,16 @@ def test_campus_by_the_fbi_list():
         ("MA", "Crow Wing County Sheriff's Office", "WSO", "", "MN-crow-wing-county-sheriff"),
         ("MT", "Cass County Sheriff's Office", "TFM", "", "MN-cass-county-sheriff"),
         ("FL", "Escambia County Sheriff's Office", "TFM", "2025-02-26", "FL-escambia-county-sheriff"),
-        ("FL", "Escambia County Sheriff's Office", "WSO", "2025-02-26",
-         "FL-escambia-county-board-of-county-commissioners-department-of-corrections"),
+        (
+            "FL",
+            "Escambia County Sheriff's Office",
+            "WSO",
+            "2025-02-26",
+            "FL-escambia-county-board-of-county-commissioners-department-of-corrections",
+        ),
         ("TX", "Somervill County Sheriff's Office", "WSO", "", "TX-somervell-county-sheriff"),
     ],
-)  # fmt: skip
+)
 def test_aliases(state, printed, model, signed, expected):
     alias = FIXES.agency(state, printed, model, signed)
     assert agency_id(alias.state, alias.agency) == expected

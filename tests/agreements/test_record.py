@@ -221,8 +221,10 @@ def test_no_window_contains_a_signing(agreements):
     """A window of an end that begins before a later signing contradicts it (Charleston "gone after 2017")."""
     f = agreements.frame[agreements.frame["end_precision"].eq("window")]
     for r in f.itertuples():
-        known = [r.signed_date, *(pd.Timestamp(d) for c in (r.resigned_dates, r.moa_dates) if pd.notna(c)
-                                  for d in c.split(";"))]  # fmt: skip
+        known = [
+            r.signed_date,
+            *(pd.Timestamp(d) for c in (r.resigned_dates, r.moa_dates) if pd.notna(c) for d in c.split(";")),
+        ]
         inside = [d for d in known if d < r.gone_by]
         redated = r.signed_basis == "ICE list, re-dated after listing"
         assert redated or pd.isna(r.last_listed) or max(inside) <= r.last_listed, r.agreement_id

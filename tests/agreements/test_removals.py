@@ -33,12 +33,16 @@ def test_apportioning_by_hand():
     # fiscal year 2009 is 365 days, 92 of them in 2008; 2010 likewise, 92 in 2009
     years = pd.DataFrame(
         {
-            "agency_id": "x", "state": "NC", "county_fips": "37001", "fiscal_year": [2009, 2010],
+            "agency_id": "x",
+            "state": "NC",
+            "county_fips": "37001",
+            "fiscal_year": [2009, 2010],
             "start_date": pd.to_datetime(["2008-10-01", "2009-10-01"]),
             "end_date": pd.to_datetime(["2009-09-30", "2010-09-30"]),
-            "identified": pd.array([365, 730], "Int64"), "removed": pd.array([365, None], "Int64"),
+            "identified": pd.array([365, 730], "Int64"),
+            "removed": pd.array([365, None], "Int64"),
         }
-    )  # fmt: skip
+    )
     out = apportion_removals(years, "Y").set_index("period")
     assert out["identified"].tolist() == pytest.approx([92, 273 + 184, 546])
     assert out["days_covered"].tolist() == pytest.approx([92 / 366, 1, 273 / 365])

@@ -213,10 +213,13 @@ def test_doubled_lines_add_no_agreement(tables, where):
 
 
 SPELLINGS = [
-    "TARRANT COUNTY SHERIFF'S OFFICE", "Tarrant County Sheriff’s Office ", "Tarrant  County Sheriffs Office",
-    "Tarrant County Sheriff's Department", "Tarrant Co. Sheriff's Office (Addendum)",
+    "TARRANT COUNTY SHERIFF'S OFFICE",
+    "Tarrant County Sheriff’s Office ",
+    "Tarrant  County Sheriffs Office",
+    "Tarrant County Sheriff's Department",
+    "Tarrant Co. Sheriff's Office (Addendum)",
     "Tarrant\xa0County Sheriff Office",
-]  # fmt: skip
+]
 
 
 @settings(max_examples=5, deadline=None)

@@ -42,13 +42,35 @@ LISTS = [
 ]
 PENDING_ROWS = [["FLORIDA", "Volusia County Sheriff's Office", "County", "", "Task Force Model"]]
 WHITFIELD = [
-    "GA", "Whitfield County Sheriff's Office", "sheriff", "13313", "JEM", "2008-02-04", "2009-10-15", "",
-    "2017-08-01", "", "", "x", "high", "", "True", "",
-]  # fmt: skip
+    "GA",
+    "Whitfield County Sheriff's Office",
+    "sheriff",
+    "13313",
+    "JEM",
+    "2008-02-04",
+    "2009-10-15",
+    "",
+    "2017-08-01",
+    "",
+    "",
+    "x",
+    "high",
+    "",
+    "True",
+    "",
+]
 TABLES = (
-    "agreements", "applications", "ice_lists", "list_presence", "agencies", "qa_exits", "qa_list_counts",
-    "qa_signing_dates", "qa_interruptions", "qa_doubled_rows",
-)  # fmt: skip
+    "agreements",
+    "applications",
+    "ice_lists",
+    "list_presence",
+    "agencies",
+    "qa_exits",
+    "qa_list_counts",
+    "qa_signing_dates",
+    "qa_interruptions",
+    "qa_doubled_rows",
+)
 
 
 def out_folder(path):
@@ -60,8 +82,13 @@ def out_folder(path):
 
 
 def built(folder, lists):
-    src = sources(folder / "src", lists, [("pendingAgencies02212025am.xlsx", PENDING_ROWS)], [WHITFIELD],
-                  removals=[["GA", "Whitfield County Sheriff Office", 2010, 5, "", "FALSE"]])  # fmt: skip
+    src = sources(
+        folder / "src",
+        lists,
+        [("pendingAgencies02212025am.xlsx", PENDING_ROWS)],
+        [WHITFIELD],
+        removals=[["GA", "Whitfield County Sheriff Office", 2010, 5, "", "FALSE"]],
+    )
     out = out_folder(folder / "out")
     build(src, out)
     return src, out
@@ -211,8 +238,13 @@ def test_agency_without_a_county_is_counted(tmp_path):
 
 
 def test_removals_of_an_unknown_agency(tmp_path):
-    src = sources(tmp_path / "src", LISTS[:2], [("pendingAgencies02212025am.xlsx", PENDING_ROWS)], [WHITFIELD],
-                  removals=[["TX", "Atlantis Police", 2010, 5, 1, "FALSE"]])  # fmt: skip
+    src = sources(
+        tmp_path / "src",
+        LISTS[:2],
+        [("pendingAgencies02212025am.xlsx", PENDING_ROWS)],
+        [WHITFIELD],
+        removals=[["TX", "Atlantis Police", 2010, 5, 1, "FALSE"]],
+    )
     with pytest.raises(IdentityError, match="TX Atlantis Police"):
         build(src, out_folder(tmp_path / "out"))
 
@@ -236,10 +268,16 @@ def next_list(folder, name, more=()):
     last = presence[presence["kind"].eq("participating") & presence["last_seq"].eq(977)]
     full = {code: words for words, code in STATE_NAMES.items()}
     rows = [
-        line(full[r.state_printed], r.agency_printed, record.at[r.record_id, "model"], r.signed_date.date(),
-             "" if pd.isna(r.county_printed) else r.county_printed)
-        for r in last.itertuples() if r.record_id != "NY-broome-county-sheriff.WSO.2025-03-10"
-    ]  # fmt: skip
+        line(
+            full[r.state_printed],
+            r.agency_printed,
+            record.at[r.record_id, "model"],
+            r.signed_date.date(),
+            "" if pd.isna(r.county_printed) else r.county_printed,
+        )
+        for r in last.itertuples()
+        if r.record_id != "NY-broome-county-sheriff.WSO.2025-03-10"
+    ]
     return workbook(folder / name, [*rows, *more])
 
 

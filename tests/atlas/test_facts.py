@@ -31,12 +31,16 @@ def test_gaston_by_hand():
     assert [d.year for d in spell.resigned] == [2009, 2013, 2016, 2020]
     assert spell.listed and spell.end_words == "on the last list"
     assert [p.name for p in gaston.neighbours] == [
-        "Cleveland County", "Lincoln County", "Mecklenburg County", "York County"
-    ]  # fmt: skip
+        "Cleveland County",
+        "Lincoln County",
+        "Mecklenburg County",
+        "York County",
+    ]
     assert [p.kind for p in gaston.neighbours] == [1, 1, 0, 2]
     assert gaston.place.words == "jail enforcement"
-    assert gaston.sentence.endswith("one agency in Gaston County has an agreement: Gaston County Sheriff's Office "
-                                    "(jail enforcement).")  # fmt: skip
+    assert gaston.sentence.endswith(
+        "one agency in Gaston County has an agreement: Gaston County Sheriff's Office (jail enforcement)."
+    )
     assert not gaston.ended and not gaston.applications
     assert gaston.marks[0].words.startswith("Secure Communities switched on here")
     assert "unverified" in gaston.marks[0].words
@@ -158,9 +162,22 @@ def test_counts_of_the_last_list_are_those_of_the_record(record, nation):
 
 
 @pytest.mark.parametrize(
-    "month", ["2002-09", "2006-02", "2008-06", "2009-12", "2011-03", "2012-12", "2014-11", "2017-07", "2020-01",
-              "2021-06", "2025-08", "2026-05"]
-)  # fmt: skip
+    "month",
+    [
+        "2002-09",
+        "2006-02",
+        "2008-06",
+        "2009-12",
+        "2011-03",
+        "2012-12",
+        "2014-11",
+        "2017-07",
+        "2020-01",
+        "2021-06",
+        "2025-08",
+        "2026-05",
+    ],
+)
 def test_months_are_those_of_the_record(record, nation, month):
     day = min(pd.Period(month, "M").end_time.normalize(), pd.Timestamp("2026-05-18"))
     signed = record.active(day, "signed")
@@ -208,8 +225,17 @@ def test_similar_counties_are_chosen_without_crime_and_repeat_by_hand():
     sources = load_sources()
     gaston = g.county_facts("37071")
     assert len(gaston.similar) == 10 and "37071" not in {s.place.county_fips for s in gaston.similar}
-    table = sources.profile[["log_population", "hispanic_pct_2013", "foreign_born_pct_2012", "poverty_pct_2012",
-                             "log_income", "bachelors_pct_2012", "rucc_2013"]].dropna()  # fmt: skip
+    table = sources.profile[
+        [
+            "log_population",
+            "hispanic_pct_2013",
+            "foreign_born_pct_2012",
+            "poverty_pct_2012",
+            "log_income",
+            "bachelors_pct_2012",
+            "rucc_2013",
+        ]
+    ].dropna()
     z = (table - table.mean()) / table.std(ddof=0)
     away = np.sqrt(((z - z.loc["37071"]) ** 2).sum(axis=1)).drop("37071").sort_values()
     assert [s.place.county_fips for s in gaston.similar] == list(away.index[:10])

@@ -35,8 +35,10 @@ def test_the_map_of_a_state_has_the_classes_of_its_facts():
 def test_several_days_are_small_multiples(tmp_path):
     figure = g.county_map(on=["2012-06-30", "2025-01-20", "2026-05-18"])
     assert [a.get_title() for a in figure.axes] == [
-        "United States, 30 Jun 2012", "United States, 20 Jan 2025", "United States, 18 May 2026"
-    ]  # fmt: skip
+        "United States, 30 Jun 2012",
+        "United States, 20 Jan 2025",
+        "United States, 18 May 2026",
+    ]
     for kind in ("png", "svg", "pdf"):
         figure.savefig(tmp_path / f"map.{kind}")
         assert (tmp_path / f"map.{kind}").stat().st_size > 10_000

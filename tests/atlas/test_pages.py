@@ -18,10 +18,30 @@ from g287stats.cli import main
 from g287stats.report import workbook
 
 FORBIDDEN = (
-    "crackdown", "sanctuary", "surge", "safe", "safer", "effective", "ineffective", "illegal", "alien", "aliens",
+    "crackdown",
+    "sanctuary",
+    "surge",
+    "safe",
+    "safer",
+    "effective",
+    "ineffective",
+    "illegal",
+    "alien",
+    "aliens",
     "refused",
-    "terminated", "success", "failed", "better", "worse", "best", "worst", "ranked", "rank", "spike", "soar", "plunge",
-)  # fmt: skip
+    "terminated",
+    "success",
+    "failed",
+    "better",
+    "worse",
+    "best",
+    "worst",
+    "ranked",
+    "rank",
+    "spike",
+    "soar",
+    "plunge",
+)
 QUOTED = ("terminated by DHS", "best-efforts", "sanctuary")  # what a source itself says; names of laws
 
 
@@ -226,8 +246,11 @@ def test_the_record_without_python(tmp_path, capsys):
     )
     frame = pd.read_csv(tmp_path / "a.csv", dtype=str)
     assert frame[["county_fips", "county", "model", "model_name"]].iloc[0].tolist() == [
-        "37071", "Gaston County", "JEM", "jail enforcement"
-    ]  # fmt: skip
+        "37071",
+        "Gaston County",
+        "JEM",
+        "jail enforcement",
+    ]
     capsys.readouterr()
     assert main(["agreements", "show", "Gaston County Sheriff"]) == 0
     assert "2007-02-22" in capsys.readouterr().out

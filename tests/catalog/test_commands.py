@@ -59,13 +59,18 @@ def test_every_declared_table_is_complete_and_its_parser_exists(entry):
 @pytest.mark.parametrize("entry", tables.TABLES, ids=lambda t: t.name)
 def test_every_table_refuses_a_path_outside_an_empty_file_and_no_file(entry, tmp_path, home):
     name = {
-        "icpsr-county-crimes": "23780-0004-Data.txt", "icpsr-county-arrests": "23780-0001-Data.txt",
-        "kaplan-offenses": "offenses_known_monthly_2006.csv", "fbi-return-a": "reta-2006.txt",
-        "fbi-cde-summarized": "NC0370000_MVT.json", "rtci-agency-months": "final_sample.csv",
-        "cdc-county-homicide": "export.txt", "open-policing-stops": "nc_statewide_2020_04_01.csv",
-        "census-usa-counties-crime": "CRM01.xls", "ncvs": "38604-0001-Data.tsv",
+        "icpsr-county-crimes": "23780-0004-Data.txt",
+        "icpsr-county-arrests": "23780-0001-Data.txt",
+        "kaplan-offenses": "offenses_known_monthly_2006.csv",
+        "fbi-return-a": "reta-2006.txt",
+        "fbi-cde-summarized": "NC0370000_MVT.json",
+        "rtci-agency-months": "final_sample.csv",
+        "cdc-county-homicide": "export.txt",
+        "open-policing-stops": "nc_statewide_2020_04_01.csv",
+        "census-usa-counties-crime": "CRM01.xls",
+        "ncvs": "38604-0001-Data.tsv",
         "presidential-votes": "countypres_2000-2020.csv",
-    }[entry.name]  # fmt: skip
+    }[entry.name]
     assert entry.wanted(name)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as z:
         z.writestr(f"../{name}", "x")
@@ -163,10 +168,22 @@ def server(tmp_path):
 def fetchable(monkeypatch):
     """A downloadable table of one small file, read by a stand-in parser."""
     entry = tables.Table(
-        name="small", title="Small", tier=tables.DOWNLOADABLE, producer="p", years="2000", vintage="v", terms="t",
-        citation="c", address="http://127.0.0.1:9/", files="a.csv", steps=("g287stats data fetch small",),
-        members=r"a\.csv$", parser="test:parse", verified="no", downloads=(tables.Download("a.csv"),),
-    )  # fmt: skip
+        name="small",
+        title="Small",
+        tier=tables.DOWNLOADABLE,
+        producer="p",
+        years="2000",
+        vintage="v",
+        terms="t",
+        citation="c",
+        address="http://127.0.0.1:9/",
+        files="a.csv",
+        steps=("g287stats data fetch small",),
+        members=r"a\.csv$",
+        parser="test:parse",
+        verified="no",
+        downloads=(tables.Download("a.csv"),),
+    )
     monkeypatch.setattr(commands, "TABLES", (entry,))
     monkeypatch.setattr(
         commands, "parser_of", lambda e: lambda ms: [store.Part("all", pd.read_csv(m.path), m) for m in ms]

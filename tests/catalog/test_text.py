@@ -8,9 +8,17 @@ import pytest
 from g287stats.catalog import text
 
 RUN = [
-    '=HYPERLINK("http://a","x") Police Department', "+cmd|' /C calc'!A0", "@SUM(1)", "-x", "\t=1", " =1", "＝1",
-    "\r=1", "-2+cmd", "=1",
-]  # fmt: skip
+    '=HYPERLINK("http://a","x") Police Department',
+    "+cmd|' /C calc'!A0",
+    "@SUM(1)",
+    "-x",
+    "\t=1",
+    " =1",
+    "＝1",
+    "\r=1",
+    "-2+cmd",
+    "=1",
+]
 STAY = ["-1922,-1420 -1921", "+", "-", "-3.5e-05", "a=b", "", "Police", "-0.12; -0.3", "(a) -x"]
 
 

@@ -53,7 +53,7 @@ FAR = {
     "another prefix": '<x:row xmlns:x="urn:x" r="1"><x:c r="XFD1048576"/></x:row>',
     "no reference, many cells": '<row r="1">' + "<c/>" * 70 + "</row>",
     "attribute before": '<row r="1"><c s="1" r="XFD9"><v>1</v></c></row>',
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", FAR)

@@ -167,9 +167,17 @@ def test_headlines_follow_the_numbers_on_both_sides(estimates, half, words):
 
 def test_the_axis_that_decides_is_named():
     axes = pd.DataFrame(
-        [{"axis": "trends", "level": "none", "other": "county trends", "difference": -8.0, "std_error": 2.0,
-          "p_value": 0.001}]
-    )  # fmt: skip
+        [
+            {
+                "axis": "trends",
+                "level": "none",
+                "other": "county trends",
+                "difference": -8.0,
+                "std_error": 2.0,
+                "p_value": 0.001,
+            }
+        ]
+    )
     rows = rows_with([-9, -9, -9, -1], 6)
     assert sentences.axis_sentence(axes).startswith("The choice of trends moves the estimate most: “none” gives 8.0")
     rows = rows_with([-9, -9, -1, -1], 6)

@@ -15,10 +15,13 @@ NUMBER = st.floats(-40, 40).filter(lambda v: abs(v) > 1e-3)
 ERROR = st.floats(0.05, 20)
 ROW = st.tuples(NUMBER, ERROR)
 CLAIMS = [
-    {"expected_sign": "0"}, {"expected_sign": "-"}, {"expected_sign": "+"},
-    {"estimate": -4.0, "scale": "pct_change"}, {"estimate": 27.0, "scale": "pct_change"},
+    {"expected_sign": "0"},
+    {"expected_sign": "-"},
+    {"expected_sign": "+"},
+    {"estimate": -4.0, "scale": "pct_change"},
+    {"estimate": 27.0, "scale": "pct_change"},
     {"estimate": -0.09, "scale": "log_points"},
-]  # fmt: skip
+]
 
 
 def claim(**kw):
@@ -42,9 +45,17 @@ def axis(difference, se, widen=1.0):
 
     p = 2 * special.ndtr(-abs(difference) / (se * widen))
     return pd.DataFrame(
-        [{"axis": "trends", "level": "none", "other": "county", "difference": difference, "std_error": se * widen,
-          "p_value": p}]
-    )  # fmt: skip
+        [
+            {
+                "axis": "trends",
+                "level": "none",
+                "other": "county",
+                "difference": difference,
+                "std_error": se * widen,
+                "p_value": p,
+            }
+        ]
+    )
 
 
 def negated(rows):
@@ -135,9 +146,12 @@ def test_a_null_is_judged_alike_for_declines_and_rises(rows, shift, se):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    rows=st.lists(ROW, min_size=1, max_size=12), which=st.sampled_from(CLAIMS), shift=NUMBER, se=ERROR,
+    rows=st.lists(ROW, min_size=1, max_size=12),
+    which=st.sampled_from(CLAIMS),
+    shift=NUMBER,
+    se=ERROR,
     widen=st.floats(1, 30),
-)  # fmt: skip
+)
 def test_more_noise_only_moves_towards_uninformative(rows, which, shift, se, widen):
     published = claim(**which)
     sharp = judge_grid(published, frame(rows), 5.0, axis(shift, se)).status
@@ -166,9 +180,14 @@ def test_a_grid_without_estimates_needs_data():
 def test_contrasts_by_hand():
     # two axes, four rows; within pairs trends moves the estimate by −4 (1 and 5 → −5 less 1 …), data by 2
     rows = pd.DataFrame(
-        {"outcome": "o", "data": ["a", "a", "b", "b"], "trends": ["none", "county"] * 2,
-         "estimate": [-5.0, -1.0, -7.0, -3.0], "inflation": 1.0}
-    )  # fmt: skip
+        {
+            "outcome": "o",
+            "data": ["a", "a", "b", "b"],
+            "trends": ["none", "county"] * 2,
+            "estimate": [-5.0, -1.0, -7.0, -3.0],
+            "inflation": 1.0,
+        }
+    )
     cov = np.full((4, 4), 0.9) + 0.1 * np.eye(4)  # variances 1, covariances 0.9
     out = contrasts(rows, cov, ("data", "trends")).set_index("axis")
     # mean of two differences, each of variance 0.2, independent: variance 0.1

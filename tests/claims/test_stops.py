@@ -21,9 +21,14 @@ def authored(seed, counties=60, months=48, treated=20, effect=PLANTED):
     hispanic = rng.binomial(both, np.clip(share + active * effect / 100, 0, 1))
     month = np.tile(pd.period_range("2006-01", periods=months, freq="M"), counties)
     return pd.DataFrame(
-        {"county_fips": np.repeat([f"{37001 + 2 * i:05d}" for i in range(counties)], months), "period": month,
-         "stops_hispanic": hispanic.ravel(), "stops_white": (both - hispanic).ravel(), "active": active.ravel()}
-    )  # fmt: skip
+        {
+            "county_fips": np.repeat([f"{37001 + 2 * i:05d}" for i in range(counties)], months),
+            "period": month,
+            "stops_hispanic": hispanic.ravel(),
+            "stops_white": (both - hispanic).ravel(),
+            "active": active.ravel(),
+        }
+    )
 
 
 def fitted(seed, effect=PLANTED):

@@ -129,8 +129,9 @@ def test_absent_columns_and_absent_keys():
 
 
 def test_interacted_effects_and_clusters_are_coded_in_label_order():
-    design = prepare(frame(state=np.repeat(["B", "A", "A"], 4)), "y", cluster="state",
-                     fixed_effects=[("state", "year")], **KEYS)  # fmt: skip
+    design = prepare(
+        frame(state=np.repeat(["B", "A", "A"], 4)), "y", cluster="state", fixed_effects=[("state", "year")], **KEYS
+    )
     assert design.clusters["state"].tolist() == [1] * 4 + [0] * 8
     assert len(set(design.effects["state×year"])) == 8
     assert design.unit_level("state").tolist() == [1, 0, 0]
@@ -177,8 +178,12 @@ def test_a_complete_panel_in_order_equals_the_same_rows_shuffled_or_with_text_ke
     ordered = quiet(data, "y", **keys)
     assert ordered.rows.complete
     texts = data.assign(county=data["county"].map("{:05d}".format), state=data["state"].map("{:02d}".format))
-    for other in (data.sample(frac=1, random_state=2), texts, texts.astype({"county": "category"}),
-                  data.assign(g=data["g"].astype("Float64"), d=data["d"].astype("boolean"))):  # fmt: skip
+    for other in (
+        data.sample(frac=1, random_state=2),
+        texts,
+        texts.astype({"county": "category"}),
+        data.assign(g=data["g"].astype("Float64"), d=data["d"].astype("boolean")),
+    ):
         design = quiet(other, "y", **keys)
         for name in ("y", "unit", "time", "cohort", "treatment"):
             np.testing.assert_array_equal(getattr(design, name), getattr(ordered, name))
@@ -199,9 +204,14 @@ def test_every_kind_of_problem_is_in_one_message():
         prepare(bad, "y", weights="w", covariates=["z", "when"], **KEYS)
     text = str(caught.value)
     assert "6 problems" in text
-    for words in ("'z' is not numeric (1): 'a'", "'when' is not numeric but datetime64", "infinite values in 'y' (1)",
-                  "'w' must be positive; it is not at (1): 01001 2006", "duplicate unit-periods (1): 01003 2006",
-                  "changes within units (1): 01001"):  # fmt: skip
+    for words in (
+        "'z' is not numeric (1): 'a'",
+        "'when' is not numeric but datetime64",
+        "infinite values in 'y' (1)",
+        "'w' must be positive; it is not at (1): 01001 2006",
+        "duplicate unit-periods (1): 01003 2006",
+        "changes within units (1): 01001",
+    ):
         assert words in text
     with pytest.raises(DesignError) as caught:
         prepare(bad.assign(year=bad["year"] + 0.5), "y", weights="w", covariates=["z"], **KEYS)

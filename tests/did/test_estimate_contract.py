@@ -62,12 +62,14 @@ ESTIMATORS = {
     "multiple": lambda p, k: multiple_treatments(p, "y", ["d", "other"], **plain(k)),
     "one at a time": lambda p, k: multiple_treatments(p, "y", ["d", "other"], method="one_at_a_time", **plain(k)),
     "spillover": lambda p, k: spillover_did(p, "y", exposures=("d", "other"), **plain(k)),
-    "spillover by event time": lambda p, k: spillover_event_study(p, "y", exposures=("d", "other"), window=(-2, 2),
-                                                                  **plain(k)),
+    "spillover by event time": lambda p, k: spillover_event_study(
+        p, "y", exposures=("d", "other"), window=(-2, 2), **plain(k)
+    ),
     "iv": lambda p, k: iv_did(p, "y", treatment="d", instruments="z", **plain(k)),
-    "triple": lambda p, k: triple_difference(p, "y", eligible="half", place="state", cohort=k.get("cohort", "cohort"),
-                                             **plain(k)),
-}  # fmt: skip
+    "triple": lambda p, k: triple_difference(
+        p, "y", eligible="half", place="state", cohort=k.get("cohort", "cohort"), **plain(k)
+    ),
+}
 
 
 CORE = {
@@ -216,11 +218,24 @@ def test_a_negative_two_way_variance_is_told():
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("stacked", "control"), ("stacked", "corrective"), ("lp_did", "scheme"), ("etwfe", "model"),
-     ("etwfe", "control"), ("intensity", "curve"), ("switching", "history"), ("multiple", "method"),
-     ("att_gt", "control"), ("att_gt", "base"), ("imputation", "small_sample"), ("event_study", "ends"),
-     ("poisson", "shape"), ("two_stage", "shape"), ("sun_abraham", "control")],
-)  # fmt: skip
+    [
+        ("stacked", "control"),
+        ("stacked", "corrective"),
+        ("lp_did", "scheme"),
+        ("etwfe", "model"),
+        ("etwfe", "control"),
+        ("intensity", "curve"),
+        ("switching", "history"),
+        ("multiple", "method"),
+        ("att_gt", "control"),
+        ("att_gt", "base"),
+        ("imputation", "small_sample"),
+        ("event_study", "ends"),
+        ("poisson", "shape"),
+        ("two_stage", "shape"),
+        ("sun_abraham", "control"),
+    ],
+)
 def test_a_choice_that_does_not_exist_is_refused(name, argument):
     with pytest.raises(DesignError, match=f"{argument}='other': choose '"):
         CORE[name](counted(), KEYS, **{argument: "other"})

@@ -129,9 +129,12 @@ def test_poisson_equals_a_dummy_regression():
     cell = np.where(data["d"] == 1, data["g"].fillna(0).astype(int).astype(str) + "," + data["year"].astype(str), "")
     names = [t.removeprefix("att(").removesuffix(")") for t in e.terms]
     x = np.column_stack(
-        [*((cell == n).astype(float) for n in names), pd.get_dummies(data["county"]).to_numpy(float),
-         pd.get_dummies(data["year"]).to_numpy(float)[:, 1:]]
-    )  # fmt: skip
+        [
+            *((cell == n).astype(float) for n in names),
+            pd.get_dummies(data["county"]).to_numpy(float),
+            pd.get_dummies(data["year"]).to_numpy(float)[:, 1:],
+        ]
+    )
     fit = sm.GLM(data["crimes"], x, family=sm.families.Poisson(), offset=np.log(data["people"]))
     fit = fit.fit(tol=1e-12, cov_type="cluster", cov_kwds={"groups": data["county"], "use_correction": False})
     assert e.point == pytest.approx(fit.params[: len(names)].to_numpy(), abs=1e-7)

@@ -672,8 +672,11 @@ def test_everybody_treated_at_once_has_no_comparison(mode, covariates):
 def test_a_cohort_told_apart_in_every_period_gets_no_number(seed, method):
     """One treated county whose covariate, which moves, is outside everybody else's in every year."""
     rng = np.random.default_rng(seed)
-    rows = [(u, t, 2004.0 if u == 0 else np.nan, 2 * rng.normal() + 20 * (u == 0), rng.normal())
-            for u in range(20) for t in range(2000, 2006)]  # fmt: skip
+    rows = [
+        (u, t, 2004.0 if u == 0 else np.nan, 2 * rng.normal() + 20 * (u == 0), rng.normal())
+        for u in range(20)
+        for t in range(2000, 2006)
+    ]
     frame = pd.DataFrame(rows, columns=["county", "year", "g", "x", "y"])
     with pytest.raises(IdentificationError, match="no cohort × time cell has a valid comparison"):
         quiet(frame, covariates=["x"], method=method, on_unidentified="drop")

@@ -80,9 +80,17 @@ def test_intervals_cover(n, method, covariates, conventions, holes):
                 frame = frame[rng.random(len(frame)) >= holes]
             for convention in conventions:
                 gt = att_gt(
-                    frame, "y", unit="unit", time="time", cohort="g", covariates=covariates, control="notyet",
-                    method=method, small_sample=convention, panel="pairwise" if holes else "balanced_only",
-                )  # fmt: skip
+                    frame,
+                    "y",
+                    unit="unit",
+                    time="time",
+                    cohort="g",
+                    covariates=covariates,
+                    control="notyet",
+                    method=method,
+                    small_sample=convention,
+                    panel="pairwise" if holes else "balanced_only",
+                )
                 for name, covered in covers(gt, target, draw).items():
                     hits[convention][name] += covered
     coverage = {c: {k: float(v / DRAWS) for k, v in counts.items()} for c, counts in hits.items()}

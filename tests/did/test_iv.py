@@ -248,9 +248,14 @@ def test_overidentification_is_hansens_j_by_linearmodels(weights):
         left[name] = data[name] - dummies.to_numpy(float) @ fit
     weighted = None if weights is None else data["w"]
     gmm = IVGMM(
-        left["y"], None, left[["d1", "d2"]], left[["z", "z2", "z3"]], weights=weighted, weight_type="clustered",
+        left["y"],
+        None,
+        left[["d1", "d2"]],
+        left[["z", "z2", "z3"]],
+        weights=weighted,
+        weight_type="clustered",
         clusters=data["county"].to_numpy(),
-    ).fit(iter_limit=2)  # fmt: skip
+    ).fit(iter_limit=2)
     assert found["df"] == 1
     assert found["J"] == pytest.approx(gmm.j_stat.stat, rel=1e-8)
     assert found["p_value"] == pytest.approx(gmm.j_stat.pval, rel=1e-8)

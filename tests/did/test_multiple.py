@@ -20,10 +20,14 @@ def programs(seed=0, n=80, t=8, noise=1.0, effects=(1.0, -0.5)):
     y = y + effects[0] * jem + effects[1] * tfm
     return pd.DataFrame(
         {
-            "county": np.repeat(np.arange(n), t), "year": np.tile(clock, n), "y": y.ravel(),
-            "jem": jem.ravel() * 1, "tfm": tfm.ravel() * 1, "state": np.repeat(np.arange(n) // 8, t),
+            "county": np.repeat(np.arange(n), t),
+            "year": np.tile(clock, n),
+            "y": y.ravel(),
+            "jem": jem.ravel() * 1,
+            "tfm": tfm.ravel() * 1,
+            "state": np.repeat(np.arange(n) // 8, t),
         }
-    )  # fmt: skip
+    )
 
 
 def test_points_are_least_squares_with_dummies():

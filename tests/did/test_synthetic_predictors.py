@@ -124,9 +124,11 @@ BASQUE = "Basque Country (Pais Vasco)"
 SCHOOL = ["school.illit", "school.prim", "school.med", "school.high", "school.post.high", "invest"]
 SECTORS = ["agriculture", "energy", "industry", "construction", "services.venta", "services.nonventa"]
 PREDICTORS = [
-    *((c, 1964, 1969) for c in SCHOOL), ("gdpcap", 1960, 1969), *((f"sec.{c}", 1961, 1969) for c in SECTORS),
+    *((c, 1964, 1969) for c in SCHOOL),
+    ("gdpcap", 1960, 1969),
+    *((f"sec.{c}", 1961, 1969) for c in SECTORS),
     ("popdens", 1969, 1969),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,15 @@ def estimate(point=(1.0, -2.0), terms=("a", "b")):
     psi = np.array([[0.1, 0.0], [-0.1, 0.2], [0.0, -0.2]])
     rule = Clustered(("unit",), small_sample="did", normal=True, n_clusters={"unit": 3})
     return Estimate(
-        labels=pd.DataFrame({"term": terms}), point=np.array(point), influence=Influence(psi, {"unit": np.arange(3)}),
-        rule=rule, kind="other", method=Method("m", "A method"), outcome="y", sample={"n_obs": 12345, "n_units": 3},
-    )  # fmt: skip
+        labels=pd.DataFrame({"term": terms}),
+        point=np.array(point),
+        influence=Influence(psi, {"unit": np.arange(3)}),
+        rule=rule,
+        kind="other",
+        method=Method("m", "A method"),
+        outcome="y",
+        sample={"n_obs": 12345, "n_units": 3},
+    )
 
 
 def test_missing_cells_stay_empty_and_are_not_zero():
@@ -150,11 +156,18 @@ def test_every_result_has_a_notebook_display():
 
     hooks = {name for name in vars(Shown) if re.fullmatch("_[a-z]+", name)}  # what a result says of itself
     for module, names in {
-        diagnostics: ("Bacon", "TwfeWeights"), matching: ("Balance",), specification: ("SpecificationCurve",),
-        equivalence: ("Equivalence",), few_treated: ("FewTreated",), honest: ("HonestDiD",),
-        multiplicity: ("MultipleTests",), power: ("DetectableEffect", "PowerSimulation"),
-        pretrends: ("PretrendPower",), randomization: ("RandomizationTest",), wild: ("WildBootstrap",),
-    }.items():  # fmt: skip
+        diagnostics: ("Bacon", "TwfeWeights"),
+        matching: ("Balance",),
+        specification: ("SpecificationCurve",),
+        equivalence: ("Equivalence",),
+        few_treated: ("FewTreated",),
+        honest: ("HonestDiD",),
+        multiplicity: ("MultipleTests",),
+        power: ("DetectableEffect", "PowerSimulation"),
+        pretrends: ("PretrendPower",),
+        randomization: ("RandomizationTest",),
+        wild: ("WildBootstrap",),
+    }.items():
         for name in names:
             kind = getattr(module, name)
             assert kind._repr_html_ is Shown._repr_html_

@@ -41,8 +41,11 @@ def test_harmonise_counts_what_it_did():
     assert out.tolist()[:6] == ["51019", "51005", "46102", "02158", "02158", "37119"]
     assert out.isna().tolist()[6:] == [True, True, True]
     assert out.attrs["harmonised"]["recoded"] == {
-        "02270->02158": 1, "46113->46102": 1, "51515->51019": 1, "51560->51005": 1,
-    }  # fmt: skip
+        "02270->02158": 1,
+        "46113->46102": 1,
+        "51515->51019": 1,
+        "51560->51005": 1,
+    }
     assert out.attrs["harmonised"]["unknown"] == {"09110": 1, "99999": 1}
     assert given.tolist()[0] == "51515"  # input untouched
 

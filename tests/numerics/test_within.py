@@ -110,9 +110,14 @@ def test_many_levels_take_the_sparse_way(each, kind):
     parity = unit % 2 * n_periods + time
     for more in ([], [parity]):
         p = absorb(
-            unit, time, n_units=n_units, n_periods=n_periods, weights=w, effects=[state * n_periods + time, *more],
+            unit,
+            time,
+            n_units=n_units,
+            n_periods=n_periods,
+            weights=w,
+            effects=[state * n_periods + time, *more],
             sizes=[n_units // each * n_periods, *(2 * n_periods for _ in more)],
-        )  # fmt: skip
+        )
         assert isinstance(p.blocks[0], kind)
         left = p.residualize(a)
         assert p.weighted(left) @ left < w @ a**2
@@ -180,9 +185,11 @@ def test_weights_over_twelve_orders_of_magnitude_decide_nothing(effects, heavy):
     everywhere = unit, time
     w = np.where(rng.random(len(unit)) < heavy, 1e6, 1e-6)
     more = {
-        "none": [], "trends": [], "state×year": [unit // 8 * n_periods + time],
+        "none": [],
+        "trends": [],
+        "state×year": [unit // 8 * n_periods + time],
         "place×year": [unit // 2 * n_periods + time, unit % 2 * n_periods + time],
-    }[effects]  # fmt: skip
+    }[effects]
     sizes = [int(e.max()) + 1 for e in more]
     kw = {"n_units": n_units, "n_periods": n_periods, "effects": [e[keep] for e in more], "sizes": sizes}
     slopes = time.astype(float) if effects == "trends" else None

@@ -177,10 +177,14 @@ def test_an_agency_that_moves_within_a_year_is_placed_where_it_has_most_months_a
     months = pd.period_range("2001-01", "2001-12", freq="M")
     rows = pd.DataFrame(
         {
-            "agency": "CITY", "period": months, "reported": True, "population": 40_000, "murder": 1,
+            "agency": "CITY",
+            "period": months,
+            "reported": True,
+            "population": 40_000,
+            "murder": 1,
             "county_fips": ["08013"] * 10 + ["08014"] * 2,
         }
-    )  # fmt: skip
+    )
     with pytest.warns(DataWarning, match="CITY 2001"):
         out = agency_years(AgencyReports("t", rows, ("murder",), "M", {}))
     assert out["county_fips"].item() == "08013" and out["murder"].item() == 12

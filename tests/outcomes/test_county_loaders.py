@@ -41,8 +41,13 @@ def test_absent_files_are_explained(name):
 
 # ------------------------------------------------------------- CDC WONDER
 
-ROWS = [("37071", 2006, 15, 200_000), ("37063", 2006, "Suppressed", 250_000), ("51019", 2006, 12, 70_000),
-        ("51515", 2006, "Suppressed", 6_000), ("99999", 2006, 11, 1_000)]  # fmt: skip
+ROWS = [
+    ("37071", 2006, 15, 200_000),
+    ("37063", 2006, "Suppressed", 250_000),
+    ("51019", 2006, 12, 70_000),
+    ("51515", 2006, "Suppressed", 6_000),
+    ("99999", 2006, 11, 1_000),
+]
 
 
 def test_wonder_export(tmp_path):
@@ -255,11 +260,15 @@ def test_stops_of_troopers_sheriffs_and_cities_are_told_apart(tmp_path):
     )
     frame = pd.DataFrame(
         {
-            "date": "2008-03-01", "county_name": "Alamance County", "subject_race": "white", "type": "vehicular",
-            "search_conducted": ["TRUE", "FALSE", "FALSE", "TRUE", "TRUE", ""], "arrest_made": "FALSE",
+            "date": "2008-03-01",
+            "county_name": "Alamance County",
+            "subject_race": "white",
+            "type": "vehicular",
+            "search_conducted": ["TRUE", "FALSE", "FALSE", "TRUE", "TRUE", ""],
+            "arrest_made": "FALSE",
             "department_name": names,
         }
-    )  # fmt: skip
+    )
     catalog.data_add("open-policing-stops", [write_stops(tmp_path, frame)])
     by_type = {k: load_open_policing(agency_type=k).frame for k in ("state", "county", "city", "all")}
     assert {k: int(f["stops"].item()) for k, f in by_type.items()} == {"state": 3, "county": 2, "city": 1, "all": 6}

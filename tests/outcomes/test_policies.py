@@ -17,8 +17,14 @@ def test_secure_communities_months_and_the_absent_counties():
     absent = table.index[table["month"].isna()]
     assert len(absent) == 41
     assert {c for c in absent if c[:2] not in ("02", "15")} == {
-        "46102", "51595", "51600", "51683", "51685", "51735", "54017",
-    }  # fmt: skip
+        "46102",
+        "51595",
+        "51600",
+        "51683",
+        "51685",
+        "51735",
+        "54017",
+    }
     assert set(table.loc[absent, "status"]) == {"absent from source"}
     assert set(table["status"]) == {"unverified", "absent from source"}  # never shown as verified
     assert month.min() == pd.Period("2008-10") and month.max() == pd.Period("2013-01")

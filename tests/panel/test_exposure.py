@@ -13,12 +13,20 @@ HORIZON = pd.Timestamp("2026-05-19")
 
 def spell(agreement_id, county, model, signed, ended=None, *, jurisdiction="county", state="NC", **kw):
     row = {
-        "agreement_id": agreement_id, "agency_id": agreement_id, "ori": None, "state": state,
-        "county_fips": county, "model": model,
-        "jurisdiction": jurisdiction, "signed_date": pd.Timestamp(signed), "first_listed": pd.NaT,
-        "last_listed": pd.NaT, "gone_by": pd.NaT, "ended_date": pd.Timestamp(ended) if ended else pd.NaT,
+        "agreement_id": agreement_id,
+        "agency_id": agreement_id,
+        "ori": None,
+        "state": state,
+        "county_fips": county,
+        "model": model,
+        "jurisdiction": jurisdiction,
+        "signed_date": pd.Timestamp(signed),
+        "first_listed": pd.NaT,
+        "last_listed": pd.NaT,
+        "gone_by": pd.NaT,
+        "ended_date": pd.Timestamp(ended) if ended else pd.NaT,
         "end_precision": "day" if ended else "open",
-    }  # fmt: skip
+    }
     return row | {k: pd.Timestamp(v) if k.endswith(("listed", "by", "date")) else v for k, v in kw.items()}
 
 
@@ -151,11 +159,14 @@ def test_neighbour_exposure_counts_days_with_an_agreement_next_door():
 def test_municipal_agreements_cover_the_residents_they_police():
     days = pd.DataFrame(
         {
-            "county_fips": ["37001"] * 4, "agency_id": ["a", "a", "b", "c"], "jurisdiction": "municipal", "ori": None,
+            "county_fips": ["37001"] * 4,
+            "agency_id": ["a", "a", "b", "c"],
+            "jurisdiction": "municipal",
+            "ori": None,
             "start": pd.to_datetime(["2010-01-01", "2010-01-01", "2010-07-01", "2010-01-01"]),
             "end": pd.to_datetime(["2011-01-01"] * 4),
         }
-    )  # fmt: skip
+    )
     weights = pd.Series([0.2, 0.2, 0.5, np.nan])
     # a polices 20 % all year (two agreements count once), b 50 % for 184 of 365 days, c is unknown and adds nothing
     got = policed_shares(days, weights, years(2010, 2010))

@@ -59,9 +59,16 @@ WAYS = {
     "all of them": lambda p: _weights(_merged(_column(p.balanced().query("population > 0")))),
 }
 COHORTS = (
-    g.twfe, g.event_study, g.att_gt, g.sun_abraham, g.imputation, g.etwfe, g.two_stage,
-    functools.partial(g.stacked, window=(-2, 2)), functools.partial(g.lp_did, window=(-2, 2)),
-)  # fmt: skip
+    g.twfe,
+    g.event_study,
+    g.att_gt,
+    g.sun_abraham,
+    g.imputation,
+    g.etwfe,
+    g.two_stage,
+    functools.partial(g.stacked, window=(-2, 2)),
+    functools.partial(g.lp_did, window=(-2, 2)),
+)
 
 
 @pytest.mark.filterwarnings("ignore")

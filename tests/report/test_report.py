@@ -13,29 +13,52 @@ from g287stats.report.html import FOREST, Differences, Question, comparable, fir
 def claims(n=15, status="reproduced"):
     return pd.DataFrame(
         {
-            "claim_id": [f"c{i:02d}" for i in range(n)], "finding": [f"Finding {i} <b>" for i in range(n)],
-            "published": "10", "ours": "10", "status": status, "reason": "because", "standing": "as published",
+            "claim_id": [f"c{i:02d}" for i in range(n)],
+            "finding": [f"Finding {i} <b>" for i in range(n)],
+            "published": "10",
+            "ours": "10",
+            "status": status,
+            "reason": "because",
+            "standing": "as published",
             "note": "",
-            "published_low": 10.0, "published_high": 10.0, "ours_low": 10.0, "ours_high": 10.0,
+            "published_low": 10.0,
+            "published_high": 10.0,
+            "ours_low": 10.0,
+            "ours_high": 10.0,
         }
-    )  # fmt: skip
+    )
 
 
 def grid(leads=(0.01, 0.5, np.nan)):
     return pd.DataFrame(
         {
-            "analysis": "recorded-crime", "outcome": ["violent", "property", "violent"], "data": ["a", "a", "b"],
-            "comparison": "all", "estimate": [-5.0, 2.0, 1.0], "conf_low": [-9.0, -3.0, -1.0],
+            "analysis": "recorded-crime",
+            "outcome": ["violent", "property", "violent"],
+            "data": ["a", "a", "b"],
+            "comparison": "all",
+            "estimate": [-5.0, 2.0, 1.0],
+            "conf_low": [-9.0, -3.0, -1.0],
             "conf_high": [-1.0, 7.0, 3.0],
-            "margin": 5.0, "leads_p": leads, "n_treated": [24, 24, 7], "state": "estimated",
+            "margin": 5.0,
+            "leads_p": leads,
+            "n_treated": [24, 24, 7],
+            "state": "estimated",
         }
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
 def page(tmp_path):
-    one = Question("i", "Did recorded crime change?", "A statement", "mixed", "One sentence. And more.", claims(),
-                   grid(),                   ("data", "comparison"))  # fmt: skip
+    one = Question(
+        "i",
+        "Did recorded crime change?",
+        "A statement",
+        "mixed",
+        "One sentence. And more.",
+        claims(),
+        grid(),
+        ("data", "comparison"),
+    )
     two = Question("count", "How many?", "Counts", "supported", "Counts agree.", claims(4, "different, unexplained"))
     two.claims["claim_id"] = [f"k{i}" for i in range(4)]
     differences = [Differences("x", "A title", "# Heading\n\nText with **weight** and `code`.\n\n- one\n- two")]
@@ -93,9 +116,14 @@ def test_intervals_beyond_the_axis_are_marked():
 
 
 def test_numbers_of_claims_are_read_from_frames():
-    published = pd.DataFrame({"claim_id": ["a", "b", "c"], "estimate": [1.0, np.nan, np.nan],
-                              "estimate_low": [np.nan, 2.0, np.nan],
-                              "estimate_high": [np.nan, np.nan, np.nan]})  # fmt: skip
+    published = pd.DataFrame(
+        {
+            "claim_id": ["a", "b", "c"],
+            "estimate": [1.0, np.nan, np.nan],
+            "estimate_low": [np.nan, 2.0, np.nan],
+            "estimate_high": [np.nan, np.nan, np.nan],
+        }
+    )
     ours = pd.DataFrame(
         {"claim_id": ["b", "a", "c"], "value": [np.nan, 1.5, np.nan], "ours": ["1,445 to 1,506", "1.5", None]}
     )

@@ -43,9 +43,18 @@ def test_the_analysis_runs_and_marks_everything(simulated, tmp_path, monkeypatch
     bench = Exhibits(NAME, tmp_path, analysis.claims, analysis.differences)
     analysis.load()(bench)
     assert {e.name for e in bench.written} == {
-        "main", "counties", "leave_one_out", "sensitivity", "event_study", "power", "stars", "tension", "wedge",
-        "draws", "recovery",
-    }  # fmt: skip
+        "main",
+        "counties",
+        "leave_one_out",
+        "sensitivity",
+        "event_study",
+        "power",
+        "stars",
+        "tension",
+        "wedge",
+        "draws",
+        "recovery",
+    }
     from_survey = [e for e in bench.written if e.name not in ("stars", "tension", "wedge")]
     assert all(e.simulated for e in from_survey)
     assert all("simulated" in e.title for e in from_survey)

@@ -83,10 +83,15 @@ def test_every_function_with_a_choice_is_tested():
     for module in (did, interviews, published, rates, simulation, quantiles, design):
         public += [v for v in vars(module).values() if getattr(v, "__module__", "") == module.__name__]
     made_inside = {sv.SurveyDesign, sv.SurveySample, sv.ReplicateWeights, sv.Replicates}
-    untested = {
-        f for f in public
-        if callable(f) and not getattr(f, "__name__", "_").startswith("_") and f not in made_inside and literals(f)
-    } - set(CALLS) - {interviews.incident_sample}  # fmt: skip
+    untested = (
+        {
+            f
+            for f in public
+            if callable(f) and not getattr(f, "__name__", "_").startswith("_") and f not in made_inside and literals(f)
+        }
+        - set(CALLS)
+        - {interviews.incident_sample}
+    )
     assert not untested
 
 

@@ -21,16 +21,33 @@ from g287stats.errors import Problems, SourceError, UnavailableError
 
 REQUIRED = {
     "agreements": (
-        "agency", "agency_id", "agreement_id", "support_type", "status", "signed", "first_appeared", "last_appeared",
-        "removed_by", "state", "county_fips", "jurisdiction_level", "ORI9",
+        "agency",
+        "agency_id",
+        "agreement_id",
+        "support_type",
+        "status",
+        "signed",
+        "first_appeared",
+        "last_appeared",
+        "removed_by",
+        "state",
+        "county_fips",
+        "jurisdiction_level",
+        "ORI9",
     ),
     "agencies": ("agency_id", "first_signed"),
-}  # fmt: skip
+}
 STATUSES = ("Active", "Superseded", "Removed")
 LEVELS = {
-    "State": "state", "County": "county", "Municipal": "municipal", "Regional": "regional", "Campus": "campus",
-    "Port": "special", "Constable District": "constable", "Judicial District": "regional",
-}  # fmt: skip
+    "State": "state",
+    "County": "county",
+    "Municipal": "municipal",
+    "Regional": "regional",
+    "Campus": "campus",
+    "Port": "special",
+    "Constable District": "constable",
+    "Judicial District": "regional",
+}
 SUFFIXES = (".parquet", ".xlsx", ".dta")
 
 
@@ -139,11 +156,18 @@ def _spells(raw: pd.DataFrame, file: str, first_signed: dict[str, Any]) -> list[
             groups.setdefault((line_id, m), []).append(
                 line
                 | {
-                    "agency": alias.agency, "state": alias.state, "kind": kind, "level": level or where,
-                    "status": status, "theirs": str(row["agreement_id"]), "their_agency": _text(row["agency_id"]),
-                    "ori": _text(row["ORI9"]), "county_fips": _county(row["county_fips"]), "hybrid": len(models) > 1,
+                    "agency": alias.agency,
+                    "state": alias.state,
+                    "kind": kind,
+                    "level": level or where,
+                    "status": status,
+                    "theirs": str(row["agreement_id"]),
+                    "their_agency": _text(row["agency_id"]),
+                    "ori": _text(row["ORI9"]),
+                    "county_fips": _county(row["county_fips"]),
+                    "hybrid": len(models) > 1,
                 }
-            )  # fmt: skip
+            )
     for what, where_bad in bad.items():
         problems.add(what, where_bad)
     problems.raise_if_any(SourceError)
@@ -171,14 +195,29 @@ def _spell(agency: str, model: str, chain: list[dict[str, Any]], first_signed: d
     name = f"{agency}.{model}.{signed:%Y-%m-%d}" if pd.notna(signed) else f"{agency}.{model}.{first['theirs']}"
     ended = last["status"] != "Active"
     return {
-        "agreement_id": name, "agency_id": agency, "agency": last["agency"], "agency_type": last["kind"],
-        "jurisdiction": last["level"], "state": last["state"], "county_fips": last["county_fips"] or pd.NA,
-        "ori": last["ori"] or pd.NA, "model": model, "moa_id": first["theirs"] if first["hybrid"] else name,
-        "signed_date": signed, "signed_precision": "day", "signed_not_before": pd.NaT, "signed_basis": basis,
+        "agreement_id": name,
+        "agency_id": agency,
+        "agency": last["agency"],
+        "agency_type": last["kind"],
+        "jurisdiction": last["level"],
+        "state": last["state"],
+        "county_fips": last["county_fips"] or pd.NA,
+        "ori": last["ori"] or pd.NA,
+        "model": model,
+        "moa_id": first["theirs"] if first["hybrid"] else name,
+        "signed_date": signed,
+        "signed_precision": "day",
+        "signed_not_before": pd.NaT,
+        "signed_basis": basis,
         "resigned_dates": ";".join(f"{r['signed']:%Y-%m-%d}" for r in chain[1:] if pd.notna(r["signed"])) or pd.NA,
-        "first_listed": first["first_appeared"], "last_listed": last["last_appeared"],
-        "gone_by": last["removed_by"] if ended else pd.NaT, "ended_date": pd.NaT,
-        "end_precision": "window" if ended else "open", "end_basis": f"ice-287g: {last['status']}" if ended else pd.NA,
-        "exit": "real" if last["status"] == "Removed" else ("re-dated" if ended else pd.NA), "duplicate_of": pd.NA,
-        "confidence": "high", "sources": "ice-287g " + ";".join(r["theirs"] for r in chain),
-    }  # fmt: skip
+        "first_listed": first["first_appeared"],
+        "last_listed": last["last_appeared"],
+        "gone_by": last["removed_by"] if ended else pd.NaT,
+        "ended_date": pd.NaT,
+        "end_precision": "window" if ended else "open",
+        "end_basis": f"ice-287g: {last['status']}" if ended else pd.NA,
+        "exit": "real" if last["status"] == "Removed" else ("re-dated" if ended else pd.NA),
+        "duplicate_of": pd.NA,
+        "confidence": "high",
+        "sources": "ice-287g " + ";".join(r["theirs"] for r in chain),
+    }

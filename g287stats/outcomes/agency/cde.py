@@ -54,9 +54,17 @@ _SUBTOTALS = {5: (6, 7, 8, 9), 10: (11, 12, 13, 14, 15), 16: (17, 18, 19), 21: (
 _USED = {n for lines in _LINES.values() for n in lines} | {n for t, of in _SUBTOTALS.items() for n in (t, *of)}
 _OVERPUNCH = {c: str(n) for n, c in enumerate("}JKLMNOPQR")}
 OFFENCE_OF = {  # last part of the address -> our name
-    "V": "violent", "P": "property", "HOM": "murder", "RPE": "rape_mixed", "ROB": "robbery", "ASS": "assault",
-    "BUR": "burglary", "LAR": "larceny", "MVT": "motor_vehicle_theft", "ARS": "arson",
-}  # fmt: skip
+    "V": "violent",
+    "P": "property",
+    "HOM": "murder",
+    "RPE": "rape_mixed",
+    "ROB": "robbery",
+    "ASS": "assault",
+    "BUR": "burglary",
+    "LAR": "larceny",
+    "MVT": "motor_vehicle_theft",
+    "ARS": "arson",
+}
 
 
 def _fields() -> tuple[FixedField, ...]:

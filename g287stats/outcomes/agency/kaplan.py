@@ -42,15 +42,31 @@ OFFENCES: dict[str, tuple[str, ...]] = {  # ours -> the producer's names, newest
 _MONTHS = {
     m: n
     for n, m in enumerate(
-        ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
-         "november", "december"), 1)
-}  # fmt: skip
-_KEYS = (
-    "ori", "year", "month", "fips_state_county_code", "fips_state_code", "fips_county_code", "population",
-)  # fmt: skip
+        (
+            "january",
+            "february",
+            "march",
+            "april",
+            "may",
+            "june",
+            "july",
+            "august",
+            "september",
+            "october",
+            "november",
+            "december",
+        ),
+        1,
+    )
+}
+_KEYS = ("ori", "year", "month", "fips_state_county_code", "fips_state_code", "fips_county_code", "population")
 _REPORTING = (
-    "month_missing", "card_actual_pt", "number_of_months_missing", "number_of_months_reported", "last_month_reported",
-)  # fmt: skip
+    "month_missing",
+    "card_actual_pt",
+    "number_of_months_missing",
+    "number_of_months_reported",
+    "last_month_reported",
+)
 _NAMES = tuple(f"{kind}_{n}" for kind in ("actual", "tot_clr") for names in OFFENCES.values() for n in names)
 
 

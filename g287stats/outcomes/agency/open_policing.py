@@ -35,9 +35,14 @@ _STATE = r"state (?:police|patrol|trooper)|highway patrol|public safety|\b(?:chp
 _SHERIFF = r"sheriff|\bso\b|county police|county pd"
 _NEEDED = ("date", "subject_race")
 RACES = {
-    "hispanic": "hispanic", "black": "black", "white": "white", "asian/pacific islander": "asian",
-    "other": "other", "other/unknown": "other", "unknown": "unknown",
-}  # fmt: skip
+    "hispanic": "hispanic",
+    "black": "black",
+    "white": "white",
+    "asian/pacific islander": "asian",
+    "other": "other",
+    "other/unknown": "other",
+    "unknown": "unknown",
+}
 PIECE = 500_000
 
 

@@ -177,9 +177,21 @@ def county_from_agencies(
     flow.append(Step("county-years", len(frame), "agencies summed"))
     bounds = [f"{c}_{end}" for c in reports.counts for end in ("low", "high")]
     columns = [
-        "county_fips", "year", *reports.counts, *bounds, "population", "expected_population", "agencies_expected",
-        "agencies_reporting", "months_reported", "coverage", "coverage_of", "imputed", "break_in_series", "doubt",
-    ]  # fmt: skip
+        "county_fips",
+        "year",
+        *reports.counts,
+        *bounds,
+        "population",
+        "expected_population",
+        "agencies_expected",
+        "agencies_reporting",
+        "months_reported",
+        "coverage",
+        "coverage_of",
+        "imputed",
+        "break_in_series",
+        "doubt",
+    ]
     return OutcomeTable(
         name=reports.name,
         frame=frame[columns].sort_values(["county_fips", "year"], ignore_index=True),

@@ -25,10 +25,16 @@ from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "rtci-agency-months"
 _COUNTS = {
-    "murder": "murder", "rape": "rape_mixed", "robbery": "robbery", "aggravated_assault": "assault",
-    "burglary": "burglary", "theft": "larceny", "motor_vehicle_theft": "motor_vehicle_theft",
-    "violent_crime": "violent", "property_crime": "property",
-}  # fmt: skip
+    "murder": "murder",
+    "rape": "rape_mixed",
+    "robbery": "robbery",
+    "aggravated_assault": "assault",
+    "burglary": "burglary",
+    "theft": "larceny",
+    "motor_vehicle_theft": "motor_vehicle_theft",
+    "violent_crime": "violent",
+    "property_crime": "property",
+}
 _NEEDED = ("date", "agency_name", "state_abbr", *_COUNTS)
 
 

@@ -106,10 +106,13 @@ def _read(member: Member, problems: Problems) -> pd.DataFrame | None:
         return None
     return pd.DataFrame(
         {
-            "code": raw["County Code"], "year": year.astype("int64"), "homicide_deaths": deaths, "population": people,
+            "code": raw["County Code"],
+            "year": year.astype("int64"),
+            "homicide_deaths": deaths,
+            "population": people,
             "suppressed": suppressed,
         }
-    )  # fmt: skip
+    )
 
 
 def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> OutcomeTable:
@@ -140,9 +143,17 @@ def load_cdc_homicide(years: tuple[int, int] | Iterable[int] | None = None) -> O
     flow.append(Step("county-years", len(frame), f"{int(frame['suppressed'].sum())} suppressed"))
     source = "CDC WONDER"
     columns = [
-        "county_fips", "year", "homicide_deaths", "homicide_deaths_low", "homicide_deaths_high", "population",
-        "suppressed", "coverage", "imputed", "doubt",
-    ]  # fmt: skip
+        "county_fips",
+        "year",
+        "homicide_deaths",
+        "homicide_deaths_low",
+        "homicide_deaths_high",
+        "population",
+        "suppressed",
+        "coverage",
+        "imputed",
+        "doubt",
+    ]
     book = codebook(
         columns,
         source,

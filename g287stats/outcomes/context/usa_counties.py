@@ -32,9 +32,16 @@ from g287stats.outcomes.table import OutcomeTable, select_years
 
 TABLE = "census-usa-counties-crime"
 ITEMS = {
-    "CRM110": "violent", "CRM140": "murder", "CRM150": "rape_legacy", "CRM160": "robbery", "CRM170": "assault",
-    "CRM210": "property", "CRM240": "burglary", "CRM250": "larceny", "CRM260": "motor_vehicle_theft",
-}  # fmt: skip
+    "CRM110": "violent",
+    "CRM140": "murder",
+    "CRM150": "rape_legacy",
+    "CRM160": "robbery",
+    "CRM170": "assault",
+    "CRM210": "property",
+    "CRM240": "burglary",
+    "CRM250": "larceny",
+    "CRM260": "motor_vehicle_theft",
+}
 _ITEM = re.compile(r"^(CRM\d{3})([12]\d\d)([A-Z]\d?)$")
 _MINIMUM_COUNTIES = 3_100
 _SUMS = {
@@ -132,11 +139,14 @@ def _sheet(name: str, head: list[str], rows: list[list[Any]], problems: Problems
         out.append(
             pd.DataFrame(
                 {
-                    "code": [code[n] for n in county], "measure": ITEMS[split[0]], "year": split[1], "value": values,
+                    "code": [code[n] for n in county],
+                    "measure": ITEMS[split[0]],
+                    "year": split[1],
+                    "value": values,
                     "flag": ["" if f in ("", "0") else f for f in flags],
                 }
             )
-        )  # fmt: skip
+        )
     return out
 
 

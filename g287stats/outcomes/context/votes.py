@@ -36,9 +36,19 @@ from g287stats.outcomes.table import select_years
 
 TABLE = "presidential-votes"
 COLUMNS = (
-    "year", "state", "state_po", "county_name", "county_fips", "office", "candidate", "party", "candidatevotes",
-    "totalvotes", "version", "mode",
-)  # fmt: skip
+    "year",
+    "state",
+    "state_po",
+    "county_name",
+    "county_fips",
+    "office",
+    "candidate",
+    "party",
+    "candidatevotes",
+    "totalvotes",
+    "version",
+    "mode",
+)
 _FORMATS = (".csv", ".tsv", ".tab")
 _OFFICES = {"US PRESIDENT", "PRESIDENT"}
 _PARTIES = {"DEMOCRAT": "votes_democratic", "REPUBLICAN": "votes_republican"}
@@ -94,10 +104,16 @@ def load_presidential_votes(years: tuple[int, int] | Iterable[int] | None = None
             "table": TABLE,
             "citation": declared(TABLE).citation,
             "terms": declared(TABLE).terms,
-            "files": {str(y): {"file": have[str(y)].source_member, "sha256": have[str(y)].source_sha256,
-                               "version": have[str(y)].report["version"]} for y in chosen},
+            "files": {
+                str(y): {
+                    "file": have[str(y)].source_member,
+                    "sha256": have[str(y)].source_sha256,
+                    "version": have[str(y)].report["version"],
+                }
+                for y in chosen
+            },
         },
-    )  # fmt: skip
+    )
 
 
 def parse(members: Sequence[Member]) -> list[Part]:
@@ -223,17 +239,29 @@ def _places(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     parents = [_APART[place] for place in apart[city]]
     out["set_aside"] = np.select(
         [
-            out["state"] == "AK", city, out["code"] == "", ~_of_its_state(out["code"], out["state"]),
-            out.groupby("code")["county_name"].transform("nunique") > 1, out["code"].isin(parents), twice,
-            both.isna().to_numpy(), (both == 0).to_numpy(),
+            out["state"] == "AK",
+            city,
+            out["code"] == "",
+            ~_of_its_state(out["code"], out["state"]),
+            out.groupby("code")["county_name"].transform("nunique") > 1,
+            out["code"].isin(parents),
+            twice,
+            both.isna().to_numpy(),
+            (both == 0).to_numpy(),
         ],
         [
-            _ALASKA, _CITY, _NO_CODE, _FOREIGN, "code bears two county names",
-            "a city of the county is printed apart", "two totals for one party", "no figure for one party",
+            _ALASKA,
+            _CITY,
+            _NO_CODE,
+            _FOREIGN,
+            "code bears two county names",
+            "a city of the county is printed apart",
+            "two totals for one party",
+            "no figure for one party",
             "no vote for either party",
         ],
         default="",
-    )  # fmt: skip
+    )
     out["doubt"] = out["doubt"].where(out["set_aside"] == "", "")
     return out.astype(dict.fromkeys(_PARTIES.values(), "Int64")), int(repeated.sum())
 

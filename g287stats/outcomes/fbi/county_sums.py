@@ -183,9 +183,22 @@ def _known_sum(values: pd.Series, by: list[pd.Series]) -> pd.Series:
 
 def _codebook() -> dict[str, dict[str, str]]:
     columns = [
-        *COUNTS, "county_fips", "year", "violent_ex_rape", "agencies_reporting", "agencies_expected", "population",
-        "covered_population", "told", "coverage", "notes", "doubt", "coverage_of", "imputed", "break_in_series",
-    ]  # fmt: skip
+        *COUNTS,
+        "county_fips",
+        "year",
+        "violent_ex_rape",
+        "agencies_reporting",
+        "agencies_expected",
+        "population",
+        "covered_population",
+        "told",
+        "coverage",
+        "notes",
+        "doubt",
+        "coverage_of",
+        "imputed",
+        "break_in_series",
+    ]
     return codebook(
         columns,
         "FBI, Crime in the United States, Tables 8 and 10",

@@ -21,9 +21,17 @@ from g287stats.outcomes.fbi.sheets import _text, _word, find_header, read_rows
 from g287stats.outcomes.table import OutcomeTable
 
 FIGURES = (
-    "violent", "murder", "rape_revised", "rape_legacy", "robbery", "assault", "property", "burglary", "larceny",
+    "violent",
+    "murder",
+    "rape_revised",
+    "rape_legacy",
+    "robbery",
+    "assault",
+    "property",
+    "burglary",
+    "larceny",
     "motor_vehicle_theft",
-)  # fmt: skip
+)
 _USPS = {name.lower(): usps for usps, name in STATE_NAMES.items()}
 _HEAD = {
     "population": r"^population",

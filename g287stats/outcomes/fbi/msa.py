@@ -26,9 +26,18 @@ from g287stats.outcomes.fbi.table10 import violent_ex_rape
 from g287stats.outcomes.table import OutcomeTable, select_years
 
 FIGURES = (
-    "violent", "murder", "rape_legacy", "rape_mixed", "rape_revised", "robbery", "assault", "property", "burglary",
-    "larceny", "motor_vehicle_theft",
-)  # fmt: skip
+    "violent",
+    "murder",
+    "rape_legacy",
+    "rape_mixed",
+    "rape_revised",
+    "robbery",
+    "assault",
+    "property",
+    "burglary",
+    "larceny",
+    "motor_vehicle_theft",
+)
 COUNTS = ("violent", "violent_ex_rape", *FIGURES[1:])
 _ONE = re.compile(r"^\(?\s*Includes ([^,;]+?) (County|Parish|Borough)\W*$|^\(?\s*Includes (Carson City)\W*$")
 _AREA = re.compile(r",\s*((?:[A-Z]{2}-)*[A-Z]{2}|Puerto Rico)\d*,?\s*(C\.?|P\.?)?\s*M\.\s?(S\.\s?A|D)\.?")

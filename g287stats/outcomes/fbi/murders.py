@@ -28,9 +28,14 @@ from g287stats.outcomes.table import OutcomeTable, Years, select_years
 KEY = ["county_fips", "year"]
 FIRST_KNOWN = 2005
 _BY_HAND = {
-    ("FL", "Dade"): "12086", ("AK", "Juneau"): "02110", ("AK", "Sitka"): "02220", ("NV", "Carson City"): "32510",
-    ("NV", "Carson City city"): "32510", ("AK", "Anchorage"): "02020", ("District of Columbia", ""): "11001",
-}  # fmt: skip
+    ("FL", "Dade"): "12086",
+    ("AK", "Juneau"): "02110",
+    ("AK", "Sitka"): "02220",
+    ("NV", "Carson City"): "32510",
+    ("NV", "Carson City city"): "32510",
+    ("AK", "Anchorage"): "02020",
+    ("District of Columbia", ""): "11001",
+}
 SILENT = 10
 """Murders of an agency and year from which on no clearance at all means that clearances were not reported."""
 

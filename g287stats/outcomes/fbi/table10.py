@@ -28,9 +28,18 @@ from g287stats.outcomes.fbi.sheets import parse
 from g287stats.outcomes.table import OutcomeTable, select_years
 
 FIGURES = (
-    "violent", "murder", "rape_legacy", "rape_revised", "robbery", "assault", "property", "burglary", "larceny",
-    "motor_vehicle_theft", "arson",
-)  # fmt: skip
+    "violent",
+    "murder",
+    "rape_legacy",
+    "rape_revised",
+    "robbery",
+    "assault",
+    "property",
+    "burglary",
+    "larceny",
+    "motor_vehicle_theft",
+    "arson",
+)
 COUNTS = ("violent", "violent_ex_rape", *FIGURES[1:])
 _FORCE = re.compile(
     r"(?i)\s*(County)?\s+(Unified Police Department|Police Department|Bureau of Police|Public Safety|County)$"
@@ -175,9 +184,20 @@ def _list(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def _codebook() -> dict[str, dict[str, str]]:
     columns = [
-        *FIGURES, "county_fips", "year", "violent_ex_rape", "agencies_reporting", "agencies_expected", "coverage",
-        "doubt", "area", "agency_names", "notes", "imputed", "break_in_series",
-    ]  # fmt: skip
+        *FIGURES,
+        "county_fips",
+        "year",
+        "violent_ex_rape",
+        "agencies_reporting",
+        "agencies_expected",
+        "coverage",
+        "doubt",
+        "area",
+        "agency_names",
+        "notes",
+        "imputed",
+        "break_in_series",
+    ]
     return codebook(
         columns,
         "FBI, Crime in the United States, Table 10",

@@ -57,9 +57,15 @@ _UNVERIFIED = (
 
 
 _CRIME_NAMES = {
-    "MURDER": "murder", "RAPE": "rape_legacy", "ROBBERY": "robbery", "AGASSLT": "assault", "BURGLRY": "burglary",
-    "LARCENY": "larceny", "MVTHEFT": "motor_vehicle_theft", "ARSON": "arson",
-}  # fmt: skip
+    "MURDER": "murder",
+    "RAPE": "rape_legacy",
+    "ROBBERY": "robbery",
+    "AGASSLT": "assault",
+    "BURGLRY": "burglary",
+    "LARCENY": "larceny",
+    "MVTHEFT": "motor_vehicle_theft",
+    "ARSON": "arson",
+}
 
 _ARREST_COUNTS = {
     "GRNDTOT": "arrests",
@@ -131,9 +137,20 @@ def load_icpsr_county(
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
     flow.append(Step("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 and CPOPCRIM > 0"))
     columns = [
-        "county_fips", "year", *named, "population", "arrest_population", "agencies_reporting", "covind", "coverage",
-        "coverage_of", "usable", "imputed", "break_in_series", "doubt",
-    ]  # fmt: skip
+        "county_fips",
+        "year",
+        *named,
+        "population",
+        "arrest_population",
+        "agencies_reporting",
+        "covind",
+        "coverage",
+        "coverage_of",
+        "usable",
+        "imputed",
+        "break_in_series",
+        "doubt",
+    ]
     return OutcomeTable(
         name="icpsr_county",
         frame=frame[columns].sort_values(["county_fips", "year"], ignore_index=True),
@@ -177,9 +194,18 @@ def load_icpsr_arrests(years: tuple[int, int] | Iterable[int] | None = None) -> 
     frame["break_in_series"] = break_labels("nacjd", frame["year"])
     flow.append(Step("county-years with figures", int(frame["usable"].sum()), "COVIND > 0 or any count"))
     columns = [
-        "county_fips", "year", *named, "population", "agencies_reporting", "covind", "coverage", "usable", "imputed",
-        "break_in_series", "doubt",
-    ]  # fmt: skip
+        "county_fips",
+        "year",
+        *named,
+        "population",
+        "agencies_reporting",
+        "covind",
+        "coverage",
+        "usable",
+        "imputed",
+        "break_in_series",
+        "doubt",
+    ]
     return OutcomeTable(
         name="icpsr_arrests",
         frame=frame[columns].sort_values(["county_fips", "year"], ignore_index=True),

@@ -37,9 +37,19 @@ OFFENCES = {
 }
 CLEARED = tuple(f"{name}_cleared" for name in OFFENCES)
 COUNTS = (
-    "violent", "violent_ex_rape", "murder", "rape_legacy", "rape_mixed", "rape_revised", "robbery", "assault",
-    "property", "burglary", "larceny", "motor_vehicle_theft",
-)  # fmt: skip
+    "violent",
+    "violent_ex_rape",
+    "murder",
+    "rape_legacy",
+    "rape_mixed",
+    "rape_revised",
+    "robbery",
+    "assault",
+    "property",
+    "burglary",
+    "larceny",
+    "motor_vehicle_theft",
+)
 _RAPE = {"rape_legacy": (0, 2013), "rape_mixed": (2014, 2015), "rape_revised": (2016, 9999)}
 
 

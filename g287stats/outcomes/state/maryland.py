@@ -34,9 +34,18 @@ COLUMNS = {
     "motor_vehicle_theft": "M/V THEFT",
 }
 COUNTS = (
-    "violent", "violent_ex_rape", "murder", "rape_legacy", "rape_mixed", "robbery", "assault", "property", "burglary",
-    "larceny", "motor_vehicle_theft",
-)  # fmt: skip
+    "violent",
+    "violent_ex_rape",
+    "murder",
+    "rape_legacy",
+    "rape_mixed",
+    "robbery",
+    "assault",
+    "property",
+    "burglary",
+    "larceny",
+    "motor_vehicle_theft",
+)
 
 
 def load_maryland(years: tuple[int, int] | Iterable[int] | None = None) -> OutcomeTable:
