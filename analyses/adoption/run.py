@@ -43,8 +43,13 @@ def run(bench):
     years = first.set_index("county_fips")["cohort"].astype(float)
     plots.plot_county_map(years, ax, bounds=EDGES, labels=CLASSES)
     title = "Year of the first agreement of a county-level agency"
-    bench.figure("first_adoption", figure, title=title, note=f"{len(first)} counties ever; grey: none.",
-                 provenance=panel.provenance)  # fmt: skip
+    bench.figure(
+        "first_adoption",
+        figure,
+        title=title,
+        note=f"{len(first)} counties ever; grey: none.",
+        provenance=panel.provenance,
+    )
     bench.table("first_adoption_counties", first, title=title, provenance=panel.provenance)
 
 

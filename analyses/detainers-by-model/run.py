@@ -23,10 +23,18 @@ def run(bench):
     two = float(identified[["AZ-maricopa-county-sheriff", "TX-harris-county-sheriff"]].sum() / identified.sum())
     bench.result("iv-MPI-2", two, data=SOURCE, related=True, note="identified persons, sheriffs of Maricopa and Harris")
     state = g.data.load_removals().query("state == 'NC'")["removed"].sum()
-    bench.result("iv-FN-count", int(state), data="ICE removals by agency, fiscal years 2006 to 2013",
-                 explained="North Carolina, 2003 to 2013")  # fmt: skip
-    bench.table("by_model", table.reset_index(), title=f"Persons identified and removed by model, fiscal year {YEAR}",
-                provenance={"record": record.release, "counts": SOURCE, "models on": DAY})  # fmt: skip
+    bench.result(
+        "iv-FN-count",
+        int(state),
+        data="ICE removals by agency, fiscal years 2006 to 2013",
+        explained="North Carolina, 2003 to 2013",
+    )
+    bench.table(
+        "by_model",
+        table.reset_index(),
+        title=f"Persons identified and removed by model, fiscal year {YEAR}",
+        provenance={"record": record.release, "counts": SOURCE, "models on": DAY},
+    )
 
 
 def by_model(counts, record, day):

@@ -42,8 +42,13 @@ def run(bench):
         path.set_index("year")[["treated", "synthetic"]].plot(ax=ax, color=["#4477AA", "#999999"])
         ax.axvline(int(spec["start"]) - 0.5, color="#999999", lw=0.8, ls=":")
         ax.set_title(f"{outcome}: {spec['data']}", fontsize=9)
-    bench.figure("paths", figure, title="Prince William County and its synthetic comparison",
-                 note="First specification of each outcome.", provenance={"declared in": "grid.toml"})  # fmt: skip
+    bench.figure(
+        "paths",
+        figure,
+        title="Prince William County and its synthetic comparison",
+        note="First specification of each outcome.",
+        provenance={"declared in": "grid.toml"},
+    )
 
 
 @cache

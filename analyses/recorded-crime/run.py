@@ -18,8 +18,12 @@ def run(bench):
         rows = first[(first["outcome"] == outcome) & (first["trends"] == "none")]
         if len(rows):
             axes = forest(rows, found.grid.axes)
-            bench.figure(f"forest_{outcome}", axes.figure, title=f"Without trends, whole sample: {words}",
-                         provenance={"declared in": "grid.toml"})  # fmt: skip
+            bench.figure(
+                f"forest_{outcome}",
+                axes.figure,
+                title=f"Without trends, whole sample: {words}",
+                provenance={"declared in": "grid.toml"},
+            )
     event_studies(bench, CountyDesigns(found.grid))
 
 
@@ -38,8 +42,13 @@ def event_studies(bench, designs):
             effects.aggregate("event", window=(-3, 4)).plot(ax=ax)
             ax.set_title(f"{designs.grid.outcomes[outcome]}, against {comparison}")
     note = "Thick: pointwise 95 % intervals; thin: simultaneous bands. Rates per 100,000 county residents."
-    bench.figure("event_study", figure, title=f"Event study: {data}", note=note,
-                 provenance=designs.panel(data, "any agreement").provenance)  # fmt: skip
+    bench.figure(
+        "event_study",
+        figure,
+        title=f"Event study: {data}",
+        note=note,
+        provenance=designs.panel(data, "any agreement").provenance,
+    )
 
 
 def available(designs, data):

@@ -30,8 +30,16 @@ def run(bench):
             left = d - d.mean(1, keepdims=True) - d.mean(0, keepdims=True) + d.mean()
             size = float((left**2).sum())
             error = noise * np.sqrt(12 / size) if size > 0 else np.nan
-            rows.append({"outcome": outcome, "month": str(month), "counties": len(d), "treated": int(d[:, -1].sum()),
-                         "detectable_percent": DETECT * error, "margin": DECLARED["margins"][outcome]})  # fmt: skip
+            rows.append(
+                {
+                    "outcome": outcome,
+                    "month": str(month),
+                    "counties": len(d),
+                    "treated": int(d[:, -1].sum()),
+                    "detectable_percent": DETECT * error,
+                    "margin": DECLARED["margins"][outcome],
+                }
+            )
     table = pd.DataFrame(rows)
     note = (
         "Effect detected with 80 % probability at 5 % by the month, if months are independent and as noisy as a "
@@ -45,8 +53,9 @@ def run(bench):
     ax.set_yscale("log")
     ax.set_ylabel("percent")
     ax.legend(frameon=False)
-    bench.figure("detectable_by_month", figure, title="Detectable effect of task forces by month", note=note,
-                 provenance=record)  # fmt: skip
+    bench.figure(
+        "detectable_by_month", figure, title="Detectable effect of task forces by month", note=note, provenance=record
+    )
     plan = pd.DataFrame([{"item": k, "declared": str(v)} for k, v in DECLARED.items()])
     bench.table("declaration", plan, title="Declared before the data", provenance=record)
 

@@ -316,7 +316,7 @@ MOVING["k"] = np.where(UNEVEN["year"] > 2003, UNEVEN["state"], "X")
         ({"cohort": "h"}, "cohort 'h' changes within units .7.: 1, 2, 3"),
         ({"within": "k"}, "within='k' changes within 19 units: 0, 1"),
         ({"assign_by": "k"}, "assign_by='k' changes within 19 units"),
-        ({"unit": "nope"}, r"columns not in the frame .1.: nope.*Columns are \['county'"),
+        ({"unit": "nope"}, r"columns not in the frame .1.: nope.*Columns are county"),
         ({"cohort": "nope", "within": "no"}, "columns not in the frame .2.: no, nope"),
         ({"cohort": None, "treatment": "nope"}, "columns not in the frame .1.: nope"),
         ({"cohort": None}, "say who is treated when: cohort="),
