@@ -11,6 +11,7 @@ from g287stats.victimization.extract import agreement_days, county_ncvs
 from g287stats.victimization.few_counties import county_randomization, leave_one_out, treated_counties
 from g287stats.victimization.interviews import household_interviews, incident_sample, person_interviews
 from g287stats.victimization.interviews import ncvs_sample as sample
+from g287stats.victimization.models import effects_table, other_models
 from g287stats.victimization.msa import msa_sample, msa_treated
 from g287stats.victimization.power import detectable_ratio, exaggeration, implied_error, meaning_of_ratio, tension
 from g287stats.victimization.published import gvf_parameters, published_rates
@@ -27,6 +28,7 @@ __all__ = [
     "county_randomization",
     "detectable_ratio",
     "did",
+    "effects_table",
     "event_study",
     "exaggeration",
     "fetch_select",
@@ -42,6 +44,7 @@ __all__ = [
     "meaning_of_ratio",
     "msa_sample",
     "msa_treated",
+    "other_models",
     "person_interviews",
     "prevalence",
     "published_rates",

@@ -65,7 +65,7 @@ def gone_by_counts(standing: pd.DataFrame, counts: pd.DataFrame, last_day: pd.Ti
                 source = f"ICE counted no {model} agreement of {state} on its list of {day:%Y-%m-%d}"
                 rows.append(group.assign(standing=GONE, not_before=last_day, by=day, source=source))
                 break
-    found = pd.concat(rows) if rows else standing.iloc[:0].reindex(columns=[*standing.columns, *LATER[6:]])
+    found = pd.concat(rows) if rows else pd.DataFrame(columns=LATER)
     return found.reindex(columns=LATER).sort_values(["state", "agreement_id"], ignore_index=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -361,7 +360,7 @@ def _trusted(
             cells, table.coverage, min_coverage, on_low_coverage, counts=table.counts, time=table.time, names=names
         )
         if on_low_coverage == "keep" and len(low):
-            warnings.warn(kept_message(low, min_coverage, time=table.time), DataWarning, stacklevel=3)
+            caution(kept_message(low, min_coverage, time=table.time), DataWarning)
         listing = tuple(f"{c} {t}: {why}" for c, t, why in zip(low["county_fips"], low[table.time], low["reason"]))
         steps.append(Step(f"coverage below {min_coverage:.0%}", len(low), on_low_coverage, listing, "noted"))
     if on_doubt == "missing" and "doubt" in cells:

@@ -149,16 +149,16 @@ def test_no_published_weights_fit_the_basque_country_better(basque):
     theirs = float(((paths[BASQUE] - published) ** 2).mean())
     assert theirs == pytest.approx(0.00821, abs=5e-6)
     e = fit_basque(basque)
-    assert e.design.pre_rmspe[1970] ** 2 <= 0.00577
+    assert e.synthetic.pre_rmspe[1970] ** 2 <= 0.00577
     assert e.point[0] == pytest.approx(-0.88, abs=0.006)
-    again = fit_basque(basque, predictor_weights=e.design.predictors["weight"].tolist())
+    again = fit_basque(basque, predictor_weights=e.synthetic.predictors["weight"].tolist())
     assert again.point[0] == pytest.approx(e.point[0], abs=1e-9)
 
 
 def test_no_drawn_predictor_weights_fit_better(basque):
     """Not the Basque Country alone: the placebo with the most room, and an authored panel."""
-    best = fit_basque(basque).design.pre_rmspe[1970]
+    best = fit_basque(basque).synthetic.pre_rmspe[1970]
     rng = np.random.default_rng(3)
     for _ in range(40):
         v = np.exp(rng.uniform(-12, 0, len(PREDICTORS)))
-        assert best <= fit_basque(basque, predictor_weights=v).design.pre_rmspe[1970]
+        assert best <= fit_basque(basque, predictor_weights=v).synthetic.pre_rmspe[1970]

@@ -142,6 +142,12 @@ def test_coverage_by_agency_adds_up_to_the_countys():
     )
 
 
+def test_who_is_printed_is_on_the_roll_whatever_is_known_of_its_life():
+    printed = printed_agencies().query("county_fips.notna() and not repeated")[["agency_id", "year"]]
+    known = agency_coverage()[["agency_id", "year"]].drop_duplicates()
+    assert printed.merge(known, how="left", indicator=True)["_merge"].eq("both").all()
+
+
 def test_a_county_far_below_its_own_history_is_in_doubt():
     frame = load_fbi_county_sums((2019, 2019)).frame.set_index("county_fips")
     assert "property 432 is under 0.1 of the county's median" in frame.loc["37071", "doubt"]

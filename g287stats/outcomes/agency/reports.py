@@ -11,7 +11,6 @@ Criminology 18, 297–318, the default keeps full reporters only.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +20,7 @@ import pandas as pd
 
 from g287stats.catalog import codebook
 from g287stats.catalog.readers import labels
-from g287stats.errors import DataWarning, Problems, SourceError, first_of
+from g287stats.errors import DataWarning, Problems, SourceError, caution, first_of
 from g287stats.flow import EMPTY, Flow, Step
 from g287stats.geography import harmonise
 from g287stats.outcomes.coverage import break_labels
@@ -97,11 +96,10 @@ def _county_of_year(frame: pd.DataFrame) -> pd.Series:
     moved = months[months.duplicated(key)]
     if len(moved):
         listed = labels(moved[key].drop_duplicates())
-        warnings.warn(
+        caution(
             f"agencies with two counties within a year are placed where they have most months ({len(listed)}): "
             f"{first_of(listed)}",
             DataWarning,
-            stacklevel=3,
         )
     return months.sort_values(["size", "max"]).drop_duplicates(key, keep="last").set_index(key)["county_fips"]
 

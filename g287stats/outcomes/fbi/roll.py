@@ -106,9 +106,11 @@ def _cities(printed: pd.DataFrame) -> pd.DataFrame:
     still = spans["agency_id"].isin(printed.loc[printed["listed"], "agency_id"])
     first = (spans["min"] - 1).clip(lower=FIRST).where(~still, FIRST)
     last = (spans["max"] + 1).clip(upper=LAST).where(~still, LAST)
-    spans["min"] = spans["agency_id"].map(lives["first_year"]).fillna(first)
-    spans["max"] = spans["agency_id"].map(lives["last_year"]).fillna(last)
-    spans["max"] = spans[["min", "max"]].max(axis=1)
+    prints = spans[["min", "max"]]  # who is printed exists, whatever is known of its life
+    spans = spans.assign(
+        min=np.minimum(spans["agency_id"].map(lives["first_year"]).fillna(first), prints["min"]),
+        max=np.maximum(spans["agency_id"].map(lives["last_year"]).fillna(last), prints["max"]),
+    )
     full = spans.merge(pd.DataFrame({"year": range(FIRST, LAST + 1)}), how="cross")
     full = full[full["year"].between(full["min"], full["max"])]
     known = printed.dropna(subset=["population"])[["agency_id", "year", "population"]]
