@@ -11,11 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from g287stats import catalog
-from g287stats.catalog import manifest
+from g287stats.catalog import manifest, origins
 from g287stats.catalog.released import read_unrecorded
 from g287stats.catalog.writing import changing, working
-from g287stats.errors import SourceError
+from g287stats.errors import Problems, SchemaError, SourceError
 
 STEPS = (  # in the order in which rooms build on one another
     ("geography", "g287stats.geography"),
@@ -35,13 +37,14 @@ STEPS = (  # in the order in which rooms build on one another
     ("claims", "g287stats.claims.registry"),
     ("shapes", "g287stats.report.shapes"),
 )
+BESIDE = ("claims", "victimization")  # folders beside that of the sources which steps read as well
 
 
 def build(sources: Path, out: Path | None = None, only: tuple[str, ...] = ()) -> list[Path]:
     """Build the released tables from the folder ``sources`` into ``out`` (default: the source tree's ``data``).
 
-    ``only`` restricts to the named steps (see :data:`STEPS`). Returns the files written, ending with
-    ``datapackage.json``.
+    ``only`` restricts to the named steps (see :data:`STEPS`). A folder without declarations, corrections and the
+    tables kept by hand gets those of the release. Returns the files written, ending with ``datapackage.json``.
     """
     if not sources.is_dir():
         raise SourceError(f"--sources {sources}: no such folder. Name the folder that holds agreements/, crime/, …")
@@ -51,11 +54,45 @@ def build(sources: Path, out: Path | None = None, only: tuple[str, ...] = ()) ->
         raise SourceError(f"unknown build step {sorted(unknown)}; steps are {[n for n, _ in STEPS]}")
     with working(out) as stage:
         shutil.copytree(out, stage, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", manifest.PACKAGE))
-        written: list[Path] = []
+        written = _given(stage)
+        read: dict[str, set[Path]] = {}
         for name, module in STEPS:
             if not only or name in only:
-                written += importlib.import_module(module).build(sources, stage)
+                with origins.opened([sources, *(sources.parent / b for b in BESIDE)]) as read[name]:
+                    made = importlib.import_module(module).build(sources, stage)
+                written += _claimed(name, made, stage)
+        written.append(origins.record(sources, read, stage))
         return _move(stage, out, [p.relative_to(stage).as_posix() for p in written])
+
+
+def _given(stage: Path) -> list[Path]:
+    """Put what no step builds, and the folder lacks, beside the tables: the files of the release that people edit."""
+    home = catalog.released_dir()
+    byhand = [p for folder in ("schema", "fixes") for p in (home / folder).iterdir()]
+    byhand += [home / n for n in ("fields.json", "package.json", "NOTICE.md", "CHANGELOG.md")]
+    declared = [catalog.schema(p.stem) for p in sorted((home / "schema").glob("*.json"))]
+    byhand += [home / d["path"] for d in declared if "step" not in d]
+    absent = [p for p in sorted(byhand) if not (stage / p.relative_to(home)).exists()]
+    for path in absent:
+        target = stage / path.relative_to(home)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, target)
+    return [stage / p.relative_to(home) for p in absent]
+
+
+def _claimed(step: str, made: list[Path], stage: Path) -> list[Path]:
+    """Return what a step made, if it is what the declarations say the step makes; raise :class:`SchemaError` if not."""
+    declared = [json.loads(p.read_text("utf-8")) for p in sorted((stage / "schema").glob("*.json"))]
+    tables = {d["path"]: d.get("step", "nobody") for d in declared}
+    found = {p.relative_to(stage).as_posix() for p in made}
+    problems = Problems(f"build step {step}")
+    others = sorted(f"{p} ({tables[p]})" for p in found & set(tables) if tables[p] != step)
+    if others:
+        problems.add("it made tables declared to be another's", others, 'Correct "step" in data/schema/*.json')
+    if absent := sorted(p for p, by in tables.items() if by == step and p not in found):
+        problems.add("it did not make tables declared to be its own", absent)
+    problems.raise_if_any(SchemaError)
+    return made
 
 
 def write_datapackage(out: Path) -> list[Path]:
@@ -78,12 +115,15 @@ def _move(stage: Path, out: Path, written: list[str]) -> list[Path]:
 def _package_files(out: Path) -> dict[str, str]:
     """Return the manifest and the codebook of the tables in ``out``: size, checksum and rows of each, checked."""
     resources = []
+    read = read_unrecorded("source_files", out) if (out / "source_files.csv").is_file() else pd.DataFrame({"step": []})
     for path in sorted((out / "schema").glob("*.json")):
         resource = catalog.schema(path.stem, out)
         table = out / resource["path"]
         if not table.is_file():
             raise SourceError(f"{path.name} declares {resource['path']}, which is not built. Run the full build")
         rows = len(read_unrecorded(path.stem, out))
+        if "step" in resource and (mine := read["step"].eq(resource["step"])).any():
+            resource["raw_files"] = origins.summary(read[mine])
         resources.append(
             resource | {"profile": "tabular-data-resource", **manifest.entry(table.read_bytes()), "rows": rows}
         )
@@ -101,6 +141,8 @@ def codebook(package: dict[str, Any]) -> str:
     """Render the data package as a Markdown page: every table with its source, every column with its meaning."""
     lines = [f"# Codebook of the released tables, version {package['version']}", ""]
     lines += ["Generated by `g287stats build`; edit `data/fields.json` and `data/schema/*.json` instead.", ""]
+    lines += ["Raw files: how many the table's step of the build read, the SHA-256 of the file (of several: of their"]
+    lines += ["sorted SHA-256s, one a line), and the day they were taken from their producers; see `source_files`.", ""]
     for resource in package["resources"]:
         fields = resource["schema"]["fields"]
         key = resource["schema"].get("primaryKey", [])
@@ -108,6 +150,7 @@ def codebook(package: dict[str, Any]) -> str:
         lines += [f"- File: `{resource['path']}` ({resource['bytes']:,} bytes)"]
         lines += [f"- Key: {', '.join(f'`{k}`' for k in ([key] if isinstance(key, str) else key)) or 'none'}"]
         lines += [f"- Source: {s['title']}" for s in resource["sources"]]
+        lines += [f"- Raw files: {_told(resource)}"]
         lines += [f"- Terms: {s.get('title') or s['name']}" for s in resource["licenses"]]
         lines += ["", "| column | type | unit | meaning |", "|---|---|---|---|"]
         for f in fields:
@@ -116,3 +159,11 @@ def codebook(package: dict[str, Any]) -> str:
             lines.append("| " + " | ".join(str(c).replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _told(resource: dict[str, Any]) -> str:
+    """Say in one line which raw files a table comes from."""
+    raw = resource.get("raw_files")
+    if raw is None:
+        return "none, written by the build itself" if "step" in resource else "none, kept by hand"
+    return f"{raw['files']}, read by step `{raw['step']}`; sha256 `{raw['sha256']}`; accessed: {raw['accessed']}"

@@ -21,6 +21,7 @@ from g287stats.catalog.commands import (
     table,
 )
 from g287stats.catalog.fields import released_dir
+from g287stats.catalog.origins import raw_files
 from g287stats.catalog.record import Record, current_record, keep_record, read_released, record_folder, undo_record
 from g287stats.catalog.released import analyses_dir, codebook, schema, write_released, write_tables
 from g287stats.catalog.store import read_kept, user_data_dir
@@ -43,6 +44,7 @@ __all__ = [
     "data_verify",
     "keep_record",
     "missing",
+    "raw_files",
     "read_kept",
     "read_released",
     "record_folder",

@@ -17,6 +17,7 @@ import pandas as pd
 
 from g287stats.catalog import archives, manifest, released, store
 from g287stats.catalog.fetching import fetch
+from g287stats.catalog.origins import raw_files
 from g287stats.catalog.record import current_record
 from g287stats.catalog.tables import BUNDLED, TABLES, Table
 from g287stats.catalog.writing import working
@@ -338,6 +339,8 @@ def _describe_bundled(name: str) -> DataDescription:
     path = released.released_dir() / declaration["path"]
     sources = "; ".join(f"{s.get('title', '')} {s.get('path', '')}".strip() for s in declaration.get("sources", []))
     licences = "; ".join(x.get("title", x.get("name", "")) for x in declaration.get("licenses", []))
+    raw = raw_files([name]).get(name)
+    told = "{files}, read by step {step}; sha256 {sha256}; accessed: {accessed}".format(**raw) if raw else "none"
     facts = (
         ("title", declaration.get("title", "")),
         ("tier", BUNDLED),
@@ -347,6 +350,7 @@ def _describe_bundled(name: str) -> DataDescription:
         ("terms", licences),
         ("file", declaration["path"]),
         ("sha256", archives.sha256(path) if path.is_file() else "not built: g287stats build --sources DIR"),
+        ("raw files", told),
         ("columns", ", ".join(f["name"] for f in declaration["schema"]["fields"])),
     )
     return DataDescription(name, facts, pd.DataFrame())

@@ -12,7 +12,7 @@ import pandas as pd
 from g287stats import labels
 from g287stats.agreements.table import Agreements, load_agreements
 from g287stats.arguments import guided
-from g287stats.catalog import codebook
+from g287stats.catalog import codebook, raw_files
 from g287stats.errors import DataWarning, DesignError, SourceError, caution, choose
 from g287stats.flow import Flow, Step
 from g287stats.geography import county_distances, load_counties, neighbours, state_of
@@ -138,10 +138,17 @@ def county_panel(
         "outcomes": {t.name: dict(t.provenance) for t in tables},
         "exposure": {k or "treated": v.describe() for k, v in exposures.items()},
         "agreements": {"record": record.release, "spells": len(record.frame), "covers to": f"{last_day:%Y-%m-%d}"},
+        "raw_files": raw_files(_tables_read(record, tables)),
         "freq": freq,
         "denominator": denominator,
     }
     return CountyPanel(frame, book, provenance, Flow(tuple(flow)), time=time)
+
+
+def _tables_read(record: Agreements, tables: Sequence[OutcomeTable]) -> list[str]:
+    """Names of the released tables behind a panel, and of those the user brought."""
+    named = [n for t in tables for n in str(t.provenance.get("table", "")).split(", ")]
+    return [*(["agreements"] if record.release.startswith("g287stats") else []), "population", *named]
 
 
 def _check_exposure(exposure: Any) -> None:
