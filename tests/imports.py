@@ -34,9 +34,15 @@ class Import(NamedTuple):
     name: str
 
 
+def files_of(root: Path) -> list[Path]:
+    """The package's own files, without the tests, analyses and tables that an installed wheel holds beside them."""
+    guests = {"_tests", "_analyses", "_released"}
+    return [f for f in sorted(root.rglob("*.py")) if f.relative_to(root).parts[0] not in guests]
+
+
 def imports(root: Path) -> list[Import]:
     """Every import of the package within itself, those in functions and for type checking too."""
-    modules = {_name(root, f): f for f in sorted(root.rglob("*.py"))}
+    modules = {_name(root, f): f for f in files_of(root)}
     found = []
     for by, file in modules.items():
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -108,7 +114,7 @@ def private(found: list[Import]) -> list[Import]:
 
 def functions(root: Path) -> Iterator[tuple[int, str]]:
     """Lines of every function without its docstring and its arguments, and its name."""
-    for file in sorted(root.rglob("*.py")):
+    for file in files_of(root):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) is not None else node.body
@@ -128,7 +134,7 @@ def main(root: Path) -> None:
         *(f"{i.by} {i.of}.{i.name}" for i in private(found)),
         sep="\n  ",
     )
-    files = sorted(((len(f.read_text("utf-8").splitlines()), _name(root, f)) for f in root.rglob("*.py")), reverse=True)
+    files = sorted(((len(f.read_text("utf-8").splitlines()), _name(root, f)) for f in files_of(root)), reverse=True)
     longest = sorted(functions(root), reverse=True)
     print(f"lines: {sum(n for n, _ in files):,} in {len(files)} files; longest file: {files[0][0]} {files[0][1]}")
     print(f"functions of over 60 lines: {sum(n > 60 for n, _ in longest)}, over 30: {sum(n > 30 for n, _ in longest)}")

@@ -225,7 +225,7 @@ def _line(r: dict[str, Any], choices: Sequence[str], shown: pd.DataFrame) -> For
     label = f"{outcome}: {words}" + (f" ({treated})" if treated else "")
     differs = bool(pd.notna(r.get("leads_p")) and r["leads_p"] < 0.05)
     return ForestRow(
-        str(r["analysis"]).replace("-", " ").capitalize(),
+        str(r["analysis"]).replace("-", " ").title(),
         label,
         float(r["estimate"]),
         float(r["conf_low"]),
